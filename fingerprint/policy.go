@@ -1,0 +1,87 @@
+package fingerprint
+
+// Weights are the points of each part. All are ≥ 0.
+type Weights struct {
+	Board int `json:"board"`
+	Disk  int `json:"disk"`
+	MAC   int `json:"mac"`
+	CPU   int `json:"cpu"`
+}
+
+// Profile is one rule for comparing an enrolled device with the present one.
+type Profile struct {
+	Required []Kind  `json:"req"`   // parts that must match whenever they were enrolled; sorted
+	Weights  Weights `json:"w"`     //
+	Minimum  int     `json:"min"`   // percent of the determined weight that must match, 1..100
+	Floor    int     `json:"floor"` // percent of the enrolled weight that must be readable, else indeterminate
+}
+
+// Policy travels signed inside the license. The profile is chosen by the
+// class of machine that was enrolled, not by what the machine says today.
+type Policy struct {
+	Name     string  `json:"name"` // "balanced", "strict", "tolerant" or the vendor's own
+	Physical Profile `json:"phys"`
+	Virtual  Profile `json:"virt"`
+}
+
+// Part is the enrolled form of one part: salted hashes only.
+type Part struct {
+	Kind   Kind     `json:"kind"`
+	Hashes []string `json:"h"` // sorted, at most MaxHashes
+}
+
+// MaxHashes bounds the hashes of one part in a license (fingerprint.md, decision 1).
+const MaxHashes = 16
+
+// Enrolled is the device as a license remembers it.
+type Enrolled struct {
+	Env   EnvKind
+	Salt  []byte
+	Parts []Part // only parts that were usable at enrolment
+}
+
+// PartResult says how one part compares.
+type PartResult struct {
+	Kind   Kind   `json:"kind"`
+	Result string `json:"result"` // match, changed, absent, unreadable, placeholder, not-enrolled
+	Weight int    `json:"weight"`
+	Strong bool   `json:"strong"` // board, disk and MAC are strong; CPU is a model code
+}
+
+// Outcome is the result of a comparison.
+type Outcome string
+
+// The three outcomes.
+const (
+	Same          Outcome = "same"
+	Different     Outcome = "different"
+	Indeterminate Outcome = "indeterminate"
+)
+
+// Comparison explains an outcome completely; Decide takes it as it is.
+type Comparison struct {
+	Outcome       Outcome      `json:"outcome"`
+	Parts         []PartResult `json:"parts"`
+	Matched       int          `json:"matched"`   // points of parts that match
+	Available     int          `json:"available"` // points usable at enrolment and determined now
+	Enrolled      int          `json:"enrolled"`  // points usable at enrolment
+	Need          int          `json:"need"`      // points needed of Available (rounded up)
+	Left          int          `json:"left"`      // points that may still be lost before the outcome changes
+	StrongMatch   bool         `json:"strong_match"`
+	StrongChanged bool         `json:"strong_changed"` // a strong part is changed, absent or a placeholder now
+	Drift         bool         `json:"drift"`          // something changed, whatever the outcome
+	Why           string       `json:"why"`            // one sentence for people
+}
+
+// The functions of this package, owned by the fingerprint author:
+//
+//	func Format(d Device) Text                     // Text{String; DroppedDisks, DroppedMACs int}
+//	func Parse(s string) (Parsed, error)           // Parsed{MACs, Disks []string; Board, CPU string}
+//	func Canonical(value string) string            // as it stands in the string: upper case, | , control → _
+//	func Hash(salt []byte, k Kind, value string) string
+//	func Enroll(salt []byte, d Device) Enrolled    // from an observation
+//	func EnrollParsed(salt []byte, env EnvKind, p Parsed, alt map[Kind][]string) Enrolled
+//	func Compare(p Policy, e Enrolled, d Device) Comparison
+//	func Presets() map[string]Policy; func Preset(name string) (Policy, error)
+//	func Mask(value string) string                 // for people without administrator rights
+//	func IsPlaceholder(k Kind, value string) (reason string, yes bool)
