@@ -1,0 +1,88 @@
+# license-agent: `make` prints what can be made.
+SHELL        := /bin/bash
+.SHELLFLAGS  := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export GOTOOLCHAIN := local
+export GOFLAGS     := -mod=readonly
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS   := -s -w -buildid= -X main.version=$(VERSION)
+BUILD     := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)"
+# Pinned, run from the module proxy: nothing to install, go.mod stays free of them.
+STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOFUMPT     := go run mvdan.cc/gofumpt@v0.12.0
+TIERDIR   := $(CURDIR)/.cache
+
+.PHONY: help
+help: ## print this list
+	@awk 'BEGIN{FS=":.*## "} /^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build both programs into bin/
+	@mkdir -p bin
+	$(BUILD) -o bin/license-agent ./agent/cmd/license-agent
+	$(BUILD) -o bin/license-merchant ./activation/cmd/license-merchant
+
+.PHONY: demo
+demo: build ## the main job, end to end, without network or root
+	@mkdir -p bin && $(BUILD) -o bin/example ./agent/client/example
+	@agent/client/example/demo.sh bin
+
+.PHONY: tools
+tools: ## install what the tests need (Debian as root) or say what is missing
+	@.ci/tools
+
+.PHONY: test
+test: tools ## every test, with the race detector (≤ 10 minutes)
+	@mkdir -p $(TIERDIR) && rm -f $(TIERDIR)/promises.test
+	PROMISES_OUT=$(TIERDIR)/promises.test go test -race -count=1 -timeout 9m ./...
+
+.PHONY: prove
+prove: tools ## the promises at their full numbers that fit in an hour
+	@mkdir -p $(TIERDIR) && rm -f $(TIERDIR)/promises.prove
+	PROVE=1 PROMISES_OUT=$(TIERDIR)/promises.prove go test -count=1 -p 1 -timeout 60m ./platform/... ./store/... ./activation/... ./agent/... ./fingerprint/...
+
+.PHONY: bench
+bench: ## benchmarks, as ratios against named baselines
+	@.ci/bench
+
+.PHONY: corpus
+corpus: ## SMBIOS reader and placeholder rules over recorded machines (CORPUS=dir for other people's)
+	go test -count=1 -v -run 'TestCorpus' ./fingerprint/... | grep -v '^=== '
+
+.PHONY: lint
+lint: ## gofumpt, go vet and staticcheck, pinned
+	@out="$$($(GOFUMPT) -l $$(git ls-files '*.go' | grep -v testdata))"; if [ -n "$$out" ]; then echo "not formatted (run: $(GOFUMPT) -w FILE): $$out"; exit 1; fi
+	go vet ./...
+	GOOS=windows go vet ./...
+	$(STATICCHECK) ./...
+	GOOS=windows $(STATICCHECK) ./...
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (default 20s)
+	@.ci/fuzz $${FUZZTIME:-20s}
+
+.PHONY: cover
+cover: ## coverage of all packages by all tests
+	@mkdir -p $(TIERDIR)
+	go test -count=1 -coverpkg=./... -coverprofile=$(TIERDIR)/cover.out ./... | grep -v 'no test files'
+	@go tool cover -func=$(TIERDIR)/cover.out | tail -1
+
+.PHONY: cross
+cross: ## build and vet for every system we ship to
+	@for t in linux/amd64 linux/arm64 windows/amd64 windows/arm64; do \
+	  echo "cross $$t"; GOOS=$${t%/*} GOARCH=$${t#*/} CGO_ENABLED=0 go vet ./... ; \
+	  GOOS=$${t%/*} GOARCH=$${t#*/} $(BUILD) -o /dev/null ./agent/cmd/license-agent; \
+	  GOOS=$${t%/*} GOARCH=$${t#*/} $(BUILD) -o /dev/null ./activation/cmd/license-merchant; done
+
+.PHONY: repro
+repro: ## build twice in two folders and compare the bytes
+	@.ci/repro "$(VERSION)"
+
+.PHONY: check
+check: lint test cross repro ## what a change must pass before it is sent
+
+.PHONY: rename
+rename: ## give the module its real name: make rename MODULE=example.com/license-agent
+	@test -n "$${MODULE:-}" || { echo "usage: make rename MODULE=example.com/license-agent"; exit 2; }
+	@old=$$(go list -m); git grep -lF "$$old" -- ':!CHANGELOG.md' | xargs sed -i "s#$$old#$$MODULE#g"; echo "renamed $$old to $$MODULE"
