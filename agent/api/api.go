@@ -87,12 +87,24 @@ type CheckAnswer struct {
 	Verdict Verdict `json:"verdict"`
 }
 
-// Error is the body of every failed request, inside {"error": …}.
+// Error is the body of every failed request, inside {"error": …}. Code is one
+// of the Code constants. Cause is the merchant's own stable code when Code is
+// CodeMerchantRefused, such as "code-used-up"; a program never has to parse
+// Message, which is for people and comes in the language that was asked for.
 type Error struct {
 	Code      string `json:"code"`
+	Cause     string `json:"cause,omitempty"`
 	Message   string `json:"message"`
 	Hint      string `json:"hint,omitempty"`
 	RequestID string `json:"request_id,omitempty"`
+}
+
+// Error makes *Error an error: "code: message", with the cause in brackets.
+func (e *Error) Error() string {
+	if e.Cause != "" {
+		return e.Code + " (" + e.Cause + "): " + e.Message
+	}
+	return e.Code + ": " + e.Message
 }
 
 // ErrorBody wraps Error on the wire.

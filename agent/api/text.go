@@ -1,0 +1,145 @@
+package api
+
+// sentence is what a person reads for one code: what happened, and what to do.
+type sentence struct {
+	code            string
+	en, enHint      string
+	chinese, zhNext string
+}
+
+// Sentence returns the plain sentence of a code and the next step, in English
+// or Chinese (lang is English or Chinese; anything else is English). An
+// unknown code gets the sentence of CodeInternal.
+func Sentence(code, lang string) (message, hint string) {
+	rows := sentences()
+	row := rows[len(rows)-1]
+	for _, r := range rows {
+		if r.code == code {
+			row = r
+			break
+		}
+	}
+	if lang == Chinese {
+		return row.chinese, row.zhNext
+	}
+	return row.en, row.enHint
+}
+
+func sentences() []sentence {
+	return []sentence{
+		{CodeBadRequest,
+			"The request could not be understood.", "Compare it with openapi.yaml of the agent's version.",
+			"无法理解该请求。", "请对照该版本的 openapi.yaml。"},
+		{CodeForeignRequest,
+			"The request looks as if it came from a browser or a proxy, which this endpoint refuses.", "Use http://license-agent/… as the address and send neither Origin nor Referer.",
+			"请求似乎来自浏览器或代理，本接口予以拒绝。", "地址请使用 http://license-agent/…，且不要发送 Origin 或 Referer。"},
+		{CodeNoIdentity,
+			"The operating system did not say who is calling.", "Connect through the agent's own Unix socket or named pipe, not through a relay.",
+			"操作系统未提供调用者身份。", "请直接连接代理程序的 Unix 套接字或命名管道，不要经过转发。"},
+		{CodePermission,
+			"Only an administrator of this agent may do that.", "Repeat the command as root or as a member of the agent's administrators group.",
+			"只有该代理程序的管理员可以执行此操作。", "请以 root 或管理员组成员身份重试。"},
+		{CodeNotFound,
+			"The agent has nothing at this address.", "Compare the path with openapi.yaml of the agent's version.",
+			"代理程序没有该地址。", "请对照该版本的 openapi.yaml 检查路径。"},
+		{CodeMethod,
+			"The address exists, but not for this method.", "Compare the method with openapi.yaml of the agent's version.",
+			"该地址不支持此方法。", "请对照该版本的 openapi.yaml 检查方法。"},
+		{CodeTooLarge,
+			"The request is larger than the agent accepts.", "Requests may have 16 KiB, answer files 256 KiB.",
+			"请求超过代理程序允许的大小。", "普通请求上限 16 KiB，应答文件上限 256 KiB。"},
+		{CodeBusy,
+			"This user's share of the agent is used up while other users wait.", "Wait a second and keep one connection open instead of many.",
+			"该用户的配额已用完，其他用户正在等待。", "请稍候一秒，并复用一个连接。"},
+		{CodeNotActivated,
+			"No license is held for this product on this machine.", "Run: license-agent activate",
+			"本机没有该产品的许可证。", "请运行：license-agent activate"},
+		{CodeAmbiguous,
+			"More than one license fits.", "Name the issuer and the product.",
+			"有多个许可证符合条件。", "请指明发行者和产品。"},
+		{CodeAlreadyActivated,
+			"A license for this product is held already.", "Run license-agent status to see it; add --replace to put another code in its place.",
+			"本机已持有该产品的许可证。", "运行 license-agent status 查看；如需更换授权码，请加 --replace。"},
+		{CodeOutstanding,
+			"A request for this license is still waiting for its answer.", "Import the answer of that request, or repeat the request to get the same file again.",
+			"该许可证仍有一个请求在等待应答。", "请导入该请求的应答，或重新执行请求以得到同一文件。"},
+		{CodeAlreadyImported,
+			"This answer was imported before.", "Nothing needs to be done; make a new request for a new answer.",
+			"该应答已经导入过。", "无需操作；如需新的应答，请重新生成请求。"},
+		{CodeWrongAnswer,
+			"The answer does not belong to a request of this machine.", "Import it on the machine that made the request, or make a new request here.",
+			"该应答不属于本机的请求。", "请在生成请求的机器上导入，或在本机重新生成请求。"},
+		{CodeBadFile,
+			"The file is not what it should be, or it was altered.", "Copy it again without changing it, or ask for a new one.",
+			"文件格式不符或已被改动。", "请原样重新复制，或重新获取。"},
+		{CodeUnknownIssuer,
+			"This agent has no trust anchor for that vendor.", "Put the vendor's anchor file into the anchors directory and restart the agent.",
+			"代理程序没有该厂商的信任锚。", "请将厂商的锚文件放入 anchors 目录并重启代理程序。"},
+		{CodeUnreachable,
+			"The merchant service could not be reached.", "Check network, proxy and clock; running licenses go on until their grace ends.",
+			"无法连接商户服务。", "请检查网络、代理和时钟；已有许可证在宽限期内继续有效。"},
+		{CodeBadAnswer,
+			"The merchant service answered something that is not a valid answer.", "Check that no proxy or login page is in between; nothing was changed here.",
+			"商户服务返回了无效的应答。", "请检查中间是否有代理或登录页面；本机没有任何改动。"},
+		{CodeRefused,
+			"The merchant service refused.", "Ask the vendor with the code shown.",
+			"商户服务拒绝了请求。", "请凭所示代码联系厂商。"},
+		{CodeStorage,
+			"The agent could not store the change, so it was not made.", "Look at the agent's log for the reason and repeat the command.",
+			"代理程序无法保存更改，因此未作更改。", "请查看代理程序日志中的原因后重试。"},
+		{CodeStorageFull,
+			"The disk is full, so the change was not made.", "Free some space and repeat the command; nothing was lost.",
+			"磁盘已满，未作更改。", "请释放空间后重试；没有数据丢失。"},
+		{CodeNotRunning,
+			"The license agent does not answer.", "Start it (systemctl start license-agent, or license-agent run) and try again.",
+			"许可证代理程序没有响应。", "请启动它（systemctl start license-agent 或 license-agent run）后重试。"},
+		{CodeTimeout,
+			"The license agent did not answer in time.", "Try again; if it stays so, look at the load of the machine and the agent's log.",
+			"许可证代理程序未及时响应。", "请重试；若持续如此，请检查机器负载和代理程序日志。"},
+		{CodeWrongOwner,
+			"Somebody else than the license agent listens on its endpoint.", "Find out who owns the socket (ls -l) before trusting this machine.",
+			"代理程序的接口被其他用户占用。", "请先查明套接字的所有者（ls -l），再信任本机。"},
+		{CodeAgentAnswer,
+			"The agent's answer could not be understood.", "Check that program and agent have matching versions.",
+			"无法理解代理程序的应答。", "请检查程序与代理程序的版本是否匹配。"},
+		{CodeUntrusted,
+			"The answer does not prove that the vendor licensed this use.", "Check that the right agent runs here and that the vendor's trust anchor is the right one.",
+			"该应答不能证明厂商已授权。", "请确认运行的是正确的代理程序，且信任锚正确。"},
+		{CodeWrongDevice,
+			"The license is genuine, but it was issued for another machine.", "Run license-agent why on this machine; activate it with a code of its own.",
+			"许可证是真实的，但颁发给另一台机器。", "请在本机运行 license-agent why，并使用自己的授权码激活。"},
+		{CodeNotLicensed,
+			"This use is not licensed now.", "Run: license-agent why",
+			"当前使用未获许可。", "请运行：license-agent why"},
+		{CodeUsage,
+			"The command line could not be understood.", "Add --help to see what the command accepts.",
+			"无法理解命令行。", "加 --help 查看用法。"},
+		{CodeConfig,
+			"The configuration could not be read.", "Correct it and test it with: license-agent run --check-config",
+			"无法读取配置。", "请更正后用 license-agent run --check-config 检查。"},
+		{CodeStateInUse,
+			"Another agent uses this state directory.", "Stop the other agent, or give this one its own directory with --dir or --instance.",
+			"另一个代理程序正在使用该状态目录。", "请停止另一个代理程序，或用 --dir 或 --instance 指定单独的目录。"},
+		{CodeStateUnsafe,
+			"Others could change the agent's state directory or key.", "Give directory and key to the agent's own user, closed to everybody else (0700 and 0600), and no links.",
+			"其他用户可能改动代理程序的状态目录或密钥。", "请将目录和密钥归代理程序自己的用户所有，并关闭其他权限（0700 和 0600），且不得为链接。"},
+		{CodeSocketTaken,
+			"The agent's endpoint belongs to somebody else.", "Remove the foreign socket, or choose another place with --dir or --instance.",
+			"代理程序的接口属于他人。", "请移除该套接字，或用 --dir 或 --instance 另选位置。"},
+		{CodeInterrupted,
+			"The command was interrupted.", "Repeat it; a request that was sent already is repeated with the same content.",
+			"命令被中断。", "请重试；已发送的请求会以相同内容重发。"},
+		{CodeNotConfirmed,
+			"Nothing was sent.", "Add --yes when nobody can be asked.",
+			"未发送任何内容。", "无人值守时请加 --yes。"},
+		{CodeFileAccess,
+			"A file that the command needs cannot be read or written.", "Check the name and the permissions.",
+			"无法读取或写入命令所需的文件。", "请检查文件名和权限。"},
+		{CodeNoAnchor,
+			"This agent knows no vendor yet.", "Put the vendor's anchor file into the anchors directory and start the agent again.",
+			"该代理程序尚不认识任何厂商。", "请将厂商的锚文件放入 anchors 目录后重新启动。"},
+		{CodeInternal,
+			"The agent failed unexpectedly.", "Send the output of license-agent diagnose to the vendor.",
+			"代理程序发生意外错误。", "请将 license-agent diagnose 的输出发送给厂商。"},
+	}
+}
