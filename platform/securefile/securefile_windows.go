@@ -1,0 +1,212 @@
+package securefile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+)
+
+const readFlags = os.O_RDONLY
+
+// patience is how long an operation is repeated while another process, usually
+// a virus scanner, holds the file.
+const patience = 2 * time.Second
+
+// reparse points are links of any kind: symbolic links, junctions, mount points.
+const reparse = windows.FILE_ATTRIBUTE_REPARSE_POINT
+
+// privateSDDL is the protected access list of a private directory: full access
+// for SYSTEM, for Administrators and for the account of this process (%s), and
+// nothing inherited from above, because ProgramData lets every user create
+// files. The flags OICI hand it down to what is created inside.
+const privateSDDL = "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;%[1]s)"
+
+// publicSDDL adds read and execute (0x1200a9) for Users.
+const publicSDDL = privateSDDL + "(A;OICI;0x1200a9;;;BU)"
+
+// inspectDir judges a directory by handle: no reparse point, an owner that is
+// this account, SYSTEM or Administrators, and no other account that may write
+// (or, for a private one, read).
+func inspectDir(path string, public bool) (fs.FileInfo, error) {
+	name, err := windows.UTF16PtrFromString(path)
+	if err != nil {
+		return nil, &Error{Path: path, Err: err}
+	}
+	h, err := windows.CreateFile(name, windows.GENERIC_READ|windows.READ_CONTROL,
+		windows.FILE_SHARE_READ|windows.FILE_SHARE_WRITE|windows.FILE_SHARE_DELETE, nil, windows.OPEN_EXISTING,
+		windows.FILE_FLAG_BACKUP_SEMANTICS|windows.FILE_FLAG_OPEN_REPARSE_POINT, 0)
+	if err != nil {
+		return nil, &Error{Path: path, Err: err}
+	}
+	f := os.NewFile(uintptr(h), path)
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, &Error{Path: path, Err: err}
+	}
+	if attr, ok := fi.Sys().(*syscall.Win32FileAttributeData); ok && attr.FileAttributes&reparse != 0 {
+		return nil, &Error{Path: path, Err: ErrSymlink, Next: "name the directory itself"}
+	}
+	if !fi.IsDir() {
+		return nil, &Error{Path: path, Err: ErrNotDirectory, Next: "remove it or choose another directory"}
+	}
+	if err := inspectSecurity(path, h, public); err != nil {
+		return nil, err
+	}
+	return fi, nil
+}
+
+func inspectFile(full string, f *os.File, fi fs.FileInfo, public bool) error {
+	if err := regular(full, fi); err != nil {
+		return err
+	}
+	h := windows.Handle(f.Fd())
+	var info windows.ByHandleFileInformation
+	if err := windows.GetFileInformationByHandle(h, &info); err != nil {
+		return &Error{Path: full, Err: err}
+	}
+	if info.FileAttributes&reparse != 0 {
+		return &Error{Path: full, Err: ErrSymlink, Next: "replace the link by the file itself, or remove it"}
+	}
+	if !public && info.NumberOfLinks > 1 {
+		return &Error{Path: full, Err: ErrHardLink, Next: "copy it, remove it, and put the copy in its place"}
+	}
+	return inspectSecurity(full, h, public)
+}
+
+// inspectSecurity reads owner and access list through the handle and lets
+// judge decide.
+func inspectSecurity(path string, h windows.Handle, public bool) error {
+	sd, err := windows.GetSecurityInfo(h, windows.SE_FILE_OBJECT, windows.OWNER_SECURITY_INFORMATION|windows.DACL_SECURITY_INFORMATION)
+	if err != nil {
+		return &Error{Path: path, Err: err}
+	}
+	owner, _, err := sd.Owner()
+	if err != nil {
+		return &Error{Path: path, Err: err}
+	}
+	self, err := accountSID()
+	if err != nil {
+		return &Error{Path: path, Err: err}
+	}
+	acl := accessList{owner: owner.String()}
+	dacl, _, err := sd.DACL()
+	if err != nil {
+		acl.null = errors.Is(err, windows.ERROR_OBJECT_NOT_FOUND)
+		if !acl.null {
+			return &Error{Path: path, Err: err}
+		}
+	} else if dacl == nil {
+		acl.null = true
+	} else {
+		for i := uint32(0); i < uint32(dacl.AceCount); i++ {
+			var ace *windows.ACCESS_ALLOWED_ACE
+			if err := windows.GetAce(dacl, i, &ace); err != nil {
+				return &Error{Path: path, Err: err}
+			}
+			acl.entries = append(acl.entries, entry{
+				kind: ace.Header.AceType, flags: ace.Header.AceFlags, mask: uint32(ace.Mask),
+				sid: (*windows.SID)(unsafe.Pointer(&ace.SidStart)).String(),
+			})
+		}
+	}
+	return judge(path, acl, self, public)
+}
+
+func accountSID() (string, error) {
+	user, err := windows.GetCurrentProcessToken().GetTokenUser()
+	if err != nil {
+		return "", fmt.Errorf("securefile: own account: %w", err)
+	}
+	return user.User.Sid.String(), nil
+}
+
+// mkdir creates the directory with its access list in one call: there is no
+// instant at which the list inherited from above is in force.
+func mkdir(path string, public bool) error {
+	self, err := accountSID()
+	if err != nil {
+		return err
+	}
+	form := privateSDDL
+	if public {
+		form = publicSDDL
+	}
+	sd, err := windows.SecurityDescriptorFromString(fmt.Sprintf(form, self))
+	if err != nil {
+		return err
+	}
+	name, err := windows.UTF16PtrFromString(path)
+	if err != nil {
+		return err
+	}
+	sa := windows.SecurityAttributes{SecurityDescriptor: sd}
+	sa.Length = uint32(unsafe.Sizeof(sa))
+	return windows.CreateDirectory(name, &sa)
+}
+
+// widen has nothing to do: files inherit the access list of their directory.
+func widen(*os.File, fs.FileMode) error { return nil }
+
+// renameNew renames without replacing: MoveFileEx without
+// MOVEFILE_REPLACE_EXISTING refuses an existing name.
+func (d *Dir) renameNew(from, to string) error {
+	a, err := windows.UTF16PtrFromString(filepath.Join(d.path, from))
+	if err != nil {
+		return err
+	}
+	b, err := windows.UTF16PtrFromString(filepath.Join(d.path, to))
+	if err != nil {
+		return err
+	}
+	return windows.MoveFileEx(a, b, windows.MOVEFILE_WRITE_THROUGH)
+}
+
+// Sync has nothing to do: NTFS logs names in its journal and FlushFileBuffers
+// cannot be called on a directory without administrator rights.
+func (d *Dir) Sync() error { return nil }
+
+// lockFile locks one byte far behind the end of the file, so that the process
+// id at its beginning stays readable for others.
+func lockFile(f *os.File) error {
+	at := windows.Overlapped{OffsetHigh: 0x7fffffff}
+	err := windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, &at)
+	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
+		return ErrLocked
+	}
+	return err
+}
+
+func openRetry(open func() (*os.File, error)) (f *os.File, err error) {
+	err = retry(func() error {
+		f, err = open()
+		return err
+	})
+	return f, err
+}
+
+// retry repeats an operation that failed because another process has the file
+// open. Access denied is among the reasons: it is what Windows reports for a
+// file that is waiting for its last handle to be closed.
+func retry(op func() error) error {
+	return retryFor(patience, 20*time.Millisecond, time.Sleep, op)
+}
+
+func retryFor(limit, pause time.Duration, sleep func(time.Duration), op func() error) error {
+	for waited := time.Duration(0); ; waited += pause {
+		err := op()
+		busy := errors.Is(err, windows.ERROR_SHARING_VIOLATION) || errors.Is(err, windows.ERROR_LOCK_VIOLATION) ||
+			errors.Is(err, windows.ERROR_ACCESS_DENIED) || errors.Is(err, windows.ERROR_USER_MAPPED_FILE)
+		if !busy || waited >= limit {
+			return err
+		}
+		sleep(pause)
+	}
+}
