@@ -144,7 +144,7 @@ type Anchor struct {
 	V        int      `json:"v"`
 	Issuer   string   `json:"iss"`
 	Roots    RootKeys `json:"roots"`
-	Merchant string   `json:"merchant,omitempty"` // base URL of the merchant service
+	Merchant string   `json:"merchant,omitempty"`  // base URL of the merchant service
 	TLSRoots string   `json:"tls_roots,omitempty"` // PEM; when set only these are trusted for TLS
 }
 
