@@ -46,13 +46,17 @@ type Rejected struct {
 	Text   string `json:"text,omitempty"`
 	Source string `json:"source"`
 	Reason string `json:"reason"`
+	// State is Unreadable when the candidate exists but could not be read, so
+	// that its absence from Values is no evidence of change; else Placeholder
+	// or empty (left out by rule).
+	State State `json:"state,omitempty"`
 }
 
 // Component is the observation of one part.
 type Component struct {
 	Kind     Kind       `json:"kind"`
 	State    State      `json:"state"`
-	Values   []Value    `json:"values,omitempty"`   // only when State is OK; canonical order
+	Values   []Value    `json:"values,omitempty"`   // only when State is OK; canonical order. Board and CPU: the first is the string's, further ones count as its Alt
 	Reason   string     `json:"reason,omitempty"`   // why not OK, in words
 	Rejected []Rejected `json:"rejected,omitempty"` // candidates left out, with the rule that did it
 }

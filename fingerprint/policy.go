@@ -72,16 +72,3 @@ type Comparison struct {
 	Drift         bool         `json:"drift"`          // something changed, whatever the outcome
 	Why           string       `json:"why"`            // one sentence for people
 }
-
-// The functions of this package, owned by the fingerprint author:
-//
-//	func Format(d Device) Text                     // Text{String; DroppedDisks, DroppedMACs int}
-//	func Parse(s string) (Parsed, error)           // Parsed{MACs, Disks []string; Board, CPU string}
-//	func Canonical(value string) string            // as it stands in the string: upper case, | , control → _
-//	func Hash(salt []byte, k Kind, value string) string
-//	func Enroll(salt []byte, d Device) Enrolled    // from an observation
-//	func EnrollParsed(salt []byte, env EnvKind, p Parsed, alt map[Kind][]string) Enrolled
-//	func Compare(p Policy, e Enrolled, d Device) Comparison
-//	func Presets() map[string]Policy; func Preset(name string) (Policy, error)
-//	func Mask(value string) string                 // for people without administrator rights
-//	func IsPlaceholder(k Kind, value string) (reason string, yes bool)
