@@ -55,10 +55,14 @@ type ClockEvidence struct {
 
 // Worse is the memory of reads that were worse than the verdict in force
 // (debounce, deviation 8). Zero value: none.
+//
+// Reads that could not tell (indeterminate) neither count nor reset: unreadable
+// is never "changed", and it is no proof of sameness either.
 type Worse struct {
 	Reads int   `json:"reads"`
 	First int64 `json:"first"` // effective time of the first such read
 	Last  int64 `json:"last"`
+	Blind int64 `json:"blind,omitempty"` // effective time of the first of an unbroken run of reads that determined no strong part at all, 0: none
 }
 
 // Inputs is everything Decide may look at. All values were verified before.
@@ -98,6 +102,8 @@ type Pending struct {
 	IdemKey string `json:"idem"`
 	At      int64  `json:"at"`
 	Offline bool   `json:"offline"`
+	Boot    int64  `json:"boot,omitempty"`    // seconds since boot at At: an answer cannot be older than its question
+	BootID  string `json:"boot_id,omitempty"` // the boot that Boot counts in
 }
 
 // Record is one license and everything remembered about it.
@@ -123,8 +129,11 @@ type ClockState struct {
 	HighWater   int64  `json:"hw"`   // greatest believed UTC second
 	Boot        int64  `json:"boot"` // seconds since boot (suspend included) when HighWater was written
 	BootID      string `json:"boot_id"`
-	Provisional int64  `json:"prov,omitempty"` // believed time when a far-ahead wall clock was first seen, 0: none
-	Ticked      bool   `json:"ticked"`         // a tick of this boot is on disk
+	Provisional int64  `json:"prov,omitempty"`  // believed time when a far-ahead wall clock was first seen, 0: none
+	Ticked      bool   `json:"ticked"`          // a tick of this boot is on disk
+	Every       int64  `json:"every,omitempty"` // seconds until the next tick as promised when this was written, 0 after an orderly stop
+	Slack       int64  `json:"slack,omitempty"` // seconds that may have been lost to power cuts since the last signed contact
+	Offset      int64  `json:"off,omitempty"`   // seconds by which signed server time showed the wall clock to be far ahead, 0: none
 }
 
 // State is everything an instance remembers.
