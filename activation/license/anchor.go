@@ -24,7 +24,7 @@ func ParseAnchor(b []byte) (Anchor, error) {
 		return Anchor{}, fmt.Errorf("%w: %v", ErrAnchor, err)
 	}
 	var a Anchor
-	err := checkLexical(compact.Bytes(), "n")
+	err := (lexical{newline: true}).check(compact.Bytes())
 	if err == nil {
 		err = json.Unmarshal(compact.Bytes(), &a)
 	}
@@ -60,12 +60,12 @@ func (a Anchor) Validate() error {
 	c.name(a.Issuer, "iss")
 	c.roots(a.Roots, "roots")
 	if a.Merchant != "" {
-		c.printable(a.Merchant, "merchant", 9, maxMerchant)
+		c.visible(a.Merchant, 9, maxMerchant, "merchant")
 		c.that(strings.HasPrefix(a.Merchant, "https://") && !strings.ContainsAny(a.Merchant, " \"\\"), "merchant", "want an https:// URL")
 	}
 	if a.TLSRoots != "" {
 		c.that(strings.HasPrefix(a.TLSRoots, "-----BEGIN CERTIFICATE-----\n"), "tls_roots", "want PEM certificates")
-		c.text(strings.ReplaceAll(a.TLSRoots, "\n", " "), maxAnchor/2, "tls_roots")
+		c.visible(strings.ReplaceAll(a.TLSRoots, "\n", " "), 1, maxAnchor/2, "tls_roots")
 	}
 	if c.err != nil {
 		return fmt.Errorf("%w: %v", ErrAnchor, c.err)

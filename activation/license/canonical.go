@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -11,8 +12,8 @@ const maxDepth = 8 // nesting of a payload; v1 payloads reach 6
 
 // encodeCanonical writes v in the canonical encoding of SPEC.md section 3:
 // fixed member order (the order of the struct fields), no white space, no HTML
-// escapes. The caller has replaced nil slices by empty ones; checkLexical
-// refuses the null that a forgotten one would give.
+// escapes. The caller has replaced nil slices by empty ones; lexical refuses
+// the null that a forgotten one would give.
 func encodeCanonical(v any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
@@ -27,12 +28,13 @@ func encodeCanonical(v any) ([]byte, error) {
 // gives the same bytes. That one comparison refuses duplicate members, other
 // letter case, unknown members, white space and every second spelling of a
 // value; encoding/json alone accepts {"seats":1,"ſeats":9999} as 9999.
-func decodeCanonical(payload []byte, dst any) error {
-	if err := checkLexical(payload, ""); err != nil {
+func decodeCanonical(payload []byte, dst any, rule lexical) error {
+	if err := rule.check(payload); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(payload, dst); err != nil {
-		return fmt.Errorf("%w: %v", ErrPayload, err)
+		// The parser's own text may quote the payload, which may hold a code.
+		return fmt.Errorf("%w: not JSON of this kind", ErrPayload)
 	}
 	again, err := encodeCanonical(dst)
 	if err != nil {
@@ -44,29 +46,30 @@ func decodeCanonical(payload []byte, dst any) error {
 	return nil
 }
 
-// checkLexical refuses, before any parser runs, what parsers of different
-// languages treat differently: invalid UTF-8, control characters, escapes
-// other than \" and \\ (and those in extra), U+2028 and U+2029 (which some
-// writers always escape), null, fractions, exponents, signs, white space and
-// deep nesting.
-func checkLexical(b []byte, extra string) error {
-	if !utf8.Valid(b) {
-		return fmt.Errorf("%w: not UTF-8", ErrPayload)
-	}
-	if bytes.Contains(b, []byte("\u2028")) || bytes.Contains(b, []byte("\u2029")) {
-		return fmt.Errorf("%w: line or paragraph separator U+2028 or U+2029", ErrPayload)
+// lexical is the rule for single bytes, checked before any parser runs: it
+// refuses what parsers of different languages treat differently. The zero
+// value is for signed payloads: visible ASCII only, the escapes \" and \\, no
+// null, fraction, exponent, sign or white space, and little nesting.
+type lexical struct {
+	newline bool // the escape \n is allowed: PEM text in a trust anchor
+	unicode bool // any UTF-8 but U+2028 and U+2029, which some writers escape: bundles
+}
+
+func (l lexical) check(b []byte) error {
+	if l.unicode && (!utf8.Valid(b) || bytes.Contains(b, []byte("\u2028")) || bytes.Contains(b, []byte("\u2029"))) {
+		return fmt.Errorf("%w: not UTF-8, or a line or paragraph separator", ErrPayload)
 	}
 	inString, depth := false, 0
 	for i := 0; i < len(b); i++ {
 		c := b[i]
 		switch {
+		case c < 0x20 || c > 0x7e && !(l.unicode && c >= 0x80):
+			return fmt.Errorf("%w: byte %#02x at %d", ErrPayload, c, i)
 		case inString && c == '\\':
 			i++
-			if i == len(b) || b[i] != '"' && b[i] != '\\' && bytes.IndexByte([]byte(extra), b[i]) < 0 {
-				return fmt.Errorf("%w: escape that is not needed, at byte %d", ErrPayload, i)
+			if i == len(b) || b[i] != '"' && b[i] != '\\' && !(l.newline && b[i] == 'n') {
+				return fmt.Errorf("%w: escape that is not needed, at %d", ErrPayload, i)
 			}
-		case c < 0x20:
-			return fmt.Errorf("%w: control character at byte %d", ErrPayload, i)
 		case c == '"':
 			inString = !inString
 		case inString:
@@ -76,9 +79,9 @@ func checkLexical(b []byte, extra string) error {
 			}
 		case c == '}' || c == ']':
 			depth--
-		case c == ',' || c == ':' || '0' <= c && c <= '9' || bytes.IndexByte([]byte("truefals"), c) >= 0:
+		case c == ',' || c == ':' || '0' <= c && c <= '9' || strings.IndexByte("truefals", c) >= 0:
 		default:
-			return fmt.Errorf("%w: %q at byte %d", ErrPayload, c, i)
+			return fmt.Errorf("%w: byte %#02x at %d", ErrPayload, c, i)
 		}
 	}
 	return nil

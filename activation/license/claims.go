@@ -27,7 +27,7 @@ const (
 	UseDevice  = "device"
 )
 
-// Algorithms. v1 knows exactly these (security.md 2.2).
+// Algorithms. v1 knows exactly these.
 const (
 	AlgEd25519 = "ed25519"
 	AlgP256    = "p256-sha256" // device keys only: what TPM chips can do
@@ -76,7 +76,7 @@ type Claims struct {
 	Expires    int64    `json:"exp"` // entitlement end; NoEnd for none
 	RenewBy    int64    `json:"ren"` // contact the merchant before this
 	GraceUntil int64    `json:"grc"` // still runs until this without contact
-	Seq        int64    `json:"seq"` // device chain (security.md 3.2)
+	Seq        int64    `json:"seq"` // device chain
 	Head       string   `json:"head"`
 	KeySet     int64    `json:"ks"` // lowest key set version this may be paired with
 	Nonce      string   `json:"rn"` // echo of the request nonce
@@ -190,7 +190,7 @@ type Request struct {
 	Seq         int64               `json:"seq"`  // current chain position, 0 before the first answer
 	Head        string              `json:"head"` // "" before the first answer
 	Nonce       string              `json:"n"`    // standard base64, 32 bytes, written to disk before sending
-	Fingerprint string              `json:"fp"`   // the KooGallery string, raw (deviation 2)
+	Fingerprint string              `json:"fp"`   // the KooGallery string, raw
 	Env         fingerprint.EnvKind `json:"env"`
 	Parts       []ObservedPart      `json:"parts"`
 	Days        []string            `json:"days"` // YYYY-MM-DD with at least one check since the last answer, sorted, ≤ 400

@@ -74,17 +74,32 @@ func (ks *KeySet) validate() error {
 
 func (k OnlineKey) public() PublicKey { return PublicKey{Alg: k.Alg, Pub: k.Pub} }
 
-// signedBy says whether enough different keys of r signed the envelope. A key
-// counts once however often it signs (The Update Framework, specification
-// section 5.3.4: "only once per key, not per key id").
-func (r RootKeys) signedBy(e envelope, message []byte) bool {
-	counted := map[string]bool{}
+// rootVerifier counts root signatures of one key set envelope. It remembers
+// which keys verified, because the same few keys usually stand in the anchor,
+// in the set held before and in the new set.
+type rootVerifier struct {
+	e       envelope
+	message []byte
+	known   map[PublicKey]bool
+}
+
+func (v *rootVerifier) signed(k PublicKey) bool {
+	ok, known := v.known[k]
+	if !known {
+		ok = signedByKey(k, v.e, v.message)
+		v.known[k] = ok
+	}
+	return ok
+}
+
+// reached says whether enough different keys of r signed. A key counts once
+// however often it signs or is listed (The Update Framework, specification
+// 1.0.33, section 5.3.4: count keys, not key ids).
+func (v *rootVerifier) reached(r RootKeys) bool {
+	counted := map[PublicKey]bool{}
 	for _, k := range r.Keys {
-		id := KeyID(k)
-		for _, s := range e.signatures {
-			if s.keyID == id && !counted[k.Pub] && verifySignature(k, message, s.sig) {
-				counted[k.Pub] = true
-			}
+		if v.signed(k) {
+			counted[k] = true
 		}
 	}
 	return r.Threshold > 0 && len(counted) >= r.Threshold
@@ -104,21 +119,21 @@ func OpenKeySet(a Anchor, prev *KeySet, data []byte) (*KeySet, error) {
 	if err != nil {
 		return nil, err
 	}
-	message := pae(e.mediaType, e.payload)
-	if !a.Roots.signedBy(e, message) {
+	v := rootVerifier{e, pae(e.mediaType, e.payload), map[PublicKey]bool{}}
+	if !v.reached(a.Roots) {
 		return nil, fmt.Errorf("%w: of the trust anchor", ErrThreshold)
 	}
-	if prev != nil && !prev.Roots.signedBy(e, message) {
+	if prev != nil && !v.reached(prev.Roots) {
 		return nil, fmt.Errorf("%w: of the key set held before", ErrThreshold)
 	}
 	ks := new(KeySet)
-	if err := decodeCanonical(e.payload, ks); err != nil {
+	if err := decodeCanonical(e.payload, ks, lexical{}); err != nil {
 		return nil, err
 	}
 	if err := ks.validate(); err != nil {
 		return nil, err
 	}
-	if !ks.Roots.signedBy(e, message) {
+	if !v.reached(ks.Roots) {
 		return nil, fmt.Errorf("%w: of the key set's own roots", ErrThreshold)
 	}
 	if ks.Issuer != a.Issuer {

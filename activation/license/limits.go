@@ -50,13 +50,13 @@ func (c *checker) opaque(s, field string, limit int) {
 	c.that(ok, field, "want 1 or more of A-Z a-z 0-9 + / = . _ : -")
 }
 
-// printable is visible ASCII; space allowed inside.
-func (c *checker) printable(s, field string, least, most int) {
-	ok := least <= len(s) && len(s) <= most && strings.TrimSpace(s) == s
+// visible is text of hardware and people: visible ASCII and space.
+func (c *checker) visible(s string, least, most int, field string) {
+	ok := least <= len(s) && len(s) <= most
 	for i := 0; i < len(s); i++ {
 		ok = ok && 0x20 <= s[i] && s[i] <= 0x7e
 	}
-	c.that(ok, field, "want visible ASCII within the length limit")
+	c.that(ok, field, fmt.Sprintf("want %d to %d visible ASCII characters", least, most))
 }
 
 func (c *checker) number(n, least, most int64, field string) {
@@ -200,8 +200,7 @@ func (c *checker) device(d *Device) {
 		c.that(len(p.Hashes) > 0, "dev.fp.h", "want at least one hash")
 		c.ascending(p.Hashes, fingerprint.MaxHashes, "dev.fp.h")
 		for _, h := range p.Hashes {
-			c.opaque(h, "dev.fp.h", 64)
-			c.that(len(h) >= 16, "dev.fp.h", "want a hash")
+			c.that(isHex(h, 64), "dev.fp.h", "want 64 lower-case hex digits")
 		}
 	}
 	c.name(d.Policy.Name, "dev.pol.name")

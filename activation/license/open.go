@@ -59,7 +59,7 @@ func (ks *KeySet) OpenLicense(data []byte) (*Claims, error) {
 		return nil, ErrSignature
 	}
 	c := new(Claims)
-	if err := decodeCanonical(e.payload, c); err != nil {
+	if err := decodeCanonical(e.payload, c, lexical{}); err != nil {
 		return nil, err
 	}
 	if err := c.validate(); err != nil {
@@ -99,7 +99,7 @@ func (ks *KeySet) OpenNotice(data []byte) (*Notice, error) {
 		return nil, ErrSignature
 	}
 	n := new(Notice)
-	if err := decodeCanonical(e.payload, n); err != nil {
+	if err := decodeCanonical(e.payload, n, lexical{}); err != nil {
 		return nil, err
 	}
 	if err := n.validate(); err != nil {
@@ -128,18 +128,17 @@ func (ks *KeySet) OpenBundle(data []byte, dst any) error {
 	if err := ks.accepted(keys, -1); err != nil {
 		return err
 	}
-	return decodeCanonical(e.payload, dst)
+	return decodeCanonical(e.payload, dst, lexical{unicode: true})
 }
 
-// signedByDevice says whether the device key signed the envelope.
-func signedByDevice(dk PublicKey, e envelope) bool {
-	id := KeyID(dk)
+// signedByKey says whether the key made one of the signatures over message.
+func signedByKey(k PublicKey, e envelope, message []byte) bool {
+	id := KeyID(k)
 	if id == "" {
 		return false
 	}
-	message := pae(e.mediaType, e.payload)
 	for _, s := range e.signatures {
-		if s.keyID == id && verifySignature(dk, message, s.sig) {
+		if s.keyID == id && verifySignature(k, message, s.sig) {
 			return true
 		}
 	}
@@ -153,11 +152,11 @@ func OpenProof(dk PublicKey, data []byte) (*Proof, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !signedByDevice(dk, e) {
+	if !signedByKey(dk, e, pae(e.mediaType, e.payload)) {
 		return nil, ErrSignature
 	}
 	p := new(Proof)
-	if err := decodeCanonical(e.payload, p); err != nil {
+	if err := decodeCanonical(e.payload, p, lexical{}); err != nil {
 		return nil, err
 	}
 	if err := p.validate(); err != nil {
@@ -175,13 +174,13 @@ func OpenRequest(data []byte) (*Request, error) {
 		return nil, err
 	}
 	r := new(Request)
-	if err := decodeCanonical(e.payload, r); err != nil {
+	if err := decodeCanonical(e.payload, r, lexical{}); err != nil {
 		return nil, err
 	}
 	if err := r.validate(); err != nil {
 		return nil, err
 	}
-	if !signedByDevice(r.Key, e) {
+	if !signedByKey(r.Key, e, pae(e.mediaType, e.payload)) {
 		return nil, ErrSignature
 	}
 	return r, nil

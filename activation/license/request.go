@@ -3,7 +3,6 @@ package license
 import (
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"licenseagent.example/fingerprint"
 )
@@ -59,7 +58,7 @@ func (r *Request) validate() error {
 		c.opaque(r.Head, "head", maxOpaque)
 	}
 	c.base64(r.Nonce, nonceBytes, "n")
-	c.text(r.Fingerprint, maxFingerprint, "fp")
+	c.visible(r.Fingerprint, 3, maxFingerprint, "fp")
 	c.that(strings.Count(r.Fingerprint, "|") == 3, "fp", "want four parts separated by |")
 	c.that(isEnv(r.Env), "env", "want physical, vm or container")
 	c.observed(r.Parts)
@@ -69,7 +68,7 @@ func (r *Request) validate() error {
 	c.ascending(r.Days, maxDays, "days")
 	c.number(r.KeySet, 0, maxInt, "ks")
 	c.instant(r.Time, "time")
-	c.printable(r.Agent, "agent", 0, maxAgentName)
+	c.visible(r.Agent, 0, maxAgentName, "agent")
 	if c.err == nil && r.Device != DeviceID(r.Key) {
 		return fmt.Errorf("%w: dev", ErrDevice)
 	}
@@ -77,7 +76,7 @@ func (r *Request) validate() error {
 }
 
 func (c *checker) code(s string) {
-	c.printable(s, "code", 1, maxCode)
+	c.visible(s, 1, maxCode, "code")
 	c.that(!strings.Contains(s, " "), "code", "want no space")
 }
 
@@ -93,20 +92,10 @@ func (c *checker) observed(parts []ObservedPart) {
 			c.that(false, "parts.state", "want ok, absent, unreadable or placeholder")
 		}
 		for _, a := range p.Alt {
-			c.that(a != "", "parts.alt", "want no empty entry")
-			c.text(a, maxAlt, "parts.alt")
+			c.visible(a, 1, maxAlt, "parts.alt")
 		}
 		c.ascending(p.Alt, fingerprint.MaxHashes, "parts.alt")
 	}
-}
-
-// text is hardware's own text: any UTF-8 that needs no escape but \" and \\.
-func (c *checker) text(s string, most int, field string) {
-	ok := len(s) <= most && utf8.ValidString(s) && !strings.ContainsAny(s, "\u2028\u2029")
-	for i := 0; i < len(s); i++ {
-		ok = ok && s[i] >= 0x20
-	}
-	c.that(ok, field, "want UTF-8 without control characters, within the length limit")
 }
 
 // isDay checks the shape only: month 01–12, day 01–31. Days are counted, not

@@ -71,7 +71,7 @@ func AddSignature(keySet []byte, s Signer) ([]byte, error) {
 		return nil, err
 	}
 	var ks KeySet
-	if err := decodeCanonical(e.payload, &ks); err != nil {
+	if err := decodeCanonical(e.payload, &ks, lexical{}); err != nil {
 		return nil, err
 	}
 	if err := ks.validate(); err != nil {
@@ -96,7 +96,7 @@ func seal(mediaType string, payload any, signers []Signer) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkLexical(body, ""); err != nil {
+	if err := (lexical{unicode: mediaType == TypeBundle}).check(body); err != nil {
 		return nil, err
 	}
 	e := envelope{mediaType: mediaType, payload: body}
