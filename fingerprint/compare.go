@@ -47,7 +47,7 @@ func compare(p Policy, e Enrolled, d Device, isPlaceholder rule) Comparison {
 	}
 	cmp := judge(prof, parts)
 	if cmp.Outcome == Same {
-		cmp.Left = pointsLeft(prof, parts)
+		cmp.Left = max(min(pointsLeft(prof, parts), cmp.Matched-cmp.Need), 0)
 	}
 	return cmp
 }
@@ -205,7 +205,7 @@ func (t *tally) add(p PartResult, prof Profile) {
 			t.requiredUnread = p.Kind
 		}
 	default:
-		t.lost = true
+		t.lost = t.lost || p.Weight > 0 || required
 		if strong {
 			t.strongLost++
 		}
@@ -231,7 +231,8 @@ func percentUp(percent, points int) int {
 
 // pointsLeft finds the cheapest loss of matching parts that ends Same, by
 // trying all of them (at most 2^4), and returns one point less: that many
-// points may be lost in any combination.
+// points may be lost in any combination. The plain difference between matched
+// and needed points overlooks required parts and the last strong one.
 func pointsLeft(prof Profile, parts []PartResult) int {
 	cheapest := 0
 	for _, p := range parts {

@@ -30,7 +30,8 @@ type Part struct {
 	Hashes []string `json:"h"` // sorted, at most MaxHashes
 }
 
-// MaxHashes bounds the hashes of one part in a license (fingerprint.md, decision 1).
+// MaxHashes bounds the hashes of one part in a license: a storage server with
+// 480 disks must not make the license larger than its envelope allows.
 const MaxHashes = 16
 
 // Enrolled is the device as a license remembers it.
@@ -69,6 +70,6 @@ type Comparison struct {
 	Left          int          `json:"left"`      // points that may still be lost before the outcome changes
 	StrongMatch   bool         `json:"strong_match"`
 	StrongChanged bool         `json:"strong_changed"` // a strong part is changed, absent or a placeholder now
-	Drift         bool         `json:"drift"`          // something changed, whatever the outcome
+	Drift         bool         `json:"drift"`          // a part that counts is lost, whatever the outcome
 	Why           string       `json:"why"`            // one sentence for people
 }

@@ -44,7 +44,7 @@ func why(r reason, t tally, c Comparison) string {
 			c.Matched, c.Available, c.Need, lostNames(c.Parts))
 	}
 	if !c.Drift {
-		return "All enrolled parts that could be read are still there."
+		return "All enrolled parts that count and could be read are still there."
 	}
 	return fmt.Sprintf("%d of %d points match and %d are needed; not the enrolled one: %s.",
 		c.Matched, c.Available, c.Need, lostNames(c.Parts))
