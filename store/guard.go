@@ -1,0 +1,239 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"licenseagent.example/platform/securefile"
+)
+
+// Layout of a bbolt meta page (bbolt internal/common: Page and Meta), in the
+// byte order of the machine.
+const (
+	boltMagic   = 0xED0CDAED
+	boltVersion = 2
+	pageHeader  = 16
+	metaSize    = 64
+)
+
+// checkHeader reads both meta pages with plain reads. A truncated file, once
+// mapped, kills the process with SIGBUS, which no recover catches.
+func checkHeader(r io.ReaderAt, size int64) error {
+	pageSize, err := findPageSize(r)
+	if err != nil {
+		return err
+	}
+	if size%pageSize != 0 {
+		return fmt.Errorf("%w: size %d is not a multiple of the page size %d", errHeader, size, pageSize)
+	}
+	valid := 0
+	for i := range int64(2) {
+		m, ok := readMeta(r, i*pageSize)
+		if !ok || int64(m.pageSize) != pageSize {
+			continue
+		}
+		valid++
+		if m.pages > uint64(size/pageSize) {
+			return fmt.Errorf("%w: %d pages in use, the file has %d", errHeader, m.pages, size/pageSize)
+		}
+	}
+	if valid == 0 {
+		return errHeader
+	}
+	return nil
+}
+
+// findPageSize looks where bbolt looks: page 0, then each place page 1 may have.
+func findPageSize(r io.ReaderAt) (int64, error) {
+	if m, ok := readMeta(r, 0); ok {
+		return int64(m.pageSize), nil
+	}
+	for i := range 15 {
+		pos := int64(1024) << i
+		if m, ok := readMeta(r, pos); ok && int64(m.pageSize) == pos {
+			return pos, nil
+		}
+	}
+	return 0, errHeader
+}
+
+type boltMeta struct {
+	pageSize uint32
+	pages    uint64 // high-water mark: first page number not in use
+}
+
+func readMeta(r io.ReaderAt, pos int64) (boltMeta, bool) {
+	var page [pageHeader + metaSize]byte
+	if _, err := r.ReadAt(page[:], pos); err != nil {
+		return boltMeta{}, false
+	}
+	m := page[pageHeader:]
+	order := binary.NativeEndian
+	sum := fnv.New64a()
+	sum.Write(m[:56])
+	size := order.Uint32(m[8:])
+	ok := order.Uint32(m) == boltMagic && order.Uint32(m[4:]) == boltVersion &&
+		order.Uint64(m[56:]) == sum.Sum64() && size >= 1024 && size <= 16<<20 && size&(size-1) == 0
+	return boltMeta{pageSize: size, pages: order.Uint64(m[40:])}, ok
+}
+
+// guard decides whether state.db may be opened in this process. nil: yes.
+// fs.ErrNotExist: there is none. ErrOwned or another error of the operating
+// system: nothing can be said. errHeader or errProbe: damaged.
+func (s *Store) guard() error {
+	f, err := s.dir.OpenFile(fileDB)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if err := checkHeader(f, info.Size()); err != nil {
+		return err
+	}
+	if s.isClean(f, info.Size()) {
+		return nil
+	}
+	path := filepath.Join(s.dir.Path(), fileDB)
+	if len(s.opts.Probe) > 0 {
+		err := runProbe(s.opts.Probe, path)
+		if !errors.Is(err, errNoProbe) {
+			return err
+		}
+		s.report(Event{Kind: EventNoProbe, Text: err.Error()})
+	}
+	return checkFile(path)
+}
+
+// maxClean bounds the file that is read as a whole at start; a larger one is probed.
+const maxClean = 8 << 20
+
+// isClean reports whether these are, byte for byte, the contents that this
+// store checked and closed. The probe could only repeat what is known.
+func (s *Store) isClean(f io.ReaderAt, size int64) bool {
+	if size > maxClean {
+		return false
+	}
+	mark, err := s.dir.ReadFile(fileClean, 256)
+	if err != nil {
+		return false
+	}
+	b := make([]byte, size)
+	if _, err := f.ReadAt(b, 0); err != nil {
+		return false
+	}
+	return string(mark) == s.seal.fileMAC("clean", b)+"\n"
+}
+
+// markClean is called after the file was checked and closed.
+func (s *Store) markClean() error {
+	b, err := s.dir.ReadFile(fileDB, maxClean)
+	if err != nil {
+		return err
+	}
+	return s.dir.WriteFile(fileClean, []byte(s.seal.fileMAC("clean", b)+"\n"), securefile.PrivateFile)
+}
+
+// probeTime is how long the probe may take. A sound file of 64 MiB takes well
+// under a second; some damaged ones make bbolt loop for ever.
+const probeTime = 2 * time.Second
+
+// runProbe lets a child process open the file: some damages kill the process
+// beyond recover (a fault in another goroutine or inside the runtime).
+func runProbe(argv []string, path string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), probeTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, argv[0], append(slices.Clone(argv[1:]), path)...)
+	// Nothing of our environment is the probe's business; a crash in it leaves
+	// neither trace nor core file.
+	cmd.Env = []string{"GOTRACEBACK=none", "GOMAXPROCS=2"}
+	cmd.WaitDelay = 100 * time.Millisecond
+	out, err := cmd.Output()
+	lines := strings.Split(string(out), "\n")
+	if lines[0] != probeHello {
+		// Not our binary, not executable, no processes left: this says nothing
+		// about the file, and a sound file must not be put aside for it.
+		return fmt.Errorf("%w: %s: %v", errNoProbe, argv[0], err)
+	}
+	if err == nil && len(lines) > 1 && lines[1] == probeOK {
+		return nil
+	}
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: no end within %v", errProbe, probeTime)
+	case errors.As(err, &exit) && exit.ExitCode() == probeBusy:
+		return fmt.Errorf("%w: %s is locked by another program", ErrOwned, path)
+	case len(lines) > 1 && lines[1] != "":
+		return fmt.Errorf("%w: %s", errProbe, lines[1])
+	}
+	return fmt.Errorf("%w: it died: %v", errProbe, err)
+}
+
+// keepBad is how many damaged files are kept for whoever wants to look.
+const keepBad = 3
+
+// quarantine puts the file aside; nothing is ever deleted in its place.
+func (s *Store) quarantine(why error) error {
+	to, err := s.badName()
+	if err != nil {
+		return err
+	}
+	if err := s.dir.Rename(fileDB, to); err != nil {
+		return fmt.Errorf("putting the damaged state aside: %w", err)
+	}
+	s.report(Event{Kind: EventQuarantined, File: to, Text: why.Error()})
+	names, err := s.badFiles()
+	if err != nil {
+		return err
+	}
+	names = slices.DeleteFunc(names, func(n string) bool { return n == to })
+	for len(names) >= keepBad {
+		if err := s.dir.Remove(names[0]); err != nil {
+			return err
+		}
+		names = names[1:]
+	}
+	return nil
+}
+
+// badName gives names that sort in the order in which they were given.
+func (s *Store) badName() (string, error) {
+	base := fileBad + time.Unix(s.opts.Now(), 0).UTC().Format("20060102T150405Z")
+	names, err := s.badFiles()
+	if err != nil {
+		return "", err
+	}
+	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, base) })
+	if len(names) == 0 {
+		return base, nil
+	}
+	i, err := strconv.Atoi(strings.TrimPrefix(names[len(names)-1][len(base):], "."))
+	if err != nil {
+		i = 0 // base itself has no number
+	}
+	return fmt.Sprintf("%s.%06d", base, i+1), nil
+}
+
+// badFiles lists the files put aside, oldest name first.
+func (s *Store) badFiles() ([]string, error) {
+	names, err := s.dir.Names()
+	if err != nil {
+		return nil, err
+	}
+	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, fileBad) })
+	slices.Sort(names)
+	return names, nil
+}

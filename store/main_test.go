@@ -1,0 +1,220 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"licenseagent.example/activation"
+)
+
+// The test binary is its own probe and its own victim, as the agent is.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case ProbeArg:
+			os.Exit(ProbeMain(os.Args[2:]))
+		case "store-child":
+			os.Exit(child(os.Args[2:]))
+		}
+	}
+	os.Exit(m.Run())
+}
+
+func testKey() []byte { return []byte("0123456789abcdef0123456789abcdef") }
+
+func testNow() int64 { return 1_780_000_000 }
+
+// probeCommand is this binary as the probe process.
+func probeCommand(t testing.TB) []string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{self, ProbeArg}
+}
+
+// options without a probe process: the check runs in this process.
+func options() Options {
+	return Options{MACKey: testKey(), Now: testNow}
+}
+
+// newDir returns a state directory that does not exist yet.
+func newDir(t testing.TB) string { t.Helper(); return filepath.Join(t.TempDir(), "state") }
+
+func mustOpen(t testing.TB, dir string, o Options) *Store {
+	t.Helper()
+	s, err := Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func mustApply(t testing.TB, s *Store, c activation.Change) {
+	t.Helper()
+	if err := s.Apply(c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustLoad(t testing.TB, s *Store) activation.State {
+	t.Helper()
+	st, err := s.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+func mustClose(t testing.TB, s *Store) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustWrite(t testing.TB, path string, b []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustRead(t testing.TB, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// counted is a change that writes n into two records, a key set and the clock
+// at once: whoever sees two different numbers sees a torn commit.
+func counted(n int64) activation.Change {
+	rec := func(product string) activation.Record {
+		return activation.Record{
+			Key: activation.Key{Issuer: "acme.example", Product: product}, License: fmt.Appendf(nil, `{"payload":"license %d"}`, n),
+			Seq: n, Head: fmt.Sprint("head-", n), Days: []string{"2026-01-01"},
+			Pending: &activation.Pending{Kind: "renew", Nonce: fmt.Sprint("nonce-", n), Request: fmt.Appendf(nil, "request %d", n)},
+		}
+	}
+	return activation.Change{
+		Put: []activation.Record{rec("one"), rec("two")}, KeySets: map[string][]byte{"acme.example": fmt.Appendf(nil, "keyset %d", n)},
+		Clock: &activation.ClockState{HighWater: n, BootID: "boot"},
+	}
+}
+
+// count reads the number back; torn says that the parts disagree.
+func count(st activation.State) (n int64, torn bool) {
+	if len(st.Records) == 0 && len(st.KeySets) == 0 && st.Clock == (activation.ClockState{}) {
+		return 0, false
+	}
+	n = st.Clock.HighWater
+	want := applied(activation.State{}, counted(n))
+	a, err1 := json.Marshal(st)
+	b, err2 := json.Marshal(want)
+	return n, err1 != nil || err2 != nil || string(a) != string(b)
+}
+
+// applied is what a state is after a change: the model the store is held against.
+func applied(st activation.State, c activation.Change) activation.State {
+	if st.KeySets == nil {
+		st.KeySets = map[string][]byte{}
+	}
+	drop := func(k activation.Key) {
+		for i, r := range st.Records {
+			if r.Key == k {
+				st.Records = append(st.Records[:i:i], st.Records[i+1:]...)
+				return
+			}
+		}
+	}
+	for _, k := range c.Delete {
+		drop(k)
+	}
+	for _, r := range c.Put {
+		drop(r.Key)
+		i := 0
+		for i < len(st.Records) && compareEntries(recordEntry(st.Records[i].Key), recordEntry(r.Key)) < 0 {
+			i++
+		}
+		st.Records = append(st.Records[:i:i], append([]activation.Record{r}, st.Records[i:]...)...)
+	}
+	for k, v := range c.KeySets {
+		st.KeySets[k] = v
+	}
+	if c.Clock != nil {
+		st.Clock = *c.Clock
+	}
+	return st
+}
+
+// proving says that the full numbers are wanted (make prove).
+func proving() bool { return os.Getenv("PROVE") == "1" }
+
+// scale picks the reduced or the full size of a proof.
+func scale(test, prove int) int {
+	if proving() {
+		return prove
+	}
+	return test
+}
+
+// promise records what a proof reached: a line in the log and, when PROMISES_OUT
+// names a file, a JSON line there.
+func promise(t *testing.T, id, number, control string, values map[string]int) {
+	t.Helper()
+	tier := "test"
+	if proving() {
+		tier = "prove"
+	}
+	line := "PROMISE " + id
+	for _, k := range sortedKeys(values) {
+		line += " " + k + "=" + strconv.Itoa(values[k])
+	}
+	t.Log(line + " tier=" + tier)
+	path := os.Getenv("PROMISES_OUT")
+	if path == "" {
+		return
+	}
+	b, err := json.Marshal(struct {
+		ID      string `json:"id"`
+		Tier    string `json:"tier"`
+		Number  string `json:"number"`
+		Control string `json:"control"`
+		Test    string `json:"test"`
+	}{id, tier, number, control, t.Name()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Write(append(b, '\n'))
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func sortedKeys(m map[string]int) []string {
+	var keys []string
+	for k := range m {
+		i := 0
+		for i < len(keys) && keys[i] < k {
+			i++
+		}
+		keys = append(keys[:i:i], append([]string{k}, keys[i:]...)...)
+	}
+	return keys
+}
