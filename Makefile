@@ -46,6 +46,18 @@ prove: tools ## the promises at their full numbers that fit in an hour
 bench: ## benchmarks, as ratios against named baselines
 	@.ci/bench
 
+.PHONY: vm
+vm: ## boot machines whose hardware we choose (MACHINES=dir for other people's machine files)
+	@.ci/vm
+
+.PHONY: wine
+wine: ## the tests as Windows programs under Wine 10
+	@.ci/wine
+
+.PHONY: arm64
+arm64: ## the tests as 64-bit ARM programs
+	@.ci/arm64
+
 .PHONY: corpus
 corpus: ## SMBIOS reader and placeholder rules over recorded machines (CORPUS=dir for other people's)
 	go test -count=1 -v -run 'TestCorpus' ./fingerprint/... | grep -v '^=== '
