@@ -13,6 +13,7 @@ type rule func(k Kind, value string) (reason string, yes bool)
 // openshift assisted-installer, linuxhw/DMI) and from the defaults of QEMU,
 // LXD, Proxmox, VMware and the large clouds.
 func IsPlaceholder(k Kind, value string) (reason string, yes bool) {
+	value = spell(k, value) // the rule must not depend on case, padding or grouping
 	switch k {
 	case MAC:
 		return macPlaceholder(value)
@@ -118,7 +119,7 @@ func isNumberedDummy(bare string) bool {
 // diskPlaceholder knows the serials that hypervisors give by default. A disk
 // called after its place in the configuration is the same in every machine.
 func diskPlaceholder(value string) (string, bool) {
-	low := strings.ToLower(strings.TrimSpace(value))
+	low := strings.ToLower(value)
 	bare := alphanumerics(low)
 	switch {
 	case strings.HasPrefix(low, "qm000") && len(low) == 7 && onlyOf(low[5:], "0123456789"):

@@ -66,8 +66,7 @@ func isKnownUUID(bare string) bool {
 // machines carry: tunnel and modem drivers, host-only adapters, hypervisor
 // defaults. Locally administered addresses are not refused as such: nearly all
 // virtual machines have nothing else.
-func macPlaceholder(value string) (string, bool) {
-	mac := spell(MAC, value)
+func macPlaceholder(mac string) (string, bool) {
 	if len(mac) != 17 {
 		return "not a 48-bit address", true
 	}
