@@ -35,13 +35,12 @@ func compare(d fingerprint.Device, f facts) []string {
 	}
 	if len(f.Interfaces) > 0 {
 		for _, v := range d.MAC.Values {
-			name := nameOf(v.Source)
-			i := slices.IndexFunc(f.Interfaces, func(g namedFact) bool { return g.Name == name })
+			i := slices.IndexFunc(f.Interfaces, func(g namedFact) bool { return from(v.Source, g.Name) })
 			switch {
 			case i < 0:
-				note("mac %s: gopsutil does not list this interface", name)
+				note("mac: gopsutil does not list the interface of %q", v.Source)
 			case f.Interfaces[i].Text != "" && !strings.EqualFold(f.Interfaces[i].Text, v.Text):
-				note("mac %s: in use is %s, the permanent address is %s", name, fingerprint.Mask(f.Interfaces[i].Text), fingerprint.Mask(v.Text))
+				note("mac %s: in use is %s, the permanent address is %s", f.Interfaces[i].Name, fingerprint.Mask(f.Interfaces[i].Text), fingerprint.Mask(v.Text))
 			}
 		}
 	}
@@ -117,18 +116,22 @@ func compareEnv(e fingerprint.Environment, system, role string) []string {
 	return []string{fmt.Sprintf("env: gopsutil says %s, decided was %s (%s)", system, e.Kind, e.Reason)}
 }
 
-// nameOf is the last word of a source, which is the device's name.
-func nameOf(source string) string { return source[strings.LastIndexByte(source, ' ')+1:] }
+// from says whether a source names the device. Windows spells a disk
+// \\.\PHYSICALDRIVE0 where we say PhysicalDrive0.
+func from(source, name string) bool {
+	name = " " + strings.TrimPrefix(name, `\\.\`)
+	return len(source) >= len(name) && strings.EqualFold(source[len(source)-len(name):], name)
+}
 
 // textOf finds the value of a part that was read from the named device, used or not.
 func textOf(c fingerprint.Component, name string) (fingerprint.Value, bool) {
 	for _, v := range c.Values {
-		if nameOf(v.Source) == name {
+		if from(v.Source, name) {
 			return v, true
 		}
 	}
 	for _, r := range c.Rejected {
-		if nameOf(r.Source) == name && r.Text != "" {
+		if r.Text != "" && from(r.Source, name) {
 			return fingerprint.Value{Text: r.Text, Source: r.Source}, true
 		}
 	}

@@ -31,19 +31,24 @@ const prefixUnreadable = "unreadable: "
 // sorter collects what became of the candidates of one part.
 type sorter struct {
 	kind        fingerprint.Kind
-	rejected    []fingerprint.Rejected
-	more        int
-	unreadable  string // first reason
-	placeholder string // first reason
+	rejected    []fingerprint.Rejected // had or may have had a value
+	ruled       []fingerprint.Rejected // left out by a rule, before any read
+	more        int                    // not even listed
+	unreadable  string                 // first reason
+	placeholder string                 // first reason
 }
 
 // reject notes a candidate that is not used.
 func (s *sorter) reject(c candidate, reason string) {
-	if len(s.rejected) == maxRejected {
+	list := &s.rejected
+	if c.drop != "" {
+		list = &s.ruled
+	}
+	if len(*list) == maxRejected {
 		s.more++
 		return
 	}
-	s.rejected = append(s.rejected, fingerprint.Rejected{Text: clip(c.text), Source: c.source, Reason: reason})
+	*list = append(*list, fingerprint.Rejected{Text: clip(c.text), Source: c.source, Reason: reason})
 }
 
 // usable says whether c holds a value that identifies somebody, and notes it if not.
@@ -79,6 +84,9 @@ func (s *sorter) usable(c candidate) bool {
 // usable and something unreadable is "unreadable": we do not know, and what we
 // do not know has not changed.
 func (s *sorter) component(values []fingerprint.Value, none string) fingerprint.Component {
+	room := maxRejected - len(s.rejected)
+	s.more += max(0, len(s.ruled)-room)
+	s.rejected = append(s.rejected, s.ruled[:min(room, len(s.ruled))]...)
 	if s.more > 0 {
 		s.rejected = append(s.rejected, fingerprint.Rejected{
 			Source: "…", Reason: strconv.Itoa(s.more) + " more left out",

@@ -12,6 +12,9 @@ const sysBlock = "sys/block"
 
 // disks reads the serials of the fixed disks.
 func (h Host) disks() fingerprint.Component {
+	if f, ok := h.windows(); ok {
+		return f.disks()
+	}
 	t := openTree(h.Root)
 	defer t.close()
 	names, err := t.list(sysBlock)

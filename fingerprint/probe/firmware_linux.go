@@ -16,6 +16,9 @@ const (
 
 // firmware reads board, CPU and class of machine.
 func (h Host) firmware() Firmware {
+	if f, ok := h.windows(); ok {
+		return f.firmware()
+	}
 	t := openTree(h.Root)
 	defer t.close()
 	if t.err != nil {

@@ -14,6 +14,9 @@ const classNet = "sys/class/net"
 
 // network reads the adapters' permanent addresses.
 func (h Host) network() fingerprint.Component {
+	if f, ok := h.windows(); ok {
+		return f.network()
+	}
 	t := openTree(h.Root)
 	defer t.close()
 	links, err := t.links()
