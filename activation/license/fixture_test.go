@@ -8,6 +8,7 @@ import (
 	"encoding/asn1"
 	"encoding/hex"
 	"math/big"
+	"slices"
 	"testing"
 
 	"licenseagent.example/fingerprint"
@@ -144,8 +145,8 @@ func newFixtureFor(t testing.TB, device Signer) *fixture {
 		Device: Device{
 			ID: DeviceID(device.Public()), Env: fingerprint.Physical, Version: 1, Salt: encode64(salt[:]),
 			Parts: []fingerprint.Part{
-				{Kind: fingerprint.MAC, Hashes: []string{partHash("mac a"), partHash("mac b")}},
-				{Kind: fingerprint.Board, Hashes: []string{partHash("board")}},
+				{Kind: fingerprint.MAC, Hashes: enrolled(salt[:], fingerprint.MAC, "00:1A:2B:3C:4D:5E", "00:1A:2B:3C:4D:5F")},
+				{Kind: fingerprint.Board, Hashes: enrolled(salt[:], fingerprint.Board, "BOARD\\7")},
 			},
 			Policy: fingerprint.Policy{Name: "balanced", Physical: policy, Virtual: policy},
 			Key:    device.Public(),
@@ -196,6 +197,16 @@ func partHash(s string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// enrolled are the hashes of a part as a license holds them.
+func enrolled(salt []byte, k fingerprint.Kind, values ...string) []string {
+	var hashes []string
+	for _, v := range values {
+		hashes = append(hashes, fingerprint.Hash(salt, k, v))
+	}
+	slices.Sort(hashes)
+	return hashes
+}
+
 // derToRaw turns SEQUENCE { INTEGER r, INTEGER s } into r‖s.
 func derToRaw(der []byte) ([]byte, error) {
 	var n struct{ R, S *big.Int }
@@ -206,4 +217,40 @@ func derToRaw(der []byte) ([]byte, error) {
 	n.R.FillBytes(out[:32])
 	n.S.FillBytes(out[32:])
 	return out, nil
+}
+
+// edDevice2 and newP256 are public keys of other devices.
+func edDevice2() PublicKey {
+	seed := sha256.Sum256([]byte("second device"))
+	s, err := NewEd25519Signer(seed[:])
+	if err != nil {
+		panic(err)
+	}
+	return s.Public()
+}
+
+func newP256() PublicKey {
+	seed := sha256.Sum256([]byte("tpm device"))
+	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), seed[:])
+	if err != nil {
+		panic(err)
+	}
+	return (&p256Signer{key}).Public()
+}
+
+// onlineJSON is the member "keys" of the key set payload up to "revoked".
+func (f *fixture) onlineJSON() string { return keysJSON(f.keySet.Keys) }
+
+func (f *fixture) onlineJSONReversed() string {
+	keys := slices.Clone(f.keySet.Keys)
+	slices.Reverse(keys)
+	return keysJSON(keys)
+}
+
+func keysJSON(keys []OnlineKey) string {
+	b, err := encodeCanonical(keys)
+	if err != nil {
+		panic(err)
+	}
+	return `"keys":` + string(b) + `,"revoked"`
 }
