@@ -64,7 +64,7 @@ func (s ClockState) Tick(r Reading) ClockState {
 	case s.Provisional == 0:
 		next.HighWater, next.Provisional = base, base
 	case base-s.Provisional >= Agreement:
-		next.HighWater, next.Provisional, next.Offset = wall, 0, 0
+		next.HighWater, next.Provisional = wall, 0
 	default:
 		next.HighWater = base
 	}
@@ -126,12 +126,10 @@ func (s ClockState) Confirm(r Reading, serverTime, age int64) ClockState {
 // base is the time on record plus the boot time since. In another boot at least
 // the whole uptime has passed since the record was written.
 func (s ClockState) base(r Reading) int64 {
-	switch {
-	case !s.sameBoot(r):
+	if !s.sameBoot(r) {
 		return s.HighWater + max(r.Boot, 0)
-	default:
-		return s.HighWater + r.Boot - s.Boot
 	}
+	return s.HighWater + r.Boot - s.Boot
 }
 
 // wall is the wall clock, put right by the error a signed answer showed as long
@@ -150,10 +148,18 @@ func (s ClockState) sameBoot(r Reading) bool { return s.BootID == r.BootID && r.
 // tickedIn says whether boot time of this boot is on record.
 func (s ClockState) tickedIn(r Reading) bool { return s.Ticked && s.sameBoot(r) }
 
-// suspicious says whether the wall clock cannot carry the time by itself: it
-// has not passed the mark, or power cuts have used up their allowance.
+// suspicious says whether the wall clock cannot carry the time by itself: at
+// the start of a boot it has not passed the mark, later it is well behind it
+// (a step of NTP by a second is not), or power cuts have used up MaxSlack.
 func (s ClockState) suspicious(r Reading) bool {
-	return s.HighWater != 0 && (s.wall(r) <= s.HighWater || s.enter(r).Slack > MaxSlack)
+	if s.HighWater == 0 {
+		return false
+	}
+	allowed := int64(0)
+	if s.tickedIn(r) {
+		allowed = 60
+	}
+	return s.wall(r)+allowed <= s.HighWater || s.enter(r).Slack > MaxSlack
 }
 
 // enter books what may have been lost between the last tick of another boot and

@@ -11,7 +11,7 @@ import (
 	"licenseagent.example/fingerprint"
 )
 
-// Phase is one of the nine phases of architecture.md.
+// Phase is one of the nine phases a license can be in; Decide documents them.
 type Phase string
 
 // The phases: this table and no other.
@@ -54,7 +54,7 @@ type ClockEvidence struct {
 }
 
 // Worse is the memory of reads that were worse than the verdict in force
-// (debounce, deviation 8). Zero value: none.
+// (debounce). Zero value: none.
 //
 // Reads that could not tell (indeterminate) neither count nor reset: unreadable
 // is never "changed", and it is no proof of sameness either.
@@ -94,7 +94,9 @@ type Verdict struct {
 	DaysLeft   int64  `json:"days_left"` // whole days until it stops running if nothing happens
 }
 
-// Pending is a request whose nonce is on disk before it is sent (security.md 3.2).
+// Pending is a request whose nonce is on disk before it is sent (write-ahead):
+// after a lost reply the very same bytes are sent again, and the merchant can
+// tell a retry from a copy of this machine.
 type Pending struct {
 	Kind    string `json:"kind"` // license.Request* kinds
 	Nonce   string `json:"nonce"`
@@ -153,7 +155,8 @@ type Change struct {
 
 // StateStore is where an instance remembers. Apply returns nil only when the
 // change is durable. After an error the store has stopped: Load must be called
-// again and may show either the old or the new state (security.md 4.3).
+// again and may show either the old or the new state: a failed sync of the last
+// page reports an error for a commit that is already visible.
 type StateStore interface {
 	Load() (State, error)
 	Apply(Change) error

@@ -1,0 +1,223 @@
+package activation
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"licenseagent.example/activation/license"
+	"licenseagent.example/fingerprint"
+)
+
+// Defaults of Config.
+const (
+	// DefaultWarn is how many seconds before the entitlement end "expiring" starts.
+	DefaultWarn = 14 * 86400
+	// calendarOffset is UTC+8: usage is billed by days of the Chinese calendar.
+	calendarOffset = 8 * 3600
+	// NonceSize is the length of every nonce in bytes.
+	NonceSize = 32
+	// keptNonces is how many answered requests of a license are remembered, to
+	// call a second import by its name.
+	keptNonces = 16
+)
+
+// Config is everything a Lifecycle needs. Store, Device, Observe, Clock and
+// Rand are required; Issuer only for contacts on line.
+type Config struct {
+	Store   StateStore
+	Anchors []license.Anchor
+	// Issuer reaches the merchant of one vendor.
+	Issuer func(issuer string) (Issuer, error)
+	// Device signs with the device key; safe for concurrent use.
+	Device license.Signer
+	// Observe reads the hardware. It is called without locks held and may take
+	// a second.
+	Observe func() fingerprint.Device
+	// Clock reads the clocks; called for every check.
+	Clock func() Reading
+	// Rand is a source of secret random bytes.
+	Rand io.Reader
+	// Warn is Inputs.Warn; 0 means DefaultWarn.
+	Warn int64
+	// Calendar is whose days are counted as days of use; nil means UTC+8.
+	Calendar *time.Location
+	// AgentVersion is told to the merchant, at most 64 characters.
+	AgentVersion string
+	// Mirror keeps a copy of the newest license outside the store; may be nil.
+	Mirror func(key Key, license, keyset []byte) error
+	// OnChange is called after something visible changed, without locks held; may be nil.
+	OnChange func()
+}
+
+// Lifecycle is the licenses of one instance: what is held, what was asked, and
+// what to do next. All methods are safe for concurrent use. Check, Held and the
+// other reads take no lock and never wait for a network or the disk.
+type Lifecycle struct {
+	cfg      Config
+	pub      license.PublicKey
+	deviceID string
+	anchors  map[string]license.Anchor
+
+	snap atomic.Pointer[view] // what readers see; replaced as a whole
+
+	mu       sync.Mutex // one writer; never held while talking to a merchant
+	observed sync.Mutex // one reader of the hardware
+	stopped  bool       // the store failed and must be loaded again
+	busy     map[Key]bool
+	budget   map[string]Budget
+	mirror   map[Key]string // last failure of Mirror
+	told     string         // what OnChange was last called for
+}
+
+// New loads the state and verifies every envelope. A license that does not
+// verify, or whose vendor is not known any more, is reported by Held and is no
+// error. Errors: an incomplete Config, or a store that cannot be read.
+func New(cfg Config) (*Lifecycle, error) {
+	if cfg.Store == nil || cfg.Device == nil || cfg.Observe == nil || cfg.Clock == nil || cfg.Rand == nil {
+		return nil, errors.New("activation: Config needs Store, Device, Observe, Clock and Rand")
+	}
+	if cfg.Warn == 0 {
+		cfg.Warn = DefaultWarn
+	}
+	if cfg.Calendar == nil {
+		cfg.Calendar = time.FixedZone("UTC+8", calendarOffset)
+	}
+	l := &Lifecycle{
+		cfg: cfg, pub: cfg.Device.Public(), anchors: map[string]license.Anchor{},
+		busy: map[Key]bool{}, budget: map[string]Budget{}, mirror: map[Key]string{},
+	}
+	l.deviceID = license.DeviceID(l.pub)
+	for _, a := range cfg.Anchors {
+		if err := a.Validate(); err != nil {
+			return nil, fmt.Errorf("activation: trust anchor of %q: %w", a.Issuer, err)
+		}
+		l.anchors[a.Issuer] = a
+	}
+	device := cfg.Observe()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	state, err := cfg.Store.Load()
+	if err != nil {
+		return nil, fmt.Errorf("activation: loading the state: %w", err)
+	}
+	l.publish(state, device)
+	// Book the read and the tick of this start. A full disk must not keep the
+	// agent from answering, so an error here is left to the next Tick.
+	c := l.starting()
+	if err := l.apply(c); err != nil && l.stopped {
+		return nil, err
+	}
+	l.told = l.signature()
+	return l, nil
+}
+
+// starting is the change that a start books: the tick, the debounce step, and
+// contacts that fell due while nothing ran, spread out.
+func (l *Lifecycle) starting() Change {
+	c := l.ticked()
+	v := l.snap.Load()
+	now, _ := v.clock.Believe(l.cfg.Clock())
+	for _, e := range v.entries {
+		rec := e.rec
+		if e.claims != nil {
+			rec.Worse = rec.Worse.After(e.cmp, now)
+		}
+		if rec.NextTry > 0 && rec.NextTry <= now {
+			renewBy := int64(0)
+			if e.claims != nil {
+				renewBy = e.claims.RenewBy
+			}
+			rec.NextTry = BootContact(l.uniform, now, renewBy)
+		}
+		if rec.Worse != e.rec.Worse || rec.NextTry != e.rec.NextTry {
+			c.put(rec)
+		}
+	}
+	return c
+}
+
+// put adds a record to a change, in place of an earlier form of it.
+func (c *Change) put(r Record) {
+	for i := range c.Put {
+		if c.Put[i].Key == r.Key {
+			c.Put[i] = r
+			return
+		}
+	}
+	c.Put = append(c.Put, r)
+}
+
+// apply makes a change durable and then visible, in this order. After an error
+// the store has stopped and may hold either state, so it is asked.
+func (l *Lifecycle) apply(c Change) error {
+	if err := l.ready(); err != nil {
+		return err
+	}
+	v := l.snap.Load()
+	if err := l.cfg.Store.Apply(c); err != nil {
+		l.stopped = true
+		if again := l.ready(); again != nil {
+			return fmt.Errorf("%w: %w", again, err)
+		}
+		return fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	state := v.state()
+	state.take(c)
+	l.publish(state, v.device)
+	return nil
+}
+
+// ready loads the state again after the store has stopped. Until that succeeds
+// the last state that was read keeps answering.
+func (l *Lifecycle) ready() error {
+	if !l.stopped {
+		return nil
+	}
+	state, err := l.cfg.Store.Load()
+	if err != nil {
+		return fmt.Errorf("%w: loading again: %w", ErrStore, err)
+	}
+	l.stopped = false
+	l.publish(state, l.snap.Load().device)
+	return nil
+}
+
+// changed calls OnChange when a verdict or a fact beside it differs from what
+// was told last. It must be called without locks held.
+func (l *Lifecycle) changed() {
+	l.mu.Lock()
+	now := l.signature()
+	differs := now != l.told
+	l.told = now
+	l.mu.Unlock()
+	if differs && l.cfg.OnChange != nil {
+		l.cfg.OnChange()
+	}
+}
+
+// signature sums up what OnChange is for.
+func (l *Lifecycle) signature() string {
+	s := ""
+	for _, h := range l.Held() {
+		s += fmt.Sprintln(h.Key, h.Verdict.Phase, h.Verdict.Reason, h.Verdict.Flags, h.Contact, h.LastError, h.Pending, h.ID, h.Comparison.Parts)
+	}
+	return s
+}
+
+// uniform is a number in [0, 1) from the secret source. A source that fails
+// gives the middle: only jitter is lost.
+func (l *Lifecycle) uniform() float64 {
+	var b [7]byte
+	if _, err := io.ReadFull(l.cfg.Rand, b[:]); err != nil {
+		return 0.5
+	}
+	n := uint64(0)
+	for _, x := range b {
+		n = n<<8 | uint64(x)
+	}
+	return float64(n>>3) / (1 << 53)
+}

@@ -1,0 +1,127 @@
+package activation
+
+import "slices"
+
+// Due is what has to be done next. All instants are effective time.
+type Due struct {
+	Now     int64
+	At      int64 // when to ask again at the latest
+	Tick    bool  // call Tick now
+	Contact []Key // call Renew for these now
+}
+
+// farNext is further ahead than any contact is ever planned (a day and a tenth,
+// or twice the longest Retry-After). A plan beyond it was made while the clock
+// was wrong and must not silence the agent until then.
+const farNext = 3 * 86400
+
+// Due says what is to be done now and when to ask again. The caller's loop is:
+// Due, do it, sleep until At or until something wakes it (a suspend, a request).
+func (l *Lifecycle) Due() Due {
+	v := l.snap.Load()
+	r := l.cfg.Clock()
+	now, _ := v.clock.Believe(r)
+	left := v.clock.left(r)
+	d := Due{Now: now, At: now + max(left, 1), Tick: left <= 0}
+	for _, e := range v.entries {
+		if t := e.rec.NextTry; t > 0 {
+			if t <= now || t > now+farNext {
+				d.Contact = append(d.Contact, e.rec.Key)
+			} else {
+				d.At = min(d.At, t)
+			}
+		}
+		if t := Decide(l.inputs(v, e, r)).Until; t > now {
+			d.At = min(d.At, t)
+		}
+	}
+	return d
+}
+
+// left is how many seconds of boot time remain until the next tick.
+func (s ClockState) left(r Reading) int64 {
+	if !s.sameBoot(r) || s.HighWater == 0 {
+		return 0
+	}
+	if !s.tickedIn(r) {
+		return TickBehind - r.Boot
+	}
+	return min(s.Every, s.Interval(r)) - (r.Boot - s.Boot)
+}
+
+// ticked is the change of a tick: the clock, and the days with a check that are
+// not written down yet.
+func (l *Lifecycle) ticked() Change {
+	v := l.snap.Load()
+	clock := v.clock.Tick(l.cfg.Clock())
+	c := Change{Clock: &clock}
+	for _, e := range v.entries {
+		d := e.used.Load()
+		if d == 0 || slices.Contains(e.rec.Days, dayText(d)) {
+			continue
+		}
+		rec := e.rec
+		rec.Days = l.usedDays(v, rec)
+		c.put(rec)
+	}
+	return c
+}
+
+// Tick writes the time and the days of use, and reports verdicts that time has
+// changed. Errors wrap ErrStore; what is held goes on answering.
+func (l *Lifecycle) Tick() error {
+	defer l.changed()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.ready(); err != nil {
+		return err
+	}
+	return l.apply(l.ticked())
+}
+
+// Stop is the last Tick of an orderly stop. Errors wrap ErrStore.
+func (l *Lifecycle) Stop() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.ready(); err != nil {
+		return err
+	}
+	c := l.ticked()
+	clock := l.snap.Load().clock.Stop(l.cfg.Clock())
+	c.Clock = &clock
+	return l.apply(c)
+}
+
+// Observed reads the hardware and books one debounce step for each license.
+// Call it daily and when hardware may have changed. Errors wrap ErrStore.
+func (l *Lifecycle) Observed() error {
+	l.observed.Lock()
+	device := l.cfg.Observe()
+	l.observed.Unlock()
+	defer l.changed()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.ready(); err != nil {
+		return err
+	}
+	v := l.snap.Load()
+	l.publish(v.state(), device)
+	v = l.snap.Load()
+	now, _ := v.clock.Believe(l.cfg.Clock())
+	var c Change
+	for _, e := range v.entries {
+		if e.claims == nil {
+			continue
+		}
+		rec := e.rec
+		if rec.Worse = rec.Worse.After(e.cmp, now); rec.Worse != e.rec.Worse {
+			c.put(rec)
+		}
+	}
+	if len(c.Put) == 0 {
+		return nil
+	}
+	t := l.ticked()
+	c.Clock = t.Clock
+	return l.apply(c)
+}
