@@ -1,0 +1,255 @@
+package merchant
+
+import (
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+
+	"licenseagent.example/activation/license"
+	"licenseagent.example/activation/protocol"
+	"licenseagent.example/fingerprint"
+)
+
+// chained answers a renewal or release by the chain rule: the current position
+// is accepted; one position behind with the nonce answered last is a genuine
+// retry and gets the same bytes; everything else is a fork, somebody holds a
+// copy. Accepting "one behind" without the nonce would let two copies take
+// turns for ever. The second result says whether to remember the answer.
+func (t *tx) chained(in *incoming, remember bool) (outcome, bool, error) {
+	s, err := t.seat(seatByLicense, in.req.License)
+	if errors.Is(err, ErrNotFound) || err == nil && s.device != in.req.Device {
+		// Whose license it is, is not for other devices to know.
+		return outcome{}, false, refuse(protocol.CodeUnknownLicense)
+	}
+	if err != nil {
+		return outcome{}, false, err
+	}
+	if s.code.product != in.req.Product {
+		return outcome{}, false, refuse(protocol.CodeWrongProduct)
+	}
+	current := s.seq == in.req.Seq && s.head == in.req.Head
+	behind := s.prevSeq == in.req.Seq && s.prevHead == in.req.Head
+	if !current && behind && in.req.Nonce == s.lastNonce {
+		if in.body != s.lastBody {
+			return outcome{}, false, refuse(protocol.CodeIdempotency)
+		}
+		return s.outcome(), false, nil
+	}
+	if in.idem != "" && in.idem == s.lastIdem {
+		return outcome{}, false, refuse(protocol.CodeIdempotency) // the same name for another request
+	}
+	compared, err := t.admit(s, in)
+	if err != nil {
+		return outcome{}, false, err
+	}
+	if !current && s.status == statusActive {
+		out, err := t.fork(s, in)
+		return out, true, err
+	}
+	err = t.step(s, in, compared)
+	return s.outcome(), remember, err
+}
+
+// admit looks at the hardware of a live seat. A release needs no more than that
+// it is not another machine.
+func (t *tx) admit(s *seat, in *incoming) (fingerprint.Comparison, error) {
+	if s.status != statusActive {
+		return fingerprint.Comparison{}, nil
+	}
+	c, err := t.recognise(s, in)
+	var r *Refusal
+	if errors.As(err, &r) && r.Code == protocol.CodeDeviceUnread && in.req.Kind == license.RequestRelease {
+		err = nil
+	}
+	return c, err
+}
+
+// step answers a request that stands at the current position.
+func (t *tx) step(s *seat, in *incoming, c fingerprint.Comparison) error {
+	state, reason := "", ""
+	switch {
+	case s.status == statusReleased:
+		state, reason = license.NoticeReleased, s.reason
+	case s.status == statusRevoked || s.code.status == statusRevoked:
+		state, reason = license.NoticeRevoked, "revoked-by-vendor"
+	case in.req.Kind == license.RequestRelease:
+		state, reason = license.NoticeReleased, "released-by-operator"
+		s.status, s.reason = statusReleased, reason
+		if err := t.audit(in.actor(), "seat.release", s.license, map[string]any{"code": s.code.id}); err != nil {
+			return err
+		}
+	case s.code.status == statusFrozen:
+		state, reason = license.NoticeSuspended, "frozen-by-vendor"
+	case s.contested > 0:
+		state, reason = license.NoticeContested, s.contestWhy
+	case s.code.expires() <= t.now:
+		return refuse(protocol.CodeEnded)
+	}
+	if err := t.advance(s, in); err != nil {
+		return err
+	}
+	if err := t.statement(s, in, c, state, reason); err != nil {
+		return err
+	}
+	return t.save(s)
+}
+
+// statement signs what the seat is told: a notice, or a license, with the
+// notice "active" beside it when the last word was another one.
+func (t *tx) statement(s *seat, in *incoming, c fingerprint.Comparison, state, reason string) error {
+	if state != "" {
+		s.lastLicense = ""
+		if s.noticed != state {
+			if err := t.audit(in.actor(), "seat.notice", s.license, map[string]any{"state": state, "reason": reason}); err != nil {
+				return err
+			}
+		}
+		return t.issueNotice(s, in, state, reason)
+	}
+	if err := t.rollForward(s, c, in); err != nil {
+		return err
+	}
+	s.renewals++
+	if s.noticed == "" || s.noticed == license.NoticeActive {
+		return t.issueLicense(s, in, "")
+	}
+	if err := t.audit(in.actor(), "seat.notice", s.license, map[string]any{"state": license.NoticeActive}); err != nil {
+		return err
+	}
+	return t.issueLicense(s, in, license.NoticeActive)
+}
+
+// fork marks the seat and answers the copy that stands elsewhere. It is a
+// statement, not a verdict: both copies run on until their renew-by, because a
+// restored backup looks the same. The chain of the seat does not move.
+func (t *tx) fork(s *seat, in *incoming) (outcome, error) {
+	if err := t.contest(s, "fork", in); err != nil {
+		return outcome{}, err
+	}
+	if err := t.save(s); err != nil {
+		return outcome{}, err
+	}
+	other := *s
+	other.seq, other.head = in.req.Seq, in.req.Head
+	if err := t.advance(&other, in); err != nil {
+		return outcome{}, err
+	}
+	other.lastLicense = ""
+	err := t.issueNotice(&other, in, license.NoticeContested, s.contestWhy)
+	return other.outcome(), err
+}
+
+// contest marks a seat once.
+func (t *tx) contest(s *seat, why string, in *incoming) error {
+	if s.contested > 0 {
+		return nil
+	}
+	s.contested, s.contestWhy = t.now, why
+	t.svc.metrics.contested.Inc()
+	return t.audit(in.actor(), "seat.contested", s.license, map[string]any{"why": why, "seq": s.seq, "claimed": in.req.Seq})
+}
+
+// advance moves the chain one step for a request: the new head mixes the old
+// one with fresh randomness, so that nobody can compute it ahead.
+func (t *tx) advance(s *seat, in *incoming) error {
+	fresh := make([]byte, 32)
+	if _, err := io.ReadFull(t.svc.opts.Rand, fresh); err != nil {
+		return fmt.Errorf("merchant: chain: %w", err)
+	}
+	sum := sha256.Sum256(append([]byte(s.head+"\n"), fresh...))
+	s.prevSeq, s.prevHead = in.req.Seq, in.req.Head
+	s.seq = max(s.seq, in.req.Seq) + 1
+	s.head = hex.EncodeToString(sum[:])
+	s.lastNonce, s.lastIdem, s.lastBody = in.req.Nonce, in.idem, in.body
+	s.contact, s.agent = t.now, in.req.Agent
+	if n := len(in.req.Days); n > 0 {
+		s.lastDay = max(s.lastDay, in.req.Days[n-1])
+	}
+	return nil
+}
+
+func (s *seat) outcome() outcome {
+	return outcome{license: s.lastLicense, notice: s.lastNotice, keySet: s.lastKeySet}
+}
+
+// issueLicense signs a license for the present position; state is that of a
+// notice to accompany it, "" for none.
+func (t *tx) issueLicense(s *seat, in *incoming, state string) error {
+	signer, err := t.keys.signer(license.UseLicense, t.now)
+	if err != nil {
+		return err
+	}
+	c, err := t.claims(s, in)
+	if err != nil {
+		return err
+	}
+	envelope, err := license.SealLicense(c, signer)
+	if err != nil {
+		return fmt.Errorf("merchant: license %s: %w", s.license, err)
+	}
+	s.lastLicense, s.lastNotice, s.noticed, s.lastKeySet = string(envelope), "", "", t.keys.set.Version
+	if state == "" {
+		return nil
+	}
+	return t.issueNotice(s, in, state, "")
+}
+
+func (t *tx) issueNotice(s *seat, in *incoming, state, reason string) error {
+	signer, err := t.keys.signer(license.UseNotice, t.now)
+	if err != nil {
+		return err
+	}
+	envelope, err := license.SealNotice(license.Notice{
+		V: 1, Issuer: t.svc.issuer, License: s.license, Product: s.code.product, Device: s.device,
+		State: state, Reason: reason, Seq: s.seq, Head: s.head,
+		KeySet: t.keys.set.Version, Nonce: in.req.Nonce, ServerTime: t.now,
+	}, signer)
+	if err != nil {
+		return fmt.Errorf("merchant: notice for %s: %w", s.license, err)
+	}
+	s.lastNotice, s.noticed, s.lastKeySet = string(envelope), state, t.keys.set.Version
+	return nil
+}
+
+// recall finds an earlier answer to the same request. The same nonce or the
+// same name with another body is refused: one of the two is not the request
+// that was signed and written down before sending.
+func (t *tx) recall(in *incoming) (outcome, bool, error) {
+	names := []string{"n:" + hash(in.req.Device+"\n"+in.req.Nonce)}
+	if in.idem != "" {
+		names = append(names, "k:"+in.idem)
+	}
+	for _, name := range names {
+		var out outcome
+		var body string
+		err := t.row(`SELECT body, license, notice, keyset FROM idempotency WHERE name = $1`, name).
+			Scan(&body, &out.license, &out.notice, &out.keySet)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			continue
+		case err != nil:
+			return outcome{}, false, fmt.Errorf("merchant: idempotency: %w", err)
+		case body != in.body:
+			return outcome{}, true, refuse(protocol.CodeIdempotency)
+		case out.keySet > 0:
+			return out, true, nil
+		}
+	}
+	return outcome{}, false, nil
+}
+
+// remember keeps the answer under the nonce, and the body under the name.
+func (t *tx) remember(in *incoming, out outcome) error {
+	const insert = `INSERT INTO idempotency (name, body, license, notice, keyset, created) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name) DO NOTHING`
+	if _, err := t.exec(insert, "n:"+hash(in.req.Device+"\n"+in.req.Nonce), in.body, out.license, out.notice, out.keySet, t.now); err != nil {
+		return err
+	}
+	if in.idem == "" {
+		return nil
+	}
+	_, err := t.exec(insert, "k:"+in.idem, in.body, "", "", 0, t.now)
+	return err
+}

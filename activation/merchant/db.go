@@ -1,0 +1,166 @@
+package merchant
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // driver "sqlite"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// ErrNewer is returned when the database was written by a newer version.
+var ErrNewer = errors.New("merchant: the database was written by a newer version")
+
+// Database is an open database: one handle that writes, one that reads.
+type Database struct {
+	write, read *sql.DB
+	postgres    bool
+
+	mu    sync.Mutex
+	stmts map[string]*sql.Stmt // prepared on write, by text
+}
+
+// OpenSQLite opens or creates the database file, readable by its owner only,
+// and brings its schema up to date. WAL lets the commands read and write while
+// the service runs; synchronous=FULL makes every commit durable (the WAL mode
+// default NORMAL does not: sqlite.org/pragma.html#pragma_synchronous).
+func OpenSQLite(ctx context.Context, path string) (*Database, error) {
+	// The file is created here with its final mode: SQLite itself would use
+	// 0644 less umask; -wal and -shm inherit the mode of the database.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("merchant: database: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("merchant: database: %w", err)
+	}
+	// "immediate": a transaction that starts by reading and then writes would
+	// otherwise fail with SQLITE_BUSY_SNAPSHOT when another process wrote.
+	dsn := fileURI(path) + "?_txlock=immediate" +
+		"&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
+	write, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, fmt.Errorf("merchant: database: %w", err)
+	}
+	write.SetMaxOpenConns(1)
+	read, err := sql.Open("sqlite", dsn+"&_pragma=query_only(1)")
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("merchant: database: %w", err), write.Close())
+	}
+	read.SetMaxOpenConns(4)
+	d := &Database{write: write, read: read, stmts: map[string]*sql.Stmt{}}
+	return d, d.ready(ctx, goose.DialectSQLite3)
+}
+
+// fileURI is a path as SQLite wants it in a URI (sqlite.org/uri.html): a
+// Windows drive letter follows a slash.
+func fileURI(path string) string {
+	slashed := filepath.ToSlash(path)
+	if filepath.VolumeName(path) != "" {
+		slashed = "/" + slashed
+	}
+	return "file:" + (&url.URL{Path: slashed}).EscapedPath()
+}
+
+// OpenPostgres opens a PostgreSQL database by its connection URL and brings
+// its schema up to date. The URL may hold a password: no error repeats it.
+func OpenPostgres(ctx context.Context, dsn string) (*Database, error) {
+	write, err := sql.Open("pgx", dsn)
+	if err != nil {
+		return nil, errors.New("merchant: the database URL cannot be used")
+	}
+	write.SetMaxOpenConns(4)
+	d := &Database{write: write, read: write, postgres: true, stmts: map[string]*sql.Stmt{}}
+	return d, d.ready(ctx, goose.DialectPostgres)
+}
+
+func (d *Database) ready(ctx context.Context, dialect goose.Dialect) error {
+	err := d.migrate(ctx, dialect)
+	if err != nil {
+		err = errors.Join(err, d.Close())
+	}
+	return err
+}
+
+// migrate applies what is missing. A schema newer than this program is refused
+// before anything is written: an old program would corrupt it by omission.
+func (d *Database) migrate(ctx context.Context, dialect goose.Dialect) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return fmt.Errorf("merchant: migrations: %w", err)
+	}
+	p, err := goose.NewProvider(dialect, d.write, files, goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return fmt.Errorf("merchant: migrations: %w", err)
+	}
+	have, err := p.GetDBVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("merchant: migrations: %w", err)
+	}
+	sources := p.ListSources()
+	newest := sources[len(sources)-1].Version
+	if have > newest {
+		return fmt.Errorf("%w: schema %d, this program knows %d", ErrNewer, have, newest)
+	}
+	if have == newest {
+		return nil
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("merchant: migrations: %w", err)
+	}
+	return nil
+}
+
+// Close closes both handles.
+func (d *Database) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var errs []error
+	for _, s := range d.stmts {
+		errs = append(errs, s.Close())
+	}
+	d.stmts = map[string]*sql.Stmt{}
+	errs = append(errs, d.write.Close())
+	if d.read != d.write {
+		errs = append(errs, d.read.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// prepared returns the statement for a text, prepared once. It is called
+// before the transaction starts or with the text already known: with a single
+// connection, preparing inside a transaction would wait for itself.
+func (d *Database) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.stmts[query]; s != nil {
+		return s, nil
+	}
+	s, err := d.write.PrepareContext(ctx, query)
+	if err == nil {
+		d.stmts[query] = s
+	}
+	return s, err
+}
+
+// locking appends FOR UPDATE where several writers exist. SQLite has one
+// writer at a time and does not know the clause.
+func (d *Database) locking(query, table string) string {
+	if !d.postgres {
+		return query
+	}
+	return strings.TrimSpace(query) + " FOR UPDATE OF " + table
+}

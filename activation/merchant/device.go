@@ -1,0 +1,174 @@
+package merchant
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"slices"
+
+	"licenseagent.example/activation/license"
+	"licenseagent.example/activation/protocol"
+	"licenseagent.example/fingerprint"
+)
+
+// observed turns the string and the states of a request into an observation.
+func observed(r *license.Request) (fingerprint.Device, error) {
+	parsed, err := fingerprint.Parse(r.Fingerprint)
+	if err != nil {
+		return fingerprint.Device{}, refuse(protocol.CodeBadRequest)
+	}
+	states := map[fingerprint.Kind]fingerprint.State{}
+	alt := map[fingerprint.Kind][]string{}
+	for _, p := range r.Parts {
+		states[p.Kind], alt[p.Kind] = p.State, p.Alt
+		if p.State == fingerprint.OK {
+			// Read, but left out of the string (its size limit): there is
+			// something that we do not see, which is not "changed".
+			states[p.Kind] = fingerprint.Unreadable
+		}
+	}
+	return parsed.Device(r.Env, states, alt), nil
+}
+
+// crowdHash is a hardware value as the popularity table knows it: under a key
+// of the merchant's own, because the salts of licenses differ on purpose.
+func (s *Service) crowdHash(k fingerprint.Kind, value string) string {
+	mac := hmac.New(sha256.New, s.crowd)
+	mac.Write([]byte(string(k) + "\n" + fingerprint.Canonical(value)))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// popular says whether so many other devices showed a value that it identifies
+// none, and counts this device.
+func (t *tx) popular(device string, k fingerprint.Kind, value string) (bool, error) {
+	h := t.svc.crowdHash(k, value)
+	var others int64
+	if err := t.row(`SELECT COUNT(*) FROM popular WHERE value = $1 AND device <> $2`, h, device).Scan(&others); err != nil {
+		return false, fmt.Errorf("merchant: popular values: %w", err)
+	}
+	if others >= t.svc.opts.Terms.PopularAt {
+		return true, nil // settled: no need to count further
+	}
+	_, err := t.exec(`INSERT INTO popular (value, device) VALUES ($1, $2) ON CONFLICT (value, device) DO NOTHING`, h, device)
+	return false, err
+}
+
+// uncommon returns the observation without values that many machines share. CPU
+// ids are model codes, shared by design and weighted so: they stay.
+func (t *tx) uncommon(device string, d fingerprint.Device) (fingerprint.Device, error) {
+	for _, c := range []*fingerprint.Component{&d.MAC, &d.Disk, &d.Board} {
+		var keep []fingerprint.Value
+		var alt []string
+		for _, v := range c.Values {
+			common, err := t.popular(device, c.Kind, v.Text)
+			if err != nil {
+				return d, err
+			}
+			alt = append(alt, v.Alt...)
+			if !common {
+				keep = append(keep, fingerprint.Value{Text: v.Text, Source: v.Source})
+			}
+		}
+		if len(keep) > 0 {
+			// Other spellings arrive per part, not per value.
+			keep[0].Alt = slices.Compact(alt)
+			c.Values = keep
+		} else if len(c.Values) > 0 {
+			c.Values, c.State, c.Reason = nil, fingerprint.Placeholder, "shared by many machines"
+		}
+	}
+	return d, nil
+}
+
+// enrol makes the remembered form of a device with a fresh salt. A device that
+// shows nothing of its own cannot hold a seat: its license would fit them all.
+func (t *tx) enrol(device string, d fingerprint.Device) (fingerprint.Enrolled, error) {
+	d, err := t.uncommon(device, d)
+	if err != nil {
+		return fingerprint.Enrolled{}, err
+	}
+	salt := make([]byte, 32)
+	if _, err := io.ReadFull(t.svc.opts.Rand, salt); err != nil {
+		return fingerprint.Enrolled{}, fmt.Errorf("merchant: salt: %w", err)
+	}
+	e := fingerprint.Enroll(salt, d)
+	for _, p := range e.Parts {
+		if p.Kind != fingerprint.CPU {
+			return e, nil
+		}
+	}
+	return e, refuse(protocol.CodeNoIdentity)
+}
+
+// recognise decides what the hardware in a request means for its seat: nil when
+// it is the same machine, a refusal when it is another one (a copied device
+// key; the seat is contested then) or cannot be told.
+func (t *tx) recognise(s *seat, in *incoming) (fingerprint.Comparison, error) {
+	c, err := s.compare(in.device)
+	if err != nil {
+		return c, err
+	}
+	switch c.Outcome {
+	case fingerprint.Same:
+		return c, nil
+	case fingerprint.Indeterminate:
+		return c, refuse(protocol.CodeDeviceUnread)
+	}
+	if err := t.contest(s, "other-hardware", in); err != nil {
+		return c, err
+	}
+	if err := t.save(s); err != nil {
+		return c, err
+	}
+	return c, refuse(protocol.CodeDeviceMismatch)
+}
+
+// rollForward takes one changed part over into the seat, at most one in
+// Terms.Roll: repaired machines stay recognisable, but nobody exchanges a
+// machine plank by plank.
+func (t *tx) rollForward(s *seat, c fingerprint.Comparison, in *incoming) error {
+	if !c.Drift || t.now-s.rolled < t.svc.opts.Terms.Roll {
+		return nil
+	}
+	e, err := s.enrolled()
+	if err != nil {
+		return err
+	}
+	present, err := t.uncommon(in.req.Device, in.device)
+	if err != nil {
+		return err
+	}
+	salt, err := base64.StdEncoding.DecodeString(s.salt)
+	if err != nil {
+		return fmt.Errorf("merchant: salt: %w", err)
+	}
+	fresh := fingerprint.Enroll(salt, present)
+	var chosen *fingerprint.Part
+	weight := -1
+	for _, r := range c.Parts {
+		if r.Result != fingerprint.ResultChanged || r.Weight <= weight {
+			continue
+		}
+		for i := range fresh.Parts {
+			if fresh.Parts[i].Kind == r.Kind {
+				chosen, weight = &fresh.Parts[i], r.Weight
+			}
+		}
+	}
+	if chosen == nil {
+		return nil
+	}
+	for i := range e.Parts {
+		if e.Parts[i].Kind == chosen.Kind {
+			e.Parts[i] = *chosen
+		}
+	}
+	if err := s.enrol(e); err != nil {
+		return err
+	}
+	s.rolled = t.now
+	return t.audit(in.actor(), "device.roll-forward", s.license, map[string]any{"part": chosen.Kind})
+}

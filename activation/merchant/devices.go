@@ -1,0 +1,226 @@
+package merchant
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+
+	"licenseagent.example/activation/license"
+	"licenseagent.example/activation/protocol"
+	"licenseagent.example/fingerprint"
+)
+
+// DeviceInfo is one activation as support sees it. Hardware appears only as the
+// names of the parts that are enrolled.
+type DeviceInfo struct {
+	License   string   `json:"license"`
+	Device    string   `json:"device"`
+	Code      string   `json:"code"`
+	Product   string   `json:"product"`
+	Status    string   `json:"status"`
+	Reason    string   `json:"reason,omitempty"`
+	Told      string   `json:"told"` // what the device was told last: license, or a notice state
+	Contested int64    `json:"contested"`
+	ContestBy string   `json:"contested_why,omitempty"`
+	Rebound   int64    `json:"rebound"`
+	Rolled    int64    `json:"rolled_forward"`
+	Seq       int64    `json:"seq"`
+	Renewals  int64    `json:"renewals"`
+	LastDay   string   `json:"last_day,omitempty"`
+	Env       string   `json:"env"`
+	Parts     []string `json:"parts"`
+	Agent     string   `json:"agent"`
+	Created   int64    `json:"created"`
+	Contact   int64    `json:"contact"`
+	Expires   int64    `json:"expires"`
+}
+
+func scanDevice(rows *sql.Rows) (DeviceInfo, error) {
+	s := new(seat)
+	if err := rows.Scan(append(s.fields(), s.code.fields()...)...); err != nil {
+		return DeviceInfo{}, fmt.Errorf("merchant: device: %w", err)
+	}
+	e, err := s.enrolled()
+	if err != nil {
+		return DeviceInfo{}, err
+	}
+	d := DeviceInfo{License: s.license, Device: s.device, Code: s.code.id, Product: s.code.product, Status: s.status, Reason: s.reason,
+		Told: s.noticed, Contested: s.contested, ContestBy: s.contestWhy, Rebound: s.rebound, Rolled: s.rolled, Seq: s.seq,
+		Renewals: s.renewals, LastDay: s.lastDay, Env: string(s.env), Parts: []string{}, Agent: s.agent, Created: s.created,
+		Contact: s.contact, Expires: s.code.expires()}
+	if d.Told == "" {
+		d.Told = "license"
+	}
+	for _, p := range e.Parts {
+		d.Parts = append(d.Parts, string(p.Kind))
+	}
+	return d, nil
+}
+
+const deviceQuery = `SELECT ` + seatColumns + `, ` + entitlementColumns + ` FROM activations a JOIN codes c ON c.id = a.code_id `
+
+// Devices lists activations, the last seen first; code "" means all.
+func (s *Service) Devices(ctx context.Context, code string, limit int) ([]DeviceInfo, error) {
+	rows, err := s.db.read.QueryContext(ctx, deviceQuery+`WHERE $1 = '' OR a.code_id = $2 ORDER BY a.contact DESC, a.license_id LIMIT $3`, code, code, limit)
+	if err != nil {
+		return nil, fmt.Errorf("merchant: devices: %w", err)
+	}
+	return collect(rows, scanDevice)
+}
+
+// Device finds one activation by license id, or the newest of a device id.
+func (s *Service) Device(ctx context.Context, id string) (DeviceInfo, error) {
+	rows, err := s.db.read.QueryContext(ctx, deviceQuery+`WHERE a.license_id = $1 OR a.device_id = $2 ORDER BY a.created DESC LIMIT 1`, id, id)
+	if err != nil {
+		return DeviceInfo{}, fmt.Errorf("merchant: device: %w", err)
+	}
+	list, err := collect(rows, scanDevice)
+	if err == nil && len(list) == 0 {
+		err = fmt.Errorf("%w: %s", ErrNotFound, id)
+	}
+	if err != nil {
+		return DeviceInfo{}, err
+	}
+	return list[0], nil
+}
+
+// Release frees a seat from the vendor's side. The device keeps what it holds
+// until its next contact, where it gets the receipt.
+func (s *Service) Release(ctx context.Context, licenseID, reason string) error {
+	return s.change(ctx, func(t *tx) error {
+		one, err := t.seat(seatByLicense, licenseID)
+		if errors.Is(err, ErrNotFound) {
+			return fmt.Errorf("%w: license %s", ErrNotFound, licenseID)
+		}
+		if err != nil {
+			return err
+		}
+		if one.status != statusActive {
+			return fmt.Errorf("%w: license %s is %s", ErrInput, licenseID, one.status)
+		}
+		one.status, one.reason = statusReleased, "released-by-vendor"
+		if err := t.save(one); err != nil {
+			return err
+		}
+		return t.audit("operator", "seat.release", licenseID, map[string]any{"code": one.code.id, "reason": reason})
+	})
+}
+
+// Explanation says how the service sees a request, without answering it.
+type Explanation struct {
+	Device     DeviceInfo             `json:"device"`
+	Comparison fingerprint.Comparison `json:"comparison"`
+	Chain      string                 `json:"chain"` // current, retry, fork
+}
+
+// Explain compares the hardware and the chain position of a request file with
+// what is enrolled. Nothing is written and nothing is issued.
+func (s *Service) Explain(ctx context.Context, envelope []byte) (Explanation, error) {
+	req, err := license.OpenRequest(envelope)
+	if err != nil {
+		return Explanation{}, openRefusal(err)
+	}
+	device, err := observed(req)
+	if err != nil {
+		return Explanation{}, err
+	}
+	var x Explanation
+	id := req.License
+	err = s.change(ctx, func(t *tx) error {
+		if id == "" {
+			list, err := t.strings(`SELECT license_id FROM activations WHERE device_id = $1 ORDER BY created DESC LIMIT 1`, req.Device)
+			if err != nil {
+				return err
+			}
+			if len(list) == 0 {
+				return fmt.Errorf("%w: device %s", ErrNotFound, req.Device)
+			}
+			id = list[0]
+		}
+		one, err := t.seat(seatByLicense, id)
+		if err != nil || one.device != req.Device {
+			return refuse(protocol.CodeUnknownLicense)
+		}
+		switch {
+		case one.seq == req.Seq && one.head == req.Head:
+			x.Chain = "current"
+		case one.prevSeq == req.Seq && one.prevHead == req.Head && one.lastNonce == req.Nonce:
+			x.Chain = "retry"
+		default:
+			x.Chain = "fork"
+		}
+		x.Comparison, err = one.compare(device)
+		return err
+	})
+	if err != nil {
+		return x, err
+	}
+	x.Device, err = s.Device(ctx, id)
+	return x, err
+}
+
+// AuditRow is one link of the audit chain, see Audit.
+type AuditRow = auditRow
+
+// Audit returns the rows about one subject, or all for "", oldest first, after
+// the given sequence number.
+func (s *Service) Audit(ctx context.Context, subject string, after int64, limit int) ([]AuditRow, error) {
+	rows, err := s.db.read.QueryContext(ctx, `SELECT seq, at, actor, action, subject, detail, prev, hash FROM audit
+		WHERE ($1 = '' OR subject = $2) AND seq > $3 ORDER BY seq LIMIT $4`, subject, subject, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("merchant: audit: %w", err)
+	}
+	return collect(rows, func(rows *sql.Rows) (AuditRow, error) {
+		var r AuditRow
+		var detail string
+		err := rows.Scan(&r.Seq, &r.At, &r.Actor, &r.Action, &r.Subject, &detail, &r.Prev, &r.Hash)
+		r.Detail = []byte(detail)
+		return r, err
+	})
+}
+
+// ErrAudit is returned when a row of the audit chain was changed, dropped or reordered.
+var ErrAudit = errors.New("merchant: the audit chain is broken")
+
+// VerifyAudit walks the whole chain and returns its length.
+func (s *Service) VerifyAudit(ctx context.Context) (int64, error) {
+	// The tip first: rows that another process appends meanwhile are not missing.
+	var tip, last AuditRow
+	if err := s.db.read.QueryRowContext(ctx, `SELECT seq, hash FROM tips WHERE name = 'audit'`).Scan(&tip.Seq, &tip.Hash); err != nil {
+		return 0, fmt.Errorf("merchant: audit: %w", err)
+	}
+	for last.Seq < tip.Seq {
+		rows, err := s.Audit(ctx, "", last.Seq, int(min(1000, tip.Seq-last.Seq)))
+		if err != nil {
+			return last.Seq, err
+		}
+		for _, r := range rows {
+			sum, err := r.sum()
+			if err != nil {
+				return last.Seq, err
+			}
+			if r.Seq != last.Seq+1 || r.Prev != last.Hash || r.Hash != sum {
+				return last.Seq, fmt.Errorf("%w: at row %d", ErrAudit, last.Seq+1)
+			}
+			last = r
+		}
+		if len(rows) == 0 {
+			break
+		}
+	}
+	if tip.Seq != last.Seq || tip.Hash != last.Hash {
+		return last.Seq, fmt.Errorf("%w: rows are missing after %d", ErrAudit, last.Seq)
+	}
+	return last.Seq, nil
+}
+
+// throwaway is a signer for checks whose result nobody keeps.
+func throwaway(rand io.Reader) (license.Signer, error) {
+	seed := make([]byte, 32)
+	if _, err := io.ReadFull(rand, seed); err != nil {
+		return nil, fmt.Errorf("merchant: %w", err)
+	}
+	return license.NewEd25519Signer(seed)
+}

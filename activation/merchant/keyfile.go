@@ -1,0 +1,160 @@
+package merchant
+
+import (
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sort"
+	"strings"
+
+	"licenseagent.example/activation/license"
+)
+
+// ErrKeyFile is returned when a key file is missing, readable by others, or
+// not what it should be.
+var ErrKeyFile = errors.New("merchant: unusable key file")
+
+// createKey draws an Ed25519 key and writes it as PKCS#8 PEM (RFC 5958), which
+// openssl reads, to a new file that only the owner can read.
+func createKey(dir, name string, rand io.Reader) (license.Signer, error) {
+	seed := make([]byte, ed25519.SeedSize)
+	if _, err := io.ReadFull(rand, seed); err != nil {
+		return nil, fmt.Errorf("merchant: drawing a key: %w", err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(ed25519.NewKeyFromSeed(seed))
+	if err != nil {
+		return nil, fmt.Errorf("merchant: key: %w", err)
+	}
+	signer, err := license.NewEd25519Signer(seed)
+	if err != nil {
+		return nil, fmt.Errorf("merchant: key: %w", err)
+	}
+	if name == "" {
+		name = keyFileName(license.KeyID(signer.Public()))
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	return signer, writeSecret(filepath.Join(dir, name), text)
+}
+
+// keyFileName is the file of an online key: its id without the colon, which
+// Windows does not allow in names.
+func keyFileName(kid string) string { return strings.ReplaceAll(kid, ":", "-") + ".pem" }
+
+// writeSecret creates a file of mode 0600 and syncs it. An existing file is
+// never overwritten: a key that signed something must not vanish.
+func writeSecret(path string, text []byte) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrKeyFile, err)
+	}
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrKeyFile, err)
+	}
+	return nil
+}
+
+// readSecret reads a small file that nobody else may read.
+func readSecret(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKeyFile, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKeyFile, err)
+	}
+	// Windows has no mode bits; there the directory's access list protects.
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%w: %s can be read by others (mode %04o), want 0600", ErrKeyFile, path, info.Mode().Perm())
+	}
+	b, err := io.ReadAll(io.LimitReader(f, 64<<10))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKeyFile, err)
+	}
+	return b, nil
+}
+
+// loadKey reads what createKey wrote.
+func loadKey(path string) (license.Signer, error) {
+	text, err := readSecret(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("%w: %s is not PEM", ErrKeyFile, path)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s is not PKCS#8", ErrKeyFile, path)
+	}
+	ed, ok := key.(ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s is not an Ed25519 key", ErrKeyFile, path)
+	}
+	return license.NewEd25519Signer(ed.Seed())
+}
+
+// secret returns 32 random bytes kept in a file, which is created when create
+// is set and it does not exist. Creating one over a database that was written
+// with another would make every code unknown, so only InitKeys creates.
+func secret(path string, rand io.Reader, create bool) ([]byte, error) {
+	text, err := readSecret(path)
+	if create && errors.Is(err, fs.ErrNotExist) {
+		raw := make([]byte, 32)
+		if _, err := io.ReadFull(rand, raw); err != nil {
+			return nil, fmt.Errorf("merchant: drawing a key: %w", err)
+		}
+		return raw, writeSecret(path, []byte(hex.EncodeToString(raw)+"\n"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	raw, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(raw) != 32 {
+		return nil, fmt.Errorf("%w: %s does not hold 64 hexadecimal digits", ErrKeyFile, path)
+	}
+	return raw, nil
+}
+
+// loadRoots reads the root keys found in the given directories, for instance
+// two removable media. Files that are not there are simply not there; a file
+// that cannot be used is an error.
+func loadRoots(dirs []string) ([]license.Signer, error) {
+	var roots []license.Signer
+	seen := map[string]bool{}
+	for _, dir := range dirs {
+		files, err := filepath.Glob(filepath.Join(dir, "root-*.pem"))
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrKeyFile, err)
+		}
+		sort.Strings(files)
+		for _, f := range files {
+			s, err := loadKey(f)
+			if err != nil {
+				return nil, err
+			}
+			if id := license.KeyID(s.Public()); !seen[id] {
+				seen[id] = true
+				roots = append(roots, s)
+			}
+		}
+	}
+	return roots, nil
+}

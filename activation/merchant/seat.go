@@ -1,0 +1,171 @@
+package merchant
+
+import (
+	"database/sql"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"licenseagent.example/activation/license"
+	"licenseagent.example/fingerprint"
+)
+
+// Status words of codes and activations.
+const (
+	statusActive   = "active"
+	statusFrozen   = "frozen"
+	statusReleased = "released"
+	statusRevoked  = "revoked"
+)
+
+// entitlement is a code as issuing needs it.
+type entitlement struct {
+	id, product, edition string
+	devices, seats       int64
+	features, limits     string // JSON
+	validDays, ends      int64
+	renew, grace         int64
+	policy, status       string
+	firstUsed            int64
+}
+
+const entitlementColumns = `c.id, c.product, c.edition, c.devices, c.seats, c.features, c.limits, c.valid_days, c.ends, c.renew, c.grace, c.policy, c.status, c.first_used`
+
+func (e *entitlement) fields() []any {
+	return []any{&e.id, &e.product, &e.edition, &e.devices, &e.seats, &e.features, &e.limits,
+		&e.validDays, &e.ends, &e.renew, &e.grace, &e.policy, &e.status, &e.firstUsed}
+}
+
+// expires is the entitlement end: the earlier of a fixed end and the days that
+// run from the first activation.
+func (e *entitlement) expires() int64 {
+	end := int64(license.NoEnd)
+	if e.ends > 0 {
+		end = e.ends
+	}
+	if e.validDays > 0 && e.firstUsed > 0 {
+		end = min(end, e.firstUsed+e.validDays*day)
+	}
+	return end
+}
+
+// seat is one activation with the code it came from.
+type seat struct {
+	code entitlement
+
+	license, device         string
+	key                     license.PublicKey
+	env                     fingerprint.EnvKind
+	salt, parts             string
+	status, reason          string
+	seq                     int64
+	head                    string
+	prevSeq                 int64
+	prevHead                string
+	lastNonce               string
+	lastIdem, lastBody      string
+	lastLicense, lastNotice string
+	lastKeySet              int64
+	noticed                 string
+	contested               int64
+	contestWhy              string
+	rebound, rolled         int64
+	lastDay                 string
+	renewals                int64
+	agent                   string
+	created, contact        int64
+}
+
+const seatColumns = `a.license_id, a.device_id, a.device_alg, a.device_pub, a.env, a.salt, a.parts, a.status, a.reason,
+	a.seq, a.head, a.prev_seq, a.prev_head, a.last_nonce, a.last_idem, a.last_body, a.last_license, a.last_notice, a.last_keyset,
+	a.noticed, a.contested, a.contest_why, a.rebound, a.rolled, a.last_day, a.renewals, a.agent, a.created, a.contact`
+
+func (s *seat) fields() []any {
+	return []any{&s.license, &s.device, &s.key.Alg, &s.key.Pub, &s.env, &s.salt, &s.parts, &s.status, &s.reason,
+		&s.seq, &s.head, &s.prevSeq, &s.prevHead, &s.lastNonce, &s.lastIdem, &s.lastBody, &s.lastLicense, &s.lastNotice, &s.lastKeySet,
+		&s.noticed, &s.contested, &s.contestWhy, &s.rebound, &s.rolled, &s.lastDay, &s.renewals, &s.agent, &s.created, &s.contact}
+}
+
+const (
+	seatByLicense = `SELECT ` + seatColumns + `, ` + entitlementColumns + ` FROM activations a JOIN codes c ON c.id = a.code_id WHERE a.license_id = $1`
+	seatByDevice  = `SELECT ` + seatColumns + `, ` + entitlementColumns + ` FROM activations a JOIN codes c ON c.id = a.code_id
+		WHERE a.code_id = $1 AND a.device_id = $2 AND a.status = 'active'`
+	codeByLookup = `SELECT ` + entitlementColumns + ` FROM codes c WHERE c.lookup = $1`
+	insertSeat   = `INSERT INTO activations (code_id, license_id, device_id, device_alg, device_pub, env, salt, parts, status, reason,
+		seq, head, prev_seq, prev_head, last_nonce, last_idem, last_body, last_license, last_notice, last_keyset,
+		noticed, contested, contest_why, rebound, rolled, last_day, renewals, agent, created, contact)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+		$21, $22, $23, $24, $25, $26, $27, $28, $29, $30)`
+	updateSeat = `UPDATE activations SET parts = $1, status = $2, reason = $3, seq = $4, head = $5, prev_seq = $6, prev_head = $7,
+		last_nonce = $8, last_idem = $9, last_body = $10, last_license = $11, last_notice = $12, last_keyset = $13, noticed = $14,
+		contested = $15, contest_why = $16, rebound = $17, rolled = $18, last_day = $19, renewals = $20, agent = $21, contact = $22
+		WHERE license_id = $23`
+	newestKeySet = `SELECT COALESCE(MAX(version), 0) FROM keysets`
+)
+
+// hotQueries are what every renewal executes: kept prepared.
+func hotQueries() []string { return []string{newestKeySet, seatByLicense, updateSeat} }
+
+// seat loads and locks one activation; ErrNotFound when there is none.
+func (t *tx) seat(query string, args ...any) (*seat, error) {
+	s := new(seat)
+	err := t.row(t.svc.db.locking(query, "a"), args...).Scan(append(s.fields(), s.code.fields()...)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("merchant: activation: %w", err)
+	}
+	return s, nil
+}
+
+// insert writes a new activation, save an old one.
+func (t *tx) insert(s *seat) error {
+	_, err := t.exec(insertSeat, s.code.id, s.license, s.device, s.key.Alg, s.key.Pub, s.env, s.salt, s.parts, s.status, s.reason,
+		s.seq, s.head, s.prevSeq, s.prevHead, s.lastNonce, s.lastIdem, s.lastBody, s.lastLicense, s.lastNotice, s.lastKeySet,
+		s.noticed, s.contested, s.contestWhy, s.rebound, s.rolled, s.lastDay, s.renewals, s.agent, s.created, s.contact)
+	return err
+}
+
+func (t *tx) save(s *seat) error {
+	n, err := t.exec(updateSeat, s.parts, s.status, s.reason, s.seq, s.head, s.prevSeq, s.prevHead,
+		s.lastNonce, s.lastIdem, s.lastBody, s.lastLicense, s.lastNotice, s.lastKeySet, s.noticed,
+		s.contested, s.contestWhy, s.rebound, s.rolled, s.lastDay, s.renewals, s.agent, s.contact, s.license)
+	if err == nil && n != 1 {
+		err = fmt.Errorf("merchant: activation %s: %d rows changed", s.license, n)
+	}
+	return err
+}
+
+// enrolled is the device as the seat remembers it.
+func (s *seat) enrolled() (fingerprint.Enrolled, error) {
+	e := fingerprint.Enrolled{Env: s.env}
+	var err error
+	if e.Salt, err = base64.StdEncoding.DecodeString(s.salt); err != nil {
+		return e, fmt.Errorf("merchant: activation %s: salt: %w", s.license, err)
+	}
+	if err := json.Unmarshal([]byte(s.parts), &e.Parts); err != nil {
+		return e, fmt.Errorf("merchant: activation %s: parts: %w", s.license, err)
+	}
+	return e, nil
+}
+
+func (s *seat) enrol(e fingerprint.Enrolled) (err error) {
+	s.salt = base64.StdEncoding.EncodeToString(e.Salt)
+	s.parts, err = marshal(e.Parts)
+	return err
+}
+
+// compare holds a device against what the seat remembers.
+func (s *seat) compare(d fingerprint.Device) (fingerprint.Comparison, error) {
+	e, err := s.enrolled()
+	if err != nil {
+		return fingerprint.Comparison{}, err
+	}
+	p, err := fingerprint.Preset(s.code.policy)
+	if err != nil {
+		return fingerprint.Comparison{}, fmt.Errorf("merchant: code %s: %w", s.code.id, err)
+	}
+	return fingerprint.Compare(p, e, d), nil
+}

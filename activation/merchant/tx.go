@@ -1,0 +1,120 @@
+package merchant
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+)
+
+// tx is one transaction of the writer and what its requests share.
+type tx struct {
+	ctx context.Context
+	sql *sql.Tx
+	svc *Service
+	now int64 // UTC seconds
+	// keys is what this transaction signs with.
+	keys *keyState
+	tip  *auditRow // newest audit row, once read
+	grew bool      // tip must be written back
+}
+
+// hot reports the statements that every renewal executes and that are worth
+// keeping prepared.
+func (t *tx) stmt(query string) *sql.Stmt {
+	t.svc.db.mu.Lock()
+	defer t.svc.db.mu.Unlock()
+	if s := t.svc.db.stmts[query]; s != nil {
+		return t.sql.StmtContext(t.ctx, s)
+	}
+	return nil
+}
+
+func (t *tx) exec(query string, args ...any) (int64, error) {
+	var res sql.Result
+	var err error
+	if s := t.stmt(query); s != nil {
+		res, err = s.ExecContext(t.ctx, args...)
+	} else {
+		res, err = t.sql.ExecContext(t.ctx, query, args...)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("merchant: %w", err)
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return 0, fmt.Errorf("merchant: %w", err)
+	}
+	return n, nil
+}
+
+func (t *tx) row(query string, args ...any) *sql.Row {
+	if s := t.stmt(query); s != nil {
+		return s.QueryRowContext(t.ctx, args...)
+	}
+	return t.sql.QueryRowContext(t.ctx, query, args...)
+}
+
+// auditRow is one link of the audit chain.
+type auditRow struct {
+	Seq     int64           `json:"seq"`
+	At      int64           `json:"at"`
+	Actor   string          `json:"actor"`
+	Action  string          `json:"action"`
+	Subject string          `json:"subject"`
+	Detail  json.RawMessage `json:"detail"`
+	Prev    string          `json:"prev"`
+	Hash    string          `json:"hash"`
+}
+
+// sum is the hash of a row: over its JSON with an empty hash member, so that
+// nobody can change, drop or reorder rows without breaking all later ones.
+func (r auditRow) sum() (string, error) {
+	r.Hash = ""
+	b, err := json.Marshal(r)
+	if err != nil {
+		return "", fmt.Errorf("merchant: audit: %w", err)
+	}
+	h := sha256.Sum256(b)
+	return hex.EncodeToString(h[:]), nil
+}
+
+// audit appends a row. Details are numbers, names and reasons: never a code,
+// never a hardware value.
+func (t *tx) audit(actor, action, subject string, detail map[string]any) error {
+	if t.tip == nil {
+		t.tip = new(auditRow)
+		q := t.svc.db.locking(`SELECT seq, hash FROM tips WHERE name = 'audit'`, "tips")
+		if err := t.row(q).Scan(&t.tip.Seq, &t.tip.Hash); err != nil {
+			return fmt.Errorf("merchant: audit: %w", err)
+		}
+	}
+	if detail == nil {
+		detail = map[string]any{}
+	}
+	text, err := json.Marshal(detail)
+	if err != nil {
+		return fmt.Errorf("merchant: audit: %w", err)
+	}
+	r := auditRow{Seq: t.tip.Seq + 1, At: t.now, Actor: actor, Action: action, Subject: subject, Detail: text, Prev: t.tip.Hash}
+	if r.Hash, err = r.sum(); err != nil {
+		return err
+	}
+	if _, err := t.exec(`INSERT INTO audit (seq, at, actor, action, subject, detail, prev, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		r.Seq, r.At, r.Actor, r.Action, r.Subject, string(r.Detail), r.Prev, r.Hash); err != nil {
+		return err
+	}
+	*t.tip, t.grew = r, true
+	return nil
+}
+
+// finish writes what the requests of the transaction share.
+func (t *tx) finish() error {
+	if !t.grew {
+		return nil
+	}
+	_, err := t.exec(`UPDATE tips SET seq = $1, hash = $2 WHERE name = 'audit'`, t.tip.Seq, t.tip.Hash)
+	return err
+}
