@@ -29,9 +29,10 @@ const (
 	CodeAlreadyActivated = "already-activated"  // a license for the product is held already
 	CodeOutstanding      = "request-outstanding"
 	CodeAlreadyImported  = "already-imported"
-	CodeWrongAnswer      = "wrong-answer"   // a valid answer, but not to this machine's request
-	CodeBadFile          = "bad-file"       // the file is not what it should be, or was altered
-	CodeUnknownIssuer    = "unknown-issuer" // no trust anchor for the vendor
+	CodeWrongAnswer      = "wrong-answer"    // a valid answer, but not to this machine's request
+	CodeBadFile          = "bad-file"        // the file is not what it should be, or was altered
+	CodeUnknownIssuer    = "unknown-issuer"  // no trust anchor for the vendor
+	CodeDamaged          = "license-damaged" // the remembered license does not verify any more
 	CodeUnreachable      = "merchant-unreachable"
 	CodeBadAnswer        = "merchant-bad-answer" // the merchant answered nonsense
 	CodeRefused          = "merchant-refused"    // the merchant said no; Error.Cause says why
@@ -88,6 +89,7 @@ func Codes() []CodeInfo {
 		{CodeWrongAnswer, 422, ExitUsage},
 		{CodeBadFile, 422, ExitUsage},
 		{CodeUnknownIssuer, 404, ExitUsage},
+		{CodeDamaged, 500, ExitNotLicensed},
 		{CodeUnreachable, 502, ExitUnreachable},
 		{CodeBadAnswer, 502, ExitUnreachable},
 		{CodeRefused, 422, ExitRefused},

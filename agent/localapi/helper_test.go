@@ -1,0 +1,404 @@
+//go:build linux
+
+package localapi
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"licenseagent.example/platform/ipc"
+)
+
+// The tests with real users start this test binary again under another uid.
+// LOCALAPI_HELPER says what the child does.
+func TestMain(m *testing.M) {
+	switch os.Getenv("LOCALAPI_HELPER") {
+	case "":
+		os.Exit(m.Run())
+	case "matrix":
+		helperMatrix(os.Getenv("LOCALAPI_SOCKET"))
+	case "server":
+		helperServer()
+	case "flood":
+		helperFlood(os.Getenv("LOCALAPI_SOCKET"))
+	case "honest":
+		helperHonest(os.Getenv("LOCALAPI_SOCKET"))
+	}
+}
+
+// public is a directory that every user can enter, with the test binary in it.
+func public(t *testing.T) (dir, binary string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("this test acts as several users and needs root: run it with sudo")
+	}
+	dir = t.TempDir()
+	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary = filepath.Join(dir, "helper")
+	if err := os.WriteFile(binary, self, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir, binary
+}
+
+// as prepares a child under another user.
+func as(binary, mode, socket string, uid, gid uint32, groups []uint32, env ...string) *exec.Cmd {
+	cmd := exec.Command(binary)
+	cmd.Env = append([]string{"LOCALAPI_HELPER=" + mode, "LOCALAPI_SOCKET=" + socket}, env...)
+	cmd.Stderr = os.Stderr
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: gid, Groups: groups}, Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+const adminGroup = 54321
+
+// helperMatrix asks every route with every method and prints the statuses.
+func helperMatrix(socket string) {
+	got := map[string]int{}
+	for path, rt := range (&Server{}).table() {
+		for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
+			body := ""
+			if method == "POST" {
+				body = bodies()[path]
+			}
+			c, err := net.Dial("unix", socket)
+			if err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			fmt.Fprintf(c, "%s %s HTTP/1.1\r\nHost: license-agent\r\nContent-Length: %d\r\n\r\n%s", method, path, len(body), body)
+			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				fmt.Fprintln(os.Stderr, method, path, rt.method, err)
+				os.Exit(1)
+			}
+			got[method+" "+path] = resp.StatusCode
+			c.Close()
+		}
+	}
+	_ = json.NewEncoder(os.Stdout).Encode(got)
+}
+
+// P30: who may do what, with real users and the identity that the product uses.
+func TestP30MatrixOfUsers(t *testing.T) {
+	dir, binary := public(t)
+	s, err := New(Config{Licenses: newFake(), Now: time.Now, Identify: FromKernel([]uint32{adminGroup})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "agent.sock")
+	ln, err := ipc.Listen(socket, ipc.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() { done <- s.Serve(ln) }()
+	cells := 0
+	for _, who := range []struct {
+		name     string
+		uid, gid uint32
+		groups   []uint32
+		admin    bool
+	}{
+		{"root", 0, 0, nil, true},
+		{"primary group", 1001, adminGroup, nil, true},
+		{"group", 1001, 1001, []uint32{7, adminGroup}, true},
+		{"user", 1000, 1000, []uint32{7}, false},
+		{"nobody", 65534, 65534, nil, false},
+	} {
+		out, err := as(binary, "matrix", socket, who.uid, who.gid, who.groups).Output()
+		if err != nil {
+			t.Fatalf("%s: %v", who.name, err)
+		}
+		var got map[string]int
+		if err := json.Unmarshal(out, &got); err != nil {
+			t.Fatal(err)
+		}
+		for path, rt := range s.table() {
+			for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
+				want := http.StatusOK
+				switch {
+				case method != rt.method:
+					want = http.StatusMethodNotAllowed
+				case rt.access == admin && !who.admin:
+					want = http.StatusForbidden
+				}
+				cells++
+				if got[method+" "+path] != want {
+					t.Errorf("%s: %s %s: %d, want %d", who.name, method, path, got[method+" "+path], want)
+				}
+			}
+		}
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	promise(t, "P30", fmt.Sprintf("%d cells (routes × methods × 5 kinds of user with real uids), all as the access table says", cells),
+		"the rows of root and of the group are 200 where those of user and nobody are 403")
+}
+
+// report is what the helpers of the flood test print.
+type report struct {
+	Requests int           `json:"requests"`
+	Failures int           `json:"failures"`
+	P99      time.Duration `json:"p99"`
+}
+
+// helperServer is an agent with few descriptors that also keeps talking to the
+// outside, as a renewal does.
+func helperServer() {
+	fail := func(err error) {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "server:", err)
+			os.Exit(1)
+		}
+	}
+	fail(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 256, Max: 256}))
+	cfg := Config{Licenses: newFake(), Now: time.Now, Identify: FromKernel(nil)}
+	if os.Getenv("LOCALAPI_CAP") == "off" { // the control: no defence
+		cfg.Limits = Limits{PerUser: 1 << 30, Total: 1 << 30, Header: time.Hour, Idle: time.Hour}
+	}
+	s, err := New(cfg)
+	fail(err)
+	ln, err := ipc.Listen(os.Getenv("LOCALAPI_SOCKET"), ipc.Options{})
+	fail(err)
+	go func() { fail(s.Serve(ln)) }()
+	fmt.Println("ready")
+	var r report
+	stop := make(chan struct{})
+	go func() { _, _ = io.Copy(io.Discard, os.Stdin); close(stop) }()
+	for {
+		select {
+		case <-stop:
+			_ = json.NewEncoder(os.Stdout).Encode(r)
+			return
+		default:
+		}
+		r.Requests++
+		// A new connection each time, as a renewal makes it.
+		c, err := net.DialTimeout("tcp", os.Getenv("LOCALAPI_OUTSIDE"), 2*time.Second)
+		if err != nil {
+			r.Failures++
+		} else {
+			c.Close()
+		}
+		select {
+		case <-stop:
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// helperFlood holds as many connections as it gets, dribbles headers and asks
+// without pause until its standard input closes.
+func helperFlood(socket string) {
+	idle, _ := strconv.Atoi(os.Getenv("LOCALAPI_IDLE"))
+	slow, _ := strconv.Atoi(os.Getenv("LOCALAPI_SLOW"))
+	var held []net.Conn
+	var opened atomic.Int64
+	for i := range idle + slow {
+		c, err := net.DialTimeout("unix", socket, time.Second)
+		if err != nil {
+			continue
+		}
+		if i >= idle {
+			fmt.Fprint(c, "GET /v1/status HTTP/1.1\r\nHost: li")
+		}
+		held = append(held, c)
+		opened.Add(1)
+	}
+	fmt.Println("ready")
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				c, err := net.DialTimeout("unix", socket, time.Second)
+				if err != nil {
+					continue
+				}
+				_ = c.SetDeadline(time.Now().Add(time.Second))
+				_, _ = ask(c, bufio.NewReader(c))
+				c.Close()
+			}
+		})
+	}
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	close(stop)
+	wg.Wait()
+	for _, c := range held {
+		c.Close()
+	}
+}
+
+// helperHonest asks a number of times over new connections and reports.
+func helperHonest(socket string) {
+	n, _ := strconv.Atoi(os.Getenv("LOCALAPI_ASKS"))
+	r := report{Requests: n}
+	var took []time.Duration
+	for range n {
+		began := time.Now()
+		c, err := net.DialTimeout("unix", socket, 2*time.Second)
+		if err != nil {
+			r.Failures++
+			continue
+		}
+		_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+		if status, err := askOnce(c); err != nil || status != 200 {
+			r.Failures++
+		}
+		c.Close()
+		took = append(took, time.Since(began))
+	}
+	if len(took) > 0 {
+		r.P99 = percentile(took, 99)
+	}
+	_ = json.NewEncoder(os.Stdout).Encode(r)
+}
+
+// askOnce is ask with the deadline that the caller has set.
+func askOnce(c net.Conn) (int, error) {
+	if _, err := io.WriteString(c, "GET /v1/status HTTP/1.1\r\nHost: license-agent\r\n\r\n"); err != nil {
+		return 0, err
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode, err
+}
+
+// child is a helper that says "ready" and ends when its input is closed.
+type child struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func run(t *testing.T, cmd *exec.Cmd) *child {
+	t.Helper()
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	c := &child{cmd: cmd, in: in, out: bufio.NewReader(out)}
+	if line, err := c.out.ReadString('\n'); err != nil || strings.TrimSpace(line) != "ready" {
+		t.Fatalf("the helper said %q, %v", line, err)
+	}
+	return c
+}
+
+// end closes the input and returns what the helper printed last.
+func (c *child) end(t *testing.T) (r report) {
+	t.Helper()
+	c.in.Close()
+	rest, err := io.ReadAll(c.out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if len(rest) > 0 {
+		if err := json.Unmarshal(rest, &r); err != nil {
+			t.Fatalf("%v in %q", err, rest)
+		}
+	}
+	return r
+}
+
+// flood runs one honest user beside one that takes whatever it can get.
+func flood(t *testing.T, dir, binary, capState string, idle, slow, asks int) (honest, outgoing report) {
+	t.Helper()
+	outside, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer outside.Close()
+	go func() {
+		for {
+			c, err := outside.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
+	socket := filepath.Join(dir, capState+".sock")
+	server := run(t, as(binary, "server", socket, 0, 0, nil, "LOCALAPI_CAP="+capState, "LOCALAPI_OUTSIDE="+outside.Addr().String()))
+	flooder := run(t, as(binary, "flood", socket, 65534, 65534, nil, "LOCALAPI_IDLE="+strconv.Itoa(idle), "LOCALAPI_SLOW="+strconv.Itoa(slow)))
+	out, err := as(binary, "honest", socket, 1000, 1000, nil, "LOCALAPI_ASKS="+strconv.Itoa(asks)).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(out, &honest); err != nil {
+		t.Fatal(err)
+	}
+	flooder.end(t)
+	return honest, server.end(t)
+}
+
+// P32: one user floods with idle connections, half-sent headers and requests;
+// another user and the agent's own outgoing connections must not notice. The
+// control switches the caps off and must show failures.
+func TestP32FloodByOneUser(t *testing.T) {
+	dir, binary := public(t)
+	idle, slow, asks := 300, 100, 40
+	if os.Getenv("PROVE") != "" {
+		idle, slow, asks = 2000, 900, 400
+	}
+	honest, outgoing := flood(t, dir, binary, "on", idle, slow, asks)
+	if honest.Failures != 0 || honest.Requests == 0 {
+		t.Errorf("the other user: %d of %d requests failed", honest.Failures, honest.Requests)
+	}
+	if outgoing.Failures != 0 || outgoing.Requests == 0 {
+		t.Errorf("outgoing: %d of %d connections failed", outgoing.Failures, outgoing.Requests)
+	}
+	badHonest, badOutgoing := flood(t, dir, binary, "off", 300, 0, 5)
+	if badHonest.Failures == 0 || badOutgoing.Failures == 0 {
+		t.Errorf("control: without the caps %d of %d requests and %d of %d outgoing connections failed; both should", badHonest.Failures, badHonest.Requests, badOutgoing.Failures, badOutgoing.Requests)
+	}
+	promise(t, "P32", fmt.Sprintf("%d idle and %d half-sent connections plus requests without pause by one uid, 256 descriptors: other uid %d/%d failures, p99 %v; outgoing %d/%d failures",
+		idle, slow, honest.Failures, honest.Requests, honest.P99.Round(10*time.Microsecond), outgoing.Failures, outgoing.Requests),
+		fmt.Sprintf("caps off: %d of %d requests and %d of %d outgoing connections fail", badHonest.Failures, badHonest.Requests, badOutgoing.Failures, badOutgoing.Requests))
+}

@@ -1,0 +1,65 @@
+package localapi
+
+import "time"
+
+// Limits bound what one caller and all callers together may take. A zero
+// field means the shipped value (see Default).
+type Limits struct {
+	PerUser    int           // connections of one user
+	Total      int           // connections of all users; the other descriptors of the process stay free for its own work
+	Reserve    int           // of Total, only for administrators, so that they can look while users flood
+	Body       int64         // bytes of a request body
+	ImportBody int64         // bytes of the body of an import: 256 KiB of answer in base64
+	Header     time.Duration // time for the headers
+	Request    time.Duration // time for the whole request
+	Idle       time.Duration // how long a kept connection may be silent
+	Wait       time.Duration // longest long poll
+	Action     time.Duration // longest call that talks to the merchant
+	Running    int           // requests worked on at the same time
+	Rate       float64       // requests per second of one user that keep their place when others wait
+	Burst      float64       // requests of one user at once that keep their place when others wait
+}
+
+// Default returns the shipped limits.
+func Default() Limits {
+	return Limits{
+		PerUser: 32, Total: 128, Reserve: 8, Body: 16 << 10, ImportBody: 342 << 10,
+		Header: 2 * time.Second, Request: 5 * time.Second, Idle: 2 * time.Minute,
+		Wait: time.Minute, Action: 2 * time.Minute, Running: 8, Rate: 50, Burst: 100,
+	}
+}
+
+// orDefault fills the zero fields.
+func (l Limits) orDefault() Limits {
+	d := Default()
+	fill := func(v *int, def int) {
+		if *v == 0 {
+			*v = def
+		}
+	}
+	fill(&l.PerUser, d.PerUser)
+	fill(&l.Total, d.Total)
+	fill(&l.Reserve, d.Reserve)
+	fill(&l.Running, d.Running)
+	for _, p := range []struct {
+		v   *time.Duration
+		def time.Duration
+	}{{&l.Header, d.Header}, {&l.Request, d.Request}, {&l.Idle, d.Idle}, {&l.Wait, d.Wait}, {&l.Action, d.Action}} {
+		if *p.v == 0 {
+			*p.v = p.def
+		}
+	}
+	if l.Body == 0 {
+		l.Body = d.Body
+	}
+	if l.ImportBody == 0 {
+		l.ImportBody = d.ImportBody
+	}
+	if l.Rate == 0 {
+		l.Rate = d.Rate
+	}
+	if l.Burst == 0 {
+		l.Burst = d.Burst
+	}
+	return l
+}
