@@ -39,10 +39,12 @@ type PreviewPart struct {
 }
 
 // ActivateRequest redeems an authorization code. Issuer may be "" when this
-// instance knows one trust anchor. Replace allows a code to take the place of
+// instance knows one trust anchor, Product "" when only the code is known.
+// Replace allows a code to take the place of
 // a license that is held for the same product.
 type ActivateRequest struct {
 	Issuer  string `json:"issuer,omitempty"`
+	Product string `json:"product,omitempty"`
 	Code    string `json:"code"`
 	Replace bool   `json:"replace,omitempty"`
 }
@@ -63,11 +65,13 @@ type RebindRequest struct {
 
 // OfflineRequest asks for a request file for a machine without network. Kind
 // is activate, renew, release or rebind; Code is needed for activate and rebind.
+// Replace gives up an activation file that still waits for its answer.
 type OfflineRequest struct {
 	Kind    string `json:"kind"`
 	Issuer  string `json:"issuer,omitempty"`
 	Product string `json:"product,omitempty"`
 	Code    string `json:"code,omitempty"`
+	Replace bool   `json:"replace,omitempty"`
 }
 
 // RequestFile answers POST /v1/request: the signed request, base64, to be

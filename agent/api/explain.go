@@ -13,6 +13,9 @@ type Explanation struct {
 	// worse verdict must be seen on three reads over 24 hours before it bites,
 	// as long as a strong part still matches.
 	Worse Worse `json:"worse"`
+	// Settled is the verdict once the same hardware was read three times over
+	// a day, when it differs from the one in force; else absent.
+	Settled *Verdict `json:"settled,omitempty"`
 	// Assumed lists what a simulation assumed, empty for GET /v1/why.
 	Assumed []string `json:"assumed,omitempty"`
 }
@@ -75,9 +78,12 @@ type Worse struct {
 type SimulateRequest struct {
 	Issuer     string   `json:"issuer,omitempty"`
 	Product    string   `json:"product,omitempty"`
-	After      int64    `json:"after,omitempty"`      // seconds from now without any contact
-	Changed    []string `json:"changed,omitempty"`    // parts whose value is another one
-	Unreadable []string `json:"unreadable,omitempty"` // parts that cannot be read
-	Behind     bool     `json:"behind,omitempty"`     // the clock is behind and no tick is on disk
-	Contested  bool     `json:"contested,omitempty"`  // a fork was seen
+	After      int64    `json:"after,omitempty"`       // seconds from now without any contact
+	ClockShift int64    `json:"clock_shift,omitempty"` // seconds by which the wall clock is changed
+	Changed    []string `json:"changed,omitempty"`     // parts (mac, disk, board, cpu) whose value is another one
+	Dropped    []string `json:"dropped,omitempty"`     // parts that are gone
+	Unreadable []string `json:"unreadable,omitempty"`  // parts that cannot be read
+	Behind     bool     `json:"behind,omitempty"`      // the clock is behind and no tick is on disk
+	Contested  bool     `json:"contested,omitempty"`   // a fork was seen
+	Clone      bool     `json:"clone,omitempty"`       // the state was copied to another machine
 }

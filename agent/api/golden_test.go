@@ -38,6 +38,7 @@ func samples() map[string]any {
 		Clock:   api.Clock{Time: 1798963200, Wall: 1798963200, HighWater: 1798963100, Behind: true, Provisional: true},
 		Contact: api.Contact{Last: 1798900000, Next: 1798990000, Failures: 3, LastError: refused, Pending: "renew", Contested: true},
 		Worse:   api.Worse{Reads: 1, First: 1798963000, Last: 1798963100},
+		Settled: &verdict,
 		Assumed: []string{"after=86400"},
 	}
 	return map[string]any{
@@ -47,12 +48,12 @@ func samples() map[string]any {
 		"check-answer.json":  api.CheckAnswer{License: "e30=", KeySet: "e30=", Proof: "e30=", Verdict: verdict},
 		"license.json":       api.Files{License: "e30=", KeySet: "e30="},
 		"why.json":           why,
-		"simulate.json":      api.SimulateRequest{Issuer: "acme", Product: "painter", After: 86400, Changed: []string{"disk"}, Unreadable: []string{"board"}, Behind: true, Contested: true},
+		"simulate.json":      api.SimulateRequest{Issuer: "acme", Product: "painter", After: 86400, ClockShift: -3600, Changed: []string{"disk"}, Dropped: []string{"mac"}, Clone: true, Unreadable: []string{"board"}, Behind: true, Contested: true},
 		"preview.json":       api.Preview{Issuer: "acme", Merchant: "https://license.acme.example", DeviceID: "dev:00", Fingerprint: "00:1B:44:11:3A:5E|S3Z|B1|0FCBFBFD00060FB1", Environment: "physical", Parts: []api.PreviewPart{{Kind: "board", State: "absent", Values: []string{"B1"}, Reason: "no DMI table"}}, Agent: "license-agent/1.2.3"},
-		"activate.json":      api.ActivateRequest{Issuer: "acme", Code: "AAAA-BBBB", Replace: true},
+		"activate.json":      api.ActivateRequest{Issuer: "acme", Product: "painter", Code: "AAAA-BBBB", Replace: true},
 		"key.json":           api.KeyRequest{Issuer: "acme", Product: "painter"},
 		"rebind.json":        api.RebindRequest{Issuer: "acme", Product: "painter", Code: "AAAA-BBBB"},
-		"request.json":       api.OfflineRequest{Kind: "activate", Issuer: "acme", Product: "painter", Code: "AAAA-BBBB"},
+		"request.json":       api.OfflineRequest{Kind: "activate", Issuer: "acme", Product: "painter", Code: "AAAA-BBBB", Replace: true},
 		"request-file.json":  api.RequestFile{Kind: "activate", Issuer: "acme", Product: "painter", File: "e30="},
 		"import.json":        api.ImportRequest{Answer: "e30="},
 		"outcome.json":       api.Outcome{License: license},

@@ -1,0 +1,122 @@
+package agent
+
+import (
+	"strings"
+
+	"licenseagent.example/activation"
+	"licenseagent.example/agent/api"
+	"licenseagent.example/fingerprint"
+)
+
+// verdict adds the sentences.
+func verdict(v activation.Verdict, lang string) api.Verdict {
+	out := api.Verdict{
+		Phase: string(v.Phase), Runs: v.Runs, Reason: v.Reason, Message: activation.Sentence(v.Reason, lang, v),
+		Next: v.Next, NextStep: activation.Sentence(v.Next, lang, v), Until: v.Until, Expires: v.Expires,
+		RenewBy: v.RenewBy, GraceUntil: v.GraceUntil, DaysLeft: v.DaysLeft,
+	}
+	for _, f := range v.Flags {
+		out.Flags = append(out.Flags, string(f))
+	}
+	return out
+}
+
+// license is one license as a status shows it.
+func (d *Daemon) license(h activation.Held, lang string) api.License {
+	out := api.License{
+		Issuer: h.Key.Issuer, Product: h.Key.Product, ID: h.ID, Verdict: verdict(h.Verdict, lang),
+		LastContact: h.Contact, NextContact: h.NextTry, LastError: d.lastError(h, lang), Pending: h.Pending,
+	}
+	if c := h.Claims; c != nil {
+		out.Edition, out.Seats, out.Features = c.Edition, c.Seats, c.Features
+		if len(c.Limits) > 0 {
+			out.Limits = make(map[string]int64, len(c.Limits))
+			for _, l := range c.Limits {
+				out.Limits[l.Name] = l.Value
+			}
+		}
+	}
+	return out
+}
+
+// lastError gives the remembered text of a failed contact its code again. The
+// texts begin or end with those of the sentinels, which are ours.
+func (d *Daemon) lastError(h activation.Held, lang string) *api.Error {
+	text := h.LastError
+	code := ""
+	switch {
+	case h.Problem != nil:
+		code, text = api.CodeDamaged, h.Problem.Error()
+	case text == "":
+		return nil
+	case strings.Contains(text, activation.ErrUnreachable.Error()):
+		code = api.CodeUnreachable
+	case strings.Contains(text, activation.ErrWrongAnswer.Error()):
+		code = api.CodeWrongAnswer
+	case strings.Contains(text, activation.ErrAnswer.Error()):
+		code = api.CodeBadAnswer
+	default:
+		code = api.CodeRefused
+	}
+	e := api.NewError(code, lang)
+	if code == api.CodeRefused {
+		if cause, sentence, ok := strings.Cut(text, ": "); ok {
+			e.Cause, e.Message = cause, d.redact.Text(sentence)
+		}
+	} else {
+		e.Message += " (" + d.redact.Text(text) + ")"
+	}
+	return e
+}
+
+// explanation is everything a verdict was decided from.
+func (d *Daemon) explanation(x activation.Explanation, lang string) api.Explanation {
+	c, in := x.Held.Comparison, x.Inputs
+	out := api.Explanation{
+		License: d.license(x.Held, lang),
+		Device: api.Comparison{
+			Outcome: string(c.Outcome), Why: c.Why, Parts: []api.Part{}, Matched: c.Matched, Available: c.Available,
+			Enrolled: c.Enrolled, Need: c.Need, Left: c.Left,
+		},
+		Clock: api.Clock{Time: in.Now, Wall: in.Clock.Wall, HighWater: in.Clock.HighWater, Behind: in.Clock.Behind, Provisional: in.Clock.Provisional},
+		Contact: api.Contact{
+			Last: x.Held.Contact, Next: x.Held.NextTry, Failures: x.Held.Failures,
+			LastError: d.lastError(x.Held, lang), Pending: x.Held.Pending, Contested: x.Held.Contested,
+		},
+		Worse:   api.Worse{Reads: in.Worse.Reads, First: in.Worse.First, Last: in.Worse.Last},
+		Assumed: x.Assumed,
+	}
+	for _, p := range x.Parts {
+		out.Device.Parts = append(out.Device.Parts, api.Part{
+			Kind: string(p.Kind), Result: p.Result, State: string(p.State), Weight: p.Weight, Strong: p.Strong,
+			Then: filled(p.Then), Now: filled(p.Now), Reason: p.Reason,
+		})
+	}
+	if x.Settled.Phase != x.Held.Verdict.Phase {
+		settled := verdict(x.Settled, lang)
+		out.Settled = &settled
+	}
+	return out
+}
+
+// filled makes an empty list of a missing one: JSON readers in other languages
+// need not handle null.
+func filled(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}
+
+// masked is an observation without what identifies the machine.
+func masked(device fingerprint.Device) []api.Part {
+	parts := []api.Part{}
+	for _, c := range device.Components() {
+		p := api.Part{Kind: string(c.Kind), State: string(c.State), Reason: c.Reason, Then: []string{}, Now: []string{}}
+		for _, v := range c.Values {
+			p.Now = append(p.Now, fingerprint.Mask(v.Text)+" from "+v.Source)
+		}
+		parts = append(parts, p)
+	}
+	return parts
+}
