@@ -367,7 +367,7 @@ func TestProcessOf(t *testing.T) {
 func helper(t testing.TB, mode, arg string, uid int) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), "IPC_TEST_MODE="+mode, "IPC_TEST_ARG="+arg)
+	cmd.Env = append(os.Environ(), "IPC_TEST_MODE="+mode, "IPC_TEST_ARG="+arg, "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = os.Stderr
 	if uid != os.Geteuid() {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid), Groups: []uint32{4242}}}
