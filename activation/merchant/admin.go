@@ -12,8 +12,12 @@ import (
 	"licenseagent.example/fingerprint"
 )
 
-// ErrInput is returned when an operator asks for something that cannot be.
-var ErrInput = errors.New("merchant: not possible")
+var (
+	// ErrInput is returned when an operator gives a value that cannot be.
+	ErrInput = errors.New("merchant: not acceptable")
+	// ErrState is returned when a code or seat is not in a state that allows what an operator asks for.
+	ErrState = errors.New("merchant: not possible now")
+)
 
 // CodeSpec is what a new code is for.
 type CodeSpec struct {
@@ -45,13 +49,9 @@ type CodeInfo struct {
 	Updated   int64  `json:"updated"`
 }
 
-// probe seals a license with the given terms and throws it away: what package
+// check seals a license with the given terms and throws it away: what package
 // license would refuse at the first activation is refused here already.
-func (c CodeSpec) check(issuer string, rand func() (license.Signer, error)) error {
-	signer, err := rand()
-	if err != nil {
-		return err
-	}
+func (c CodeSpec) check(issuer string, signer license.Signer) error {
 	policy, err := fingerprint.Preset(c.Policy)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInput, err)
@@ -93,7 +93,11 @@ func (s *Service) AddCodes(ctx context.Context, spec CodeSpec, n int) (codes []s
 	}
 	spec.Features = append([]string{}, spec.Features...)
 	sort.Strings(spec.Features)
-	if err := spec.check(s.issuer, func() (license.Signer, error) { return throwaway(s.opts.Rand) }); err != nil {
+	signer, err := throwaway(s.opts.Rand)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := spec.check(s.issuer, signer); err != nil {
 		return nil, nil, err
 	}
 	if n < 1 || n > 100_000 {
@@ -235,7 +239,7 @@ func (s *Service) setCode(ctx context.Context, id, status, reason string, from .
 			allowed = allowed || have == f
 		}
 		if !allowed {
-			return fmt.Errorf("%w: code %s is %s", ErrInput, id, have)
+			return fmt.Errorf("%w: code %s is %s", ErrState, id, have)
 		}
 		if _, err := t.exec(`UPDATE codes SET status = $1, updated = $2 WHERE id = $3`, status, t.now, id); err != nil {
 			return err

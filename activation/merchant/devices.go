@@ -98,7 +98,7 @@ func (s *Service) Release(ctx context.Context, licenseID, reason string) error {
 			return err
 		}
 		if one.status != statusActive {
-			return fmt.Errorf("%w: license %s is %s", ErrInput, licenseID, one.status)
+			return fmt.Errorf("%w: license %s is %s", ErrState, licenseID, one.status)
 		}
 		one.status, one.reason = statusReleased, "released-by-vendor"
 		if err := t.save(one); err != nil {

@@ -176,8 +176,11 @@ func (d *device) do(kind, code string, change ...func(*license.Request)) error {
 	return err
 }
 
-func (d *device) activate(code string) error { d.t.Helper(); return d.do(license.RequestActivate, code) }
-func (d *device) renew() error               { d.t.Helper(); return d.do(license.RequestRenew, "") }
+func (d *device) activate(code string) error {
+	d.t.Helper()
+	return d.do(license.RequestActivate, code)
+}
+func (d *device) renew() error { d.t.Helper(); return d.do(license.RequestRenew, "") }
 
 func (d *device) state() string {
 	if d.notice == nil {

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"licenseagent.example/activation/merchant"
+)
+
+func (a *app) codesCmd() *cobra.Command {
+	return group("codes", "Make and manage authorization codes", a.codesAddCmd(), a.codesListCmd(), a.codesShowCmd(),
+		a.codesStatusCmd("freeze", "Suspend a code: its devices stop at their next renewal", (*merchant.Service).Freeze),
+		a.codesStatusCmd("unfreeze", "Undo freeze: its devices run again after their next renewal", (*merchant.Service).Unfreeze),
+		a.codesStatusCmd("revoke", "Take a code and its licenses back for good", (*merchant.Service).Revoke))
+}
+
+// writeCode prints a code for people, without the code.
+func writeCode(w io.Writer, i merchant.CodeInfo) {
+	fmt.Fprintf(w, "id\t%s\n", i.ID)
+	fmt.Fprintf(w, "code ends with\t%s\n", i.Hint)
+	fmt.Fprintf(w, "status\t%s\n", i.Status)
+	fmt.Fprintf(w, "product\t%s %s\n", i.Product, i.Edition)
+	fmt.Fprintf(w, "devices\t%d of %d in use\n", i.Used, i.Devices)
+	fmt.Fprintf(w, "seats per device\t%d\n", i.Seats)
+	fmt.Fprintf(w, "features\t%s\n", orDash(strings.Join(i.Features, ", ")))
+	for name, v := range i.Limits {
+		fmt.Fprintf(w, "limit\t%s = %d\n", name, v)
+	}
+	if i.ValidDays > 0 {
+		fmt.Fprintf(w, "valid\t%d days from the first activation\n", i.ValidDays)
+	}
+	fmt.Fprintf(w, "first used\t%s\n", when(i.FirstUsed))
+	fmt.Fprintf(w, "ends\t%s\n", when(i.Expires))
+	fmt.Fprintf(w, "fingerprint policy\t%s\n", i.Policy)
+	fmt.Fprintf(w, "note\t%s\n", orDash(i.Note))
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"licenseagent.example/activation/merchant"
+)
+
+type codesAddOptions struct {
+	spec         merchant.CodeSpec
+	limits       []string
+	until        string
+	renew, grace string
+	count        int
+	out          string
+}
+
+func (a *app) codesAddCmd() *cobra.Command {
+	var o codesAddOptions
+	c := &cobra.Command{
+		Use:   "add --product NAME",
+		Short: "Make codes; each is shown this once",
+		Long: `Makes authorization codes and prints them: the only time they are seen, the
+database keeps a keyed hash. --out writes them to a new file of mode 0600 instead,
+one per line. ` + exitHelp,
+		Args: args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error { return a.runCodesAdd(c.Context(), o) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.spec.Product, "product", "", "product name: a-z 0-9 . _ -")
+	f.StringVar(&o.spec.Edition, "edition", "", "edition name")
+	f.Int64Var(&o.spec.Devices, "devices", 1, "machines that may hold the code at a time")
+	f.Int64Var(&o.spec.Seats, "seats", 1, "concurrent uses on each machine")
+	f.StringSliceVar(&o.spec.Features, "feature", nil, "feature name, repeatable")
+	f.StringArrayVar(&o.limits, "limit", nil, "name=number, repeatable")
+	f.Int64Var(&o.spec.ValidDays, "valid-days", 0, "days from the first activation, 0 for no limit")
+	f.StringVar(&o.until, "until", "", "last day, YYYY-MM-DD (UTC)")
+	f.StringVar(&o.renew, "renew", "", "time from an answer to renew-by, such as 7d (default: terms)")
+	f.StringVar(&o.grace, "grace", "", "time from renew-by to grace-until, such as 14d (default: terms)")
+	f.StringVar(&o.spec.Policy, "policy", "balanced", "fingerprint policy: strict, balanced, tolerant")
+	f.StringVar(&o.spec.Note, "note", "", "for support, such as an order number")
+	f.IntVar(&o.count, "count", 1, "how many codes")
+	f.StringVar(&o.out, "out", "", "write the codes to this new file instead of printing them")
+	return c
+}
+
+// newCodes is the JSON result of codes add.
+type newCodes struct {
+	Codes []newCode `json:"codes"`
+	File  string    `json:"file,omitempty"`
+}
+
+type newCode struct {
+	Code string `json:"code,omitempty"`
+	merchant.CodeInfo
+}
+
+func (a *app) runCodesAdd(ctx context.Context, o codesAddOptions) error {
+	if err := o.parse(); err != nil {
+		return err
+	}
+	var file *os.File
+	if o.out != "" {
+		var err error
+		if file, err = os.OpenFile(o.out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err != nil {
+			return err
+		}
+		defer file.Close()
+	}
+	return a.withService(ctx, func(svc *merchant.Service, _ config) error {
+		codes, infos, err := svc.AddCodes(ctx, o.spec, o.count)
+		if err != nil {
+			if file != nil {
+				os.Remove(o.out)
+			}
+			return err
+		}
+		result := newCodes{File: o.out}
+		for i, info := range infos {
+			n := newCode{CodeInfo: info}
+			if file == nil {
+				n.Code = codes[i]
+			}
+			result.Codes = append(result.Codes, n)
+		}
+		if file != nil {
+			if _, err := io.WriteString(file, strings.Join(codes, "\n")+"\n"); err != nil {
+				return err
+			}
+			if err := file.Sync(); err != nil {
+				return err
+			}
+		}
+		return a.print(result, func(w io.Writer) {
+			for _, n := range result.Codes {
+				fmt.Fprintf(w, "%s\t%s\n", n.ID, orDash(n.Code))
+			}
+			if file != nil {
+				fmt.Fprintf(w, "written to\t%s\n", o.out)
+			}
+		})
+	})
+}
+
+// parse turns the texts of the flags into the specification.
+func (o *codesAddOptions) parse() error {
+	if o.spec.Product == "" {
+		return usage("--product is required")
+	}
+	o.spec.Limits = map[string]int64{}
+	for _, l := range o.limits {
+		name, text, ok := strings.Cut(l, "=")
+		n, err := strconv.ParseInt(text, 10, 64)
+		if !ok || err != nil {
+			return usage("--limit is name=number, not %q", l)
+		}
+		o.spec.Limits[name] = n
+	}
+	if o.until != "" {
+		t, err := time.Parse("2006-01-02", o.until)
+		if err != nil {
+			return usage("--until is YYYY-MM-DD, not %q", o.until)
+		}
+		o.spec.Ends = t.AddDate(0, 0, 1).Unix()
+	}
+	for _, d := range []struct {
+		flag, text string
+		to         *int64
+	}{{"--renew", o.renew, &o.spec.Renew}, {"--grace", o.grace, &o.spec.Grace}} {
+		if d.text == "" {
+			continue
+		}
+		v, err := parseDuration(d.text)
+		if err != nil {
+			return usage("%s: %v", d.flag, err)
+		}
+		*d.to = v
+	}
+	return nil
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"licenseagent.example/activation/merchant"
+)
+
+type codesListOptions struct {
+	product string
+	limit   int
+}
+
+func (a *app) codesListCmd() *cobra.Command {
+	var o codesListOptions
+	c := &cobra.Command{
+		Use: "list", Short: "List codes, newest first", Long: "Lists codes, newest first, without the codes themselves. " + exitHelp,
+		Args: args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error { return a.runCodesList(c.Context(), o) },
+	}
+	c.Flags().StringVar(&o.product, "product", "", "only this product")
+	c.Flags().IntVar(&o.limit, "limit", 100, "at most so many")
+	return c
+}
+
+func (a *app) runCodesList(ctx context.Context, o codesListOptions) error {
+	return a.withService(ctx, func(svc *merchant.Service, _ config) error {
+		list, err := svc.Codes(ctx, o.product, o.limit)
+		if err != nil {
+			return err
+		}
+		return a.print(map[string]any{"codes": list}, func(w io.Writer) {
+			fmt.Fprintln(w, "ID\tENDS WITH\tPRODUCT\tSTATUS\tDEVICES\tENDS\tNOTE")
+			for _, i := range list {
+				fmt.Fprintf(w, "%s\t%s\t%s %s\t%s\t%d/%d\t%s\t%s\n", i.ID, i.Hint, i.Product, i.Edition, i.Status, i.Used, i.Devices, when(i.Expires), orDash(i.Note))
+			}
+		})
+	})
+}

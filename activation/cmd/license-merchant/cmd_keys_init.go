@@ -1,0 +1,18 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// keysInitCmd is init without TLS, under the name where people look for keys.
+func (a *app) keysInitCmd() *cobra.Command {
+	o := initOptions{tls: "none"}
+	c := &cobra.Command{
+		Use: "init --issuer NAME", Short: "Create root keys, online keys and the first key set (as init does)",
+		Long: "Creates root keys, online keys, the first key set and anchor.json in a new data directory. " + exitHelp,
+		Args: args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error { return a.runInit(c.Context(), o) },
+	}
+	c.Flags().StringVar(&o.issuer, "issuer", "", "name of the vendor: a-z 0-9 . _ -, stands in every license")
+	c.Flags().StringVar(&o.threshold, "threshold", "2-of-3", "how many of how many root keys must sign a key set")
+	c.Flags().StringVar(&o.url, "url", "", "public https:// URL of the service")
+	return c
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"licenseagent.example/activation/merchant"
+)
+
+type serveOptions struct {
+	listen, metrics, addressFile, url string
+	verbose                           bool
+}
+
+func (a *app) serveCmd() *cobra.Command {
+	var o serveOptions
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Answer agents over HTTPS",
+		Long: `Serves the interface of activation/protocol/openapi.yaml until SIGTERM or
+SIGINT; what was accepted is answered before it ends. Prints one line with the
+address when it is ready. ` + exitHelp,
+		Args: args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error { return a.runServe(c.Context(), o) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.listen, "listen", "", "address, port 0 for a free one (default 127.0.0.1:8443)")
+	f.StringVar(&o.metrics, "metrics", "", "address for Prometheus /metrics, plain HTTP; keep it inside")
+	f.StringVar(&o.addressFile, "address-file", "", "write the base URL to this file when ready")
+	f.StringVar(&o.url, "url", "", "public base URL to put into anchor.json")
+	f.BoolVar(&o.verbose, "verbose", false, "log each request to stderr")
+	return c
+}
+
+func (a *app) runServe(ctx context.Context, o serveOptions) error {
+	c, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	for _, v := range []struct {
+		flag string
+		to   *string
+	}{{o.listen, &c.Listen}, {o.metrics, &c.Metrics}, {o.url, &c.URL}} {
+		if v.flag != "" {
+			*v.to = v.flag
+		}
+	}
+	cert, err := tls.LoadX509KeyPair(a.path(c.TLS.Certificate), a.path(c.TLS.Key))
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNoCertificate, err)
+	}
+	level := slog.LevelWarn
+	if o.verbose {
+		level = slog.LevelInfo
+	}
+	log := slog.New(slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+	return a.withConfig(ctx, c, log, func(svc *merchant.Service, c config) error {
+		if svc.Issuer() == "" {
+			return merchant.ErrNotInitialised
+		}
+		if left := cert.Leaf.NotAfter.Sub(a.now()); left < 30*24*time.Hour {
+			log.Warn("the TLS certificate ends soon", "not_after", cert.Leaf.NotAfter)
+		}
+		return a.serve(ctx, svc, c, o, cert)
+	})
+}
+
+// serve listens and blocks until the context ends.
+func (a *app) serve(ctx context.Context, svc *merchant.Service, c config, o serveOptions, cert tls.Certificate) error {
+	ln, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return err
+	}
+	url := c.URL
+	if url == "" {
+		url = "https://" + ln.Addr().String()
+	}
+	if _, err := a.writeAnchor(ctx, svc, url); err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	server := svc.Server()
+	server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
+	servers := []*http.Server{server}
+	failed := make(chan error, 2)
+	go func() { failed <- server.ServeTLS(ln, "", "") }()
+	if c.Metrics != "" {
+		m, err := net.Listen("tcp", c.Metrics)
+		if err != nil {
+			return errors.Join(err, server.Close())
+		}
+		mux := http.NewServeMux()
+		mux.Handle("/metrics", svc.Metrics())
+		side := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 8 << 10}
+		servers = append(servers, side)
+		go func() { failed <- side.Serve(m) }()
+	}
+	if o.addressFile != "" {
+		if err := replaceFile(o.addressFile, []byte(url+"\n")); err != nil {
+			return errors.Join(err, server.Close())
+		}
+	}
+	if err := a.print(map[string]string{"url": url, "listen": ln.Addr().String()}, func(w io.Writer) {
+		fmt.Fprintf(w, "serving %s (listening on %s)\n", url, ln.Addr())
+	}); err != nil {
+		return errors.Join(err, server.Close())
+	}
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+	defer cancel()
+	var errs []error
+	for _, s := range servers {
+		errs = append(errs, s.Shutdown(stop))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"licenseagent.example/activation/license"
+	"licenseagent.example/activation/merchant"
+)
+
+// withService opens the data directory for one command.
+func (a *app) withService(ctx context.Context, do func(svc *merchant.Service, c config) error) (err error) {
+	c, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	return a.withConfig(ctx, c, nil, do)
+}
+
+func (a *app) withConfig(ctx context.Context, c config, log *slog.Logger, do func(svc *merchant.Service, c config) error) (err error) {
+	db, err := a.database(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	svc, err := merchant.New(ctx, merchant.Options{DB: db, KeyDir: a.path("keys"), Clock: a.now, Rand: a.rand, Log: log, Terms: c.terms()})
+	if err != nil {
+		return err
+	}
+	defer svc.Close()
+	return do(svc, c)
+}
+
+func (a *app) database(ctx context.Context, c config) (*merchant.Database, error) {
+	if strings.HasPrefix(c.Database, "postgres://") || strings.HasPrefix(c.Database, "postgresql://") {
+		return merchant.OpenPostgres(ctx, c.Database)
+	}
+	if c.Database != "" {
+		return nil, usage("database: want postgres://… or nothing")
+	}
+	path := a.path("merchant.db")
+	// Opening creates; only init may do that, or a wrong --dir would look like
+	// a fresh installation that knows no code.
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w (there is nothing in %s)", merchant.ErrNotInitialised, a.dir)
+	}
+	return merchant.OpenSQLite(ctx, path)
+}
+
+// writeAnchor writes anchor.json: what agents and programs are given. It is
+// public, so its mode is that of any file.
+func (a *app) writeAnchor(ctx context.Context, svc *merchant.Service, url string) (license.Anchor, error) {
+	anchor, err := svc.Anchor(ctx)
+	if err != nil {
+		return anchor, err
+	}
+	anchor.Merchant = url
+	ca, err := os.ReadFile(a.path(filepath.Join("tls", "ca.pem")))
+	if err == nil {
+		anchor.TLSRoots = string(ca)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return anchor, fmt.Errorf("TLS root: %w", err)
+	}
+	text, err := anchor.Encode()
+	if err != nil {
+		return anchor, err
+	}
+	return anchor, replaceFile(a.path("anchor.json"), text)
+}
+
+// replaceFile writes a public file in one step: nobody reads half of it.
+func replaceFile(path string, text []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}

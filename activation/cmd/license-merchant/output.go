@@ -1,0 +1,100 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"licenseagent.example/activation/license"
+	"licenseagent.example/activation/merchant"
+	"licenseagent.example/activation/protocol"
+)
+
+// print writes a result: v as JSON, or what text writes.
+func (a *app) print(v any, text func(w io.Writer)) error {
+	if a.output == "json" {
+		enc := json.NewEncoder(a.stdout)
+		enc.SetIndent("", "  ")
+		enc.SetEscapeHTML(false)
+		return enc.Encode(v)
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	text(w)
+	return w.Flush()
+}
+
+// report writes an error with its code and next step to stderr.
+func (a *app) report(err error, exit int) {
+	code, message, hint := explain(err)
+	if a.output == "json" {
+		enc := json.NewEncoder(a.stderr)
+		enc.SetEscapeHTML(false)
+		if enc.Encode(protocol.Problem{Error: protocol.ProblemBody{Code: protocol.Code(code), Message: message, Hint: hint}}) == nil {
+			return
+		}
+	}
+	fmt.Fprintf(a.stderr, "license-merchant: %s\n", message)
+	if hint != "" {
+		fmt.Fprintf(a.stderr, "  next: %s\n", hint)
+	}
+	fmt.Fprintf(a.stderr, "  (%s, exit %d)\n", code, exit)
+}
+
+// explain gives an error its stable code, sentence and next step. The texts
+// follow the language of the environment only in the agent: the vendor's
+// operators get English, and codes to search for.
+func explain(err error) (code, message, hint string) {
+	message = strings.TrimPrefix(err.Error(), "merchant: ")
+	var use *usageError
+	var refusal *merchant.Refusal
+	switch {
+	case errors.As(err, &use):
+		return "usage", message, "Run the command with --help."
+	case errors.As(err, &refusal):
+		spec := protocol.Lookup(refusal.Code)
+		return string(refusal.Code), spec.Message.EN, spec.Hint.EN
+	case errors.Is(err, merchant.ErrInput):
+		return "bad-value", message, "Correct the value."
+	case errors.Is(err, merchant.ErrRoots):
+		return "roots-missing", message, "Give the directories that hold the root keys with --root, once per directory."
+	case errors.Is(err, merchant.ErrNotFound):
+		return "not-found", message, "List what exists with codes list or devices list."
+	case errors.Is(err, merchant.ErrState):
+		return "wrong-state", message, "Look at it with codes show or devices show."
+	case errors.Is(err, merchant.ErrInitialised):
+		return "already-initialised", message, "Choose another --dir; keys are never overwritten."
+	case errors.Is(err, merchant.ErrNotInitialised):
+		return "not-initialised", message, "Run license-merchant init --issuer NAME --dir DIR."
+	case errors.Is(err, merchant.ErrNewer):
+		return "newer-database", message, "Install the version that wrote it, or a later one."
+	case errors.Is(err, merchant.ErrAudit):
+		return "audit-broken", message, "Somebody changed the database; compare with a backup."
+	case errors.Is(err, errNoCertificate):
+		return "no-certificate", message, "Set tls.certificate and tls.key in merchant.toml, or make the data directory with init --tls loopback."
+	case errors.Is(err, merchant.ErrKeyFile):
+		return "key-file", message, "Key files belong to the user of the service, with mode 0600."
+	}
+	return "unexpected", message, ""
+}
+
+// when prints a UTC second for people.
+func when(t int64) string {
+	switch t {
+	case 0:
+		return "never"
+	case license.NoEnd:
+		return "no end"
+	}
+	return time.Unix(t, 0).UTC().Format("2006-01-02 15:04:05 MST")
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
