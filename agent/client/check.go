@@ -1,0 +1,238 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"licenseagent.example/activation/license"
+	"licenseagent.example/agent/api"
+	"licenseagent.example/fingerprint"
+	"licenseagent.example/fingerprint/probe"
+	"licenseagent.example/platform/clock"
+)
+
+// Verdict is what Check has verified. Everything in it ends in the vendor's
+// root keys, except Message and NextStep, which are the agent's words.
+type Verdict struct {
+	Runs       bool // the answer
+	Phase      string
+	Flags      []string
+	Reason     string // stable code, when Runs is false also from this package's own time rule
+	Message    string
+	NextStep   string
+	Edition    string
+	Features   []string
+	Limits     map[string]int64
+	Seats      int64
+	Expires    time.Time // entitlement end
+	RenewBy    time.Time
+	GraceUntil time.Time
+	License    string // license id
+	Device     fingerprint.Comparison
+}
+
+// Has says whether the license grants a feature.
+func (v Verdict) Has(feature string) bool {
+	for _, f := range v.Features {
+		if f == feature {
+			return true
+		}
+	}
+	return false
+}
+
+// Reasons that only this package gives.
+const (
+	// ReasonAgent: the agent, with a valid proof, says no; see Phase.
+	ReasonAgent = "agent-says-no"
+	// ReasonDevice: the license is genuine, but was issued for another machine.
+	ReasonDevice = "other-device"
+)
+
+// Checker asks whether a product may run and verifies the answer by itself. It
+// keeps what was verified once, so that only the proof is verified per call.
+// It is safe for concurrent use.
+type Checker struct {
+	// Anchor is the vendor's trust anchor, compiled into the program. Needed.
+	Anchor license.Anchor
+	// Client asks the agent; nil means a zero Client.
+	Client *Client
+	// Observe reads this machine with what this process may read; nil means
+	// fingerprint/probe. It is called at most once per Reread.
+	Observe func() fingerprint.Device
+	// Reread is how long an observation is used; 0 means an hour.
+	Reread time.Duration
+	// Clock is the program's own clock: UTC seconds, and a monotonic reading;
+	// nil means the machine's.
+	Clock func() (wall int64, mono time.Duration)
+	// Rand is where nonces come from; nil means crypto/rand.
+	Rand io.Reader
+	// MinKeySet is the highest key set version the program remembers; 0 for none.
+	MinKeySet int64
+
+	mu       sync.Mutex
+	client   *Client
+	device   *fingerprint.Device
+	readAt   time.Duration
+	compared string // hash of the license that was compared with device
+	result   fingerprint.Comparison
+}
+
+// NewChecker makes a Checker for the vendor's trust anchor, given as the JSON
+// text of the anchor file.
+func NewChecker(anchor []byte) (*Checker, error) {
+	a, err := license.ParseAnchor(anchor)
+	if err != nil {
+		return nil, err
+	}
+	return &Checker{Anchor: a}, nil
+}
+
+// Check asks for a fresh proof for a product and verifies the whole chain in
+// this order, failing closed: the key set by the root keys of the anchor, the
+// license by the key set, the proof by the device key in the license and over
+// the nonce just drawn, this machine's fingerprint as the program itself reads
+// it, and the time.
+//
+// A genuine answer that says no is not an error: look at Verdict.Runs. An error
+// holds an *api.Error (errors.As) with one of the codes agent-not-running,
+// agent-timeout, agent-wrong-owner, agent-bad-answer, agent-untrusted,
+// agent-wrong-device, not-activated, ambiguous-product; nothing is licensed
+// then.
+func (k *Checker) Check(ctx context.Context, product string) (Verdict, error) {
+	c := k.asker()
+	nonce := make([]byte, 32)
+	if _, err := io.ReadFull(k.random(), nonce); err != nil {
+		return Verdict{}, fmt.Errorf("client: no random nonce: %w", err)
+	}
+	_, asked := k.clock()
+	// The parameter is the issuer of the anchor: an instance may hold licenses
+	// of several vendors for products of the same name.
+	in := api.CheckRequest{Product: product, Issuer: k.Anchor.Issuer, Nonce: base64.StdEncoding.EncodeToString(nonce)}
+	var out api.CheckAnswer
+	if err := c.do(ctx, http.MethodPost, api.PathCheck, nil, in, &out); err != nil {
+		return Verdict{}, err
+	}
+	now, arrived := k.clock()
+	licenseEnv, keySetEnv, proofEnv, err := decode(out)
+	if err != nil {
+		return Verdict{}, c.fail(api.CodeAgentAnswer, err)
+	}
+	checked, err := license.VerifyCheck(k.Anchor, license.CheckOptions{
+		Product: product, Nonce: nonce, Now: now, MinKeySet: k.MinKeySet,
+		Asked: time.Unix(0, int64(asked)), Arrived: time.Unix(0, int64(arrived)),
+	}, licenseEnv, keySetEnv, proofEnv)
+	if err != nil {
+		return Verdict{}, c.fail(api.CodeUntrusted, err)
+	}
+	cmp, err := k.compare(checked.Claims, license.Hash(licenseEnv), arrived)
+	if err != nil {
+		return Verdict{}, c.fail(api.CodeUntrusted, err)
+	}
+	v := verdict(checked, cmp)
+	v.Message, v.NextStep, v.Flags = out.Verdict.Message, out.Verdict.NextStep, out.Verdict.Flags
+	v.Phase = checked.Proof.Phase
+	if !v.Runs && v.Reason == "" {
+		v.Reason = ReasonAgent
+	}
+	if wrongDevice(cmp) {
+		return Verdict{}, c.fail(api.CodeWrongDevice, errors.New(cmp.Why))
+	}
+	return v, nil
+}
+
+// wrongDevice judges a comparison as a process without administrator rights
+// must: what it cannot read is no evidence against the machine, a strong part
+// that it can read and that differs with none that matches is. The agent, which
+// reads everything, has already judged by the whole policy.
+func wrongDevice(cmp fingerprint.Comparison) bool {
+	return !cmp.StrongMatch && cmp.StrongChanged
+}
+
+func verdict(r *license.Checked, cmp fingerprint.Comparison) Verdict {
+	limits := make(map[string]int64, len(r.Claims.Limits))
+	for _, l := range r.Claims.Limits {
+		limits[l.Name] = l.Value
+	}
+	return Verdict{
+		Runs: r.Runs, Phase: string(r.State), Reason: r.Reason,
+		Edition: r.Claims.Edition, Features: r.Claims.Features, Limits: limits, Seats: r.Claims.Seats, License: r.Claims.ID,
+		Expires: time.Unix(r.Claims.Expires, 0).UTC(), RenewBy: time.Unix(r.Claims.RenewBy, 0).UTC(), GraceUntil: time.Unix(r.Claims.GraceUntil, 0).UTC(),
+		Device: cmp,
+	}
+}
+
+// compare holds this machine against the license, once per license and reading.
+func (k *Checker) compare(claims *license.Claims, hash string, mono time.Duration) (fingerprint.Comparison, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	reread := k.Reread
+	if reread == 0 {
+		reread = time.Hour
+	}
+	if k.device == nil || mono-k.readAt >= reread {
+		observe := k.Observe
+		if observe == nil {
+			observe = probe.Host{}.Read
+		}
+		d := observe()
+		k.device, k.readAt, k.compared = &d, mono, ""
+	}
+	if k.compared == hash {
+		return k.result, nil
+	}
+	salt, err := base64.StdEncoding.DecodeString(claims.Device.Salt)
+	if err != nil {
+		return fingerprint.Comparison{}, err
+	}
+	enrolled := fingerprint.Enrolled{Env: claims.Device.Env, Salt: salt, Parts: claims.Device.Parts}
+	k.result, k.compared = fingerprint.Compare(claims.Device.Policy, enrolled, *k.device), hash
+	return k.result, nil
+}
+
+func (k *Checker) asker() *Client {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.client == nil {
+		k.client = k.Client
+		if k.client == nil {
+			k.client = &Client{}
+		}
+	}
+	return k.client
+}
+
+func (k *Checker) random() io.Reader {
+	if k.Rand != nil {
+		return k.Rand
+	}
+	return rand.Reader
+}
+
+func (k *Checker) clock() (int64, time.Duration) {
+	if k.Clock != nil {
+		return k.Clock()
+	}
+	c := clock.New()
+	return c.Now().Wall, c.SinceBoot()
+}
+
+func decode(a api.CheckAnswer) (licenseEnv, keySetEnv, proofEnv []byte, err error) {
+	if licenseEnv, err = base64.StdEncoding.DecodeString(a.License); err != nil {
+		return nil, nil, nil, fmt.Errorf("license: %w", err)
+	}
+	if keySetEnv, err = base64.StdEncoding.DecodeString(a.KeySet); err != nil {
+		return nil, nil, nil, fmt.Errorf("key set: %w", err)
+	}
+	if proofEnv, err = base64.StdEncoding.DecodeString(a.Proof); err != nil {
+		return nil, nil, nil, fmt.Errorf("proof: %w", err)
+	}
+	return licenseEnv, keySetEnv, proofEnv, nil
+}

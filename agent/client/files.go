@@ -1,0 +1,67 @@
+package client
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"licenseagent.example/activation/license"
+	"licenseagent.example/agent/api"
+)
+
+// Files are the envelopes of one license, as the agent's public folder holds them.
+type Files struct {
+	License []byte
+	KeySet  []byte
+	Notice  []byte // the vendor's newest statement, empty when there is none
+}
+
+// ReadFiles reads one file of the agent's public folder. Nothing is verified
+// yet: that is the business of CheckFiles.
+func ReadFiles(b []byte) (Files, error) {
+	var m struct {
+		License string `json:"license"`
+		KeySet  string `json:"keyset"`
+		Notice  string `json:"notice"`
+	}
+	if err := json.Unmarshal(b, &m); err != nil || m.License == "" || m.KeySet == "" {
+		return Files{}, fmt.Errorf("client: not a file of the agent's public folder: %w", errors.Join(err, license.ErrEnvelope))
+	}
+	return Files{License: []byte(m.License), KeySet: []byte(m.KeySet), Notice: []byte(m.Notice)}, nil
+}
+
+// CheckFiles verifies license, key set and notice without a fresh proof, for
+// programs that cannot use the socket. It is weaker than Check: it shows that
+// the vendor issued the license for this machine, not that the agent here holds
+// the device key. Errors are those of Check.
+func (k *Checker) CheckFiles(product string, f Files) (Verdict, error) {
+	c := k.asker()
+	now, mono := k.clock()
+	checked, err := license.VerifyFiles(k.Anchor, license.CheckOptions{Product: product, Now: now, MinKeySet: k.MinKeySet}, f.License, f.KeySet)
+	if err != nil {
+		return Verdict{}, c.fail(api.CodeUntrusted, err)
+	}
+	cmp, err := k.compare(checked.Claims, license.Hash(f.License), mono)
+	if err != nil {
+		return Verdict{}, c.fail(api.CodeUntrusted, err)
+	}
+	if wrongDevice(cmp) {
+		return Verdict{}, c.fail(api.CodeWrongDevice, errors.New(cmp.Why))
+	}
+	v := verdict(checked, cmp)
+	if len(f.Notice) > 0 {
+		n, err := checked.KeySet.OpenNotice(f.Notice)
+		if err != nil {
+			return Verdict{}, c.fail(api.CodeUntrusted, err)
+		}
+		if n.License == checked.Claims.ID && n.Seq >= checked.Claims.Seq && stops(n.State) {
+			v.Runs, v.Phase, v.Reason = false, n.State, n.Reason
+		}
+	}
+	return v, nil
+}
+
+// stops says whether a notice ends the right to run.
+func stops(state string) bool {
+	return state == license.NoticeSuspended || state == license.NoticeRevoked || state == license.NoticeReleased
+}
