@@ -64,13 +64,13 @@ func (c *Collector) Collect(ctx context.Context) fingerprint.Device {
 	network, disks := c.network.start(orElse(c.readNetwork, c.Host.Network)), c.disks.start(orElse(c.readDisks, c.Host.Disks))
 	firmware := c.firmware.start(orElse(c.readFirmware, c.Host.Firmware))
 
-	var d fingerprint.Device
-	var err error
-	if d.MAC, err = network.wait(ctx); err != nil {
-		d.MAC = unreadable(fingerprint.MAC, err)
+	mac, err := network.wait(ctx)
+	if err != nil {
+		mac = unreadable(fingerprint.MAC, err)
 	}
-	if d.Disk, err = disks.wait(ctx); err != nil {
-		d.Disk = unreadable(fingerprint.Disk, err)
+	disk, err := disks.wait(ctx)
+	if err != nil {
+		disk = unreadable(fingerprint.Disk, err)
 	}
 	f, err := firmware.wait(ctx)
 	c.mu.Lock()
@@ -84,9 +84,8 @@ func (c *Collector) Collect(ctx context.Context) fingerprint.Device {
 			f.Env = *c.env
 		}
 	}
-	d.Board, d.CPU, d.Env = f.Board, f.CPU, f.Env
-	d.Notes = append(slices.Clip(f.Notes), c.notes...)
-	return d
+	f.Notes = append(slices.Clip(f.Notes), c.notes...)
+	return probe.Assemble(mac, disk, f)
 }
 
 // CrossCheck asks gopsutil and ghw what they see, compares it with a fresh

@@ -31,7 +31,7 @@ func (id *identity) fromSMBIOS(t SMBIOS, from string) {
 			id.boardVendor = b.Vendor
 		}
 		if id.tag.text == "" {
-			id.tag = candidate{text: b.AssetTag, source: from + " type 2 asset tag"}
+			id.tag = candidate{text: b.AssetTag, source: from + " type 2 asset tag", open: true}
 		}
 	}
 	if len(t.Boards) == 0 {

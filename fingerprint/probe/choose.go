@@ -18,6 +18,7 @@ type candidate struct {
 	drop   string   // set when a rule leaves it out, whatever it holds
 	rank   int      // 0 first; higher ranks are used only when no lower one survives
 	first  bool     // sorts before the others (the disk behind the root file system)
+	open   bool     // readable without privilege (see chain)
 }
 
 // maxRejected bounds the list of candidates that were left out: a container
@@ -106,24 +107,24 @@ func (s *sorter) component(values []fingerprint.Value, none string) fingerprint.
 	return c
 }
 
-// chain takes the first usable candidate as the value; the other usable ones
-// become accepted spellings of it, so that a source which becomes readable
-// later (root, a table handed over) is not a change of hardware.
+// chain takes the first usable candidate as the value. Usable ones behind it
+// that anybody may read become accepted spellings of it: without root they are
+// the value, and gaining root later must not look like a change of hardware.
+// The others do not: a chassis serial is shared by all blades in the chassis,
+// and a service technician writes the old system serial onto a new board.
 func chain(kind fingerprint.Kind, candidates []candidate, none string) fingerprint.Component {
 	s := sorter{kind: kind}
 	var v fingerprint.Value
 	for _, c := range candidates {
-		if !s.usable(c) {
-			continue
-		}
-		if v.Text == "" {
+		switch {
+		case !s.usable(c):
+		case v.Text == "":
 			v = fingerprint.Value{Text: c.text, Source: c.source, Alt: c.alt}
-			continue
-		}
-		for _, t := range append([]string{c.text}, c.alt...) {
-			if !strings.EqualFold(t, v.Text) && !slices.Contains(v.Alt, t) {
-				v.Alt = append(v.Alt, t)
-			}
+		case strings.EqualFold(c.text, v.Text):
+		case c.open:
+			v.Alt = append(v.Alt, c.text)
+		default:
+			s.reject(c, "not needed: "+v.Source+" comes first")
 		}
 	}
 	if v.Text == "" {

@@ -153,6 +153,9 @@ func (t *tree) udev(c candidate, dir string, cause error) candidate {
 	number := t.text(dir + "/dev")
 	if number == "" || strings.Trim(number, "0123456789:") != "" {
 		c.err = cause
+		if absent(cause) { // each block device has a number
+			c.drop = "vanished while reading"
+		}
 		return c
 	}
 	entry, err := t.readAll("run/udev/data/b" + number)

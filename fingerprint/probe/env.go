@@ -51,13 +51,16 @@ func (f envFacts) environment() fingerprint.Environment {
 	return f.machine()
 }
 
+// wsl is the name of Windows' Subsystem for Linux as an environment.
+const wsl = "wsl"
+
 // container looks for an engine.
 func (f envFacts) container() (fingerprint.Environment, bool) {
 	is := func(name, reason string) (fingerprint.Environment, bool) {
 		return fingerprint.Environment{Kind: fingerprint.Container, Name: name, Reason: reason}, true
 	}
 	if release := strings.ToLower(f.osrelease); strings.Contains(release, "microsoft") || strings.Contains(release, "wsl") {
-		return is("wsl", "kernel release "+f.osrelease)
+		return is(wsl, "kernel release "+f.osrelease)
 	}
 	if f.manager != "" {
 		return is(f.manager, "/run/systemd/container")

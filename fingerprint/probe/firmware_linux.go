@@ -40,9 +40,9 @@ func (h Host) firmware() Firmware {
 	if !t.recorded() {
 		cpu = readCPUID()
 	}
-	f.Env = t.envFacts(cpu, id).environment()
-	f.Board = id.board(f.Env.Kind == fingerprint.Virtual)
-	f.hidden(t)
+	env := t.envFacts(cpu, id)
+	f.Env = env.environment()
+	f.Board = id.board(env.machine().Kind == fingerprint.Virtual)
 	facts := cpuFacts{leaf1: cpu.leaf1, sockets: table.CPUs}
 	if tableErr != nil && !absent(tableErr) {
 		facts.table = tableErr
@@ -94,6 +94,7 @@ func (id *identity) fromSysfs(t *tree) {
 	id.chassis = t.candidate(dmiID+"chassis_serial", "sysfs chassis_serial")
 	id.uuid = t.candidate(dmiID+"product_uuid", "sysfs product_uuid")
 	id.tag = t.candidate(dmiID+"board_asset_tag", "sysfs board_asset_tag")
+	id.tag.open = true
 	id.vendor, id.product = t.text(dmiID+"sys_vendor"), t.text(dmiID+"product_name")
 	id.version, id.boardVendor = t.text(dmiID+"product_version"), t.text(dmiID+"board_vendor")
 	id.biosVendor = t.text(dmiID + "bios_vendor")
@@ -106,6 +107,7 @@ func (t *tree) deviceTree() candidate {
 		{"sys/devices/soc0/serial_number", "sysfs soc0 serial_number"},
 	} {
 		if c := t.candidate(place.file, place.source); c.err == nil && c.text != "" {
+			c.open = true
 			return c
 		} else if c.err != nil && !absent(c.err) {
 			return c
@@ -121,7 +123,7 @@ func (t *tree) deviceTree() candidate {
 	}
 	for line := range strings.Lines(string(b)) {
 		if key, v, ok := strings.Cut(line, ":"); ok && trim(key) == "Serial" {
-			return candidate{text: clean([]byte(v)), source: "/proc/cpuinfo Serial"}
+			return candidate{text: clean([]byte(v)), source: "/proc/cpuinfo Serial", open: true}
 		}
 	}
 	return candidate{}
@@ -138,15 +140,7 @@ func (t *tree) midr() candidate {
 	if err != nil {
 		return candidate{source: "sysfs midr_el1", err: errMalformed}
 	}
-	return candidate{text: fingerprint.CPUID(uint32(n), uint32(n>>32)), source: "sysfs midr_el1"}
-}
-
-// hidden turns "absent" into "unreadable" inside a container: engines mask the
-// firmware tables (Docker since 2016), so that not seeing them says nothing.
-func (f *Firmware) hidden(t *tree) {
-	if f.Env.Kind == fingerprint.Container && f.Board.State == fingerprint.Absent {
-		f.Board.State, f.Board.Reason = fingerprint.Unreadable, "the container does not show the firmware tables"
-	}
+	return candidate{text: fingerprint.CPUID(uint32(n), uint32(n>>32)), source: "sysfs midr_el1", open: true}
 }
 
 // envFacts collects the evidence for the class of machine.

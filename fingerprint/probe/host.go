@@ -34,11 +34,28 @@ type Host struct {
 // Read returns one observation of the machine. It does not bound the time of
 // a single system call; package collect does.
 func (h Host) Read() fingerprint.Device {
-	f := h.Firmware()
-	return fingerprint.Device{
-		MAC: h.Network(), Disk: h.Disks(),
-		Board: f.Board, CPU: f.CPU, Env: f.Env, Notes: f.Notes,
+	return Assemble(h.Network(), h.Disks(), h.Firmware())
+}
+
+// Assemble joins parts that were read one by one into an observation. Inside a
+// container "absent" becomes "unreadable": the engine shows a part of the
+// machine (its own network, no firmware tables: Docker masks them since 2016),
+// so that not seeing something says nothing about the machine.
+func Assemble(mac, disk fingerprint.Component, f Firmware) fingerprint.Device {
+	d := fingerprint.Device{MAC: mac, Disk: disk, Board: f.Board, CPU: f.CPU, Env: f.Env, Notes: f.Notes}
+	if f.Env.Kind != fingerprint.Container {
+		return d
 	}
+	for _, c := range []*fingerprint.Component{&d.MAC, &d.Disk, &d.Board, &d.CPU} {
+		if c.State == fingerprint.Absent {
+			c.State, c.Reason = fingerprint.Unreadable, "the container does not show it: "+c.Reason
+		}
+	}
+	if f.Env.Name == wsl && d.MAC.State == fingerprint.OK {
+		// WSL issues 5291 and 5352.
+		d.MAC = fingerprint.Component{Kind: fingerprint.MAC, State: fingerprint.Unreadable, Reason: "WSL makes a new address at each start", Rejected: d.MAC.Rejected}
+	}
+	return d
 }
 
 // Network returns the permanent MAC addresses of the physical adapters.

@@ -109,7 +109,7 @@ func (f WindowsFacts) firmware() Firmware {
 		known: f.ProcessorID != "", leaf1: f.ProcessorID,
 		hypervisor: f.Hypervisor != "", vendor: f.Hypervisor, root: f.RootPartition,
 	}
-	out.Env = envFacts{cpu: cpu, id: id}.environment()
+	out.Env = envFacts{cpu: cpu, id: id}.machine()
 	out.Board = id.board(out.Env.Kind == fingerprint.Virtual)
 	facts := cpuFacts{leaf1: f.ProcessorID, sockets: table.CPUs}
 	if err != nil && !absent(err) {
