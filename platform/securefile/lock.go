@@ -21,6 +21,11 @@ type Lock struct{ f *os.File }
 // let two processes hold locks on two files of one name.
 func (d *Dir) Lock() (*Lock, error) {
 	full := filepath.Join(d.path, LockName)
+	if fi, err := d.root.Lstat(LockName); err == nil {
+		if err := regular(full, fi); err != nil {
+			return nil, err
+		}
+	}
 	f, err := openRetry(func() (*os.File, error) {
 		return d.root.OpenFile(LockName, os.O_RDWR|os.O_CREATE|readFlags, PrivateFile)
 	})

@@ -1,0 +1,509 @@
+package securefile
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+const nobody, somebody = 65534, 65533
+
+const (
+	modeVar = "SECUREFILE_TEST_MODE"
+	argVar  = "SECUREFILE_TEST_ARG"
+)
+
+// TestMain lets this binary act as another process or another user.
+func TestMain(m *testing.M) {
+	arg := os.Getenv(argVar)
+	switch os.Getenv(modeVar) {
+	case "":
+		os.Exit(m.Run())
+	case "open": // say what Open and ReadFile answer
+		d, err := Open(arg)
+		if err == nil {
+			_, err = d.ReadFile("f", 100)
+		}
+		fmt.Print(err)
+	case "lock": // hold the lock until the standard input ends
+		d, err := Open(arg)
+		if err == nil {
+			_, err = d.Lock()
+		}
+		fmt.Println(err)
+		io.Copy(io.Discard, os.Stdin)
+	case "umask": // write under an umask of which services are fond
+		unix.Umask(0o077)
+		d, err := MakePublic(filepath.Join(arg, "etc"))
+		if err == nil {
+			err = d.WriteFile("public", nil, PublicFile)
+		}
+		unix.Umask(0)
+		if err == nil {
+			d, err = Make(filepath.Join(arg, "state"))
+		}
+		if err == nil {
+			err = d.WriteFile("private", nil, PrivateFile)
+		}
+		fmt.Print(err)
+	}
+	os.Exit(0)
+}
+
+func helper(t *testing.T, mode, arg string, uid int) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), modeVar+"="+mode, argVar+"="+arg, "GORACE=atexit_sleep_ms=0")
+	cmd.Stderr = os.Stderr
+	if uid != os.Geteuid() {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
+	}
+	return cmd
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// openDir is a directory in the temporary directory that every user may pass.
+func openDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sf")
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	must(t, os.Chmod(dir, 0o755))
+	return dir
+}
+
+// refusal is one way in which a state directory can be wrong.
+type refusal struct {
+	name string
+	// spoil changes base/state, which is right and holds the file f, or what
+	// lies around it, and returns the path to open.
+	spoil func(t *testing.T, base, state string) string
+	want  error
+	says  string // the message must contain it: what was found, or the next step
+	root  bool   // needs a second user
+}
+
+func chmod(path string, mode fs.FileMode) func(*testing.T, string, string) string {
+	return func(t *testing.T, base, state string) string {
+		must(t, os.Chmod(filepath.Join(state, path), mode))
+		return state
+	}
+}
+
+func chown(path string, uid int) func(*testing.T, string, string) string {
+	return func(t *testing.T, base, state string) string {
+		must(t, os.Chown(filepath.Join(state, path), uid, uid))
+		return state
+	}
+}
+
+func replace(make func(path string) error) func(*testing.T, string, string) string {
+	return func(t *testing.T, base, state string) string {
+		must(t, os.Remove(state+"/f"))
+		must(t, make(state+"/f"))
+		return state
+	}
+}
+
+func refusals() []refusal {
+	return []refusal{
+		{"directory readable by the group", chmod("", 0o750), ErrMode, "mode 0750", false},
+		{"directory readable by all", chmod("", 0o755), ErrMode, "chmod 0700", false},
+		{"directory writable by the group", chmod("", 0o770), ErrMode, "mode 0770", false},
+		{"directory writable by all", chmod("", 0o777), ErrMode, "mode 0777", false},
+		{"directory sticky and writable by all", chmod("", 0o777|fs.ModeSticky), ErrMode, "mode 0777", false},
+		{"directory only passable by others", chmod("", 0o711), ErrMode, "mode 0711", false},
+		{"directory of another user", chown("", nobody), ErrOwner, "uid 65534", true},
+		{"directory is a link", func(t *testing.T, base, state string) string {
+			must(t, os.Symlink(state, base+"/link"))
+			return base + "/link"
+		}, ErrSymlink, "name the directory itself", false},
+		{"directory is a dangling link", func(t *testing.T, base, state string) string {
+			must(t, os.Symlink("none", base+"/link"))
+			return base + "/link"
+		}, ErrSymlink, "link", false},
+		{"directory is a file", func(t *testing.T, base, state string) string { return state + "/f" }, ErrNotDirectory, "f", false},
+		{"parent is a file", func(t *testing.T, base, state string) string { return state + "/f/state" }, ErrNotDirectory, "/f ", false},
+		{"parent writable by the group", func(t *testing.T, base, state string) string {
+			must(t, os.Chmod(base, 0o775))
+			return state
+		}, ErrParent, "chmod go-w", false},
+		{"parent writable by all", func(t *testing.T, base, state string) string {
+			must(t, os.Chmod(base, 0o777))
+			return state
+		}, ErrParent, "mode 0777", false},
+		{"parent of another user", func(t *testing.T, base, state string) string {
+			must(t, os.Chown(base, nobody, nobody))
+			return state
+		}, ErrParent, "uid 65534", true},
+		{"link above made by another user", func(t *testing.T, base, state string) string {
+			must(t, os.Symlink(base, base+"/way"))
+			must(t, os.Lchown(base+"/way", nobody, nobody))
+			return base + "/way/state"
+		}, ErrSymlink, "made by uid 65534", true},
+		{"links in a circle", func(t *testing.T, base, state string) string {
+			must(t, os.Symlink("b", base+"/a"))
+			must(t, os.Symlink("a", base+"/b"))
+			return base + "/a/state"
+		}, unix.ELOOP, "", false},
+		{"file readable by the group", chmod("f", 0o640), ErrMode, "mode 0640", false},
+		{"file readable by all", chmod("f", 0o604), ErrMode, "mode 0604", false},
+		{"file writable by all", chmod("f", 0o602), ErrMode, "mode 0602", false},
+		{"file executable", chmod("f", 0o700), ErrMode, "mode 0700", false},
+		{"file of another user", chown("f", nobody), ErrOwner, "uid 65534", true},
+		{"file is a link to a good file", func(t *testing.T, base, state string) string {
+			must(t, os.Rename(state+"/f", state+"/g"))
+			must(t, os.Symlink("g", state+"/f"))
+			return state
+		}, ErrSymlink, "replace the link", false},
+		{"file is a link to the outside", replace(func(p string) error { return os.Symlink("/etc/passwd", p) }), ErrSymlink, "replace the link", false},
+		{"file is a dangling link", replace(func(p string) error { return os.Symlink("/none", p) }), ErrSymlink, "", false},
+		{"file has a second name", func(t *testing.T, base, state string) string {
+			must(t, os.Link(state+"/f", base+"/kept"))
+			return state
+		}, ErrHardLink, "2 names", false},
+		{"file is a pipe", replace(func(p string) error { return unix.Mkfifo(p, 0o600) }), ErrNotRegular, "remove it", false},
+		{"file is a directory", replace(func(p string) error { return os.Mkdir(p, 0o700) }), ErrNotRegular, "d", false},
+		{"file is a socket", replace(func(p string) error {
+			fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			return unix.Bind(fd, &unix.SockaddrUnix{Name: p})
+		}), ErrNotRegular, "", false},
+		{"file is a device", replace(func(p string) error { return unix.Mknod(p, unix.S_IFCHR|0o600, int(unix.Mkdev(1, 5))) }), ErrNotRegular, "", true},
+		{"file larger than the bound", replace(func(p string) error { return os.WriteFile(p, make([]byte, 101), 0o600) }), ErrTooLarge, "", false},
+	}
+}
+
+// TestRefusals is promise P08's list: each wrong permission, owner or kind is
+// refused with its own reason and a next step, and nothing is changed.
+func TestRefusals(t *testing.T) {
+	ran := 0
+	for _, r := range refusals() {
+		if r.root && os.Geteuid() != 0 {
+			continue
+		}
+		ran++
+		t.Run(r.name, func(t *testing.T) {
+			base := openDir(t)
+			state := filepath.Join(base, "state")
+			d, err := Make(state)
+			must(t, err)
+			must(t, d.WriteFile("f", []byte("secret"), PrivateFile))
+			d.Close()
+			if err := readIn(state); err != nil {
+				t.Fatalf("before: %v", err)
+			}
+			path := r.spoil(t, base, state)
+			before := listing(t, base)
+			err = readIn(path)
+			if !errors.Is(err, r.want) {
+				t.Errorf("got %v, want %v", err, r.want)
+			}
+			var e *Error
+			if !errors.As(err, &e) || !strings.HasPrefix(e.Path, base) || !strings.Contains(err.Error(), r.says) {
+				t.Errorf("message %q does not name path and %q", err, r.says)
+			}
+			if after := listing(t, base); after != before {
+				t.Errorf("the refusal changed something:\n%s\n%s", before, after)
+			}
+		})
+	}
+	if ran < 20 {
+		t.Errorf("only %d cases", ran)
+	}
+}
+
+func readIn(path string) error {
+	d, err := Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	_, err = d.ReadFile("f", 100)
+	return err
+}
+
+func listing(t *testing.T, dir string) string {
+	t.Helper()
+	var out strings.Builder
+	must(t, filepath.Walk(dir, func(path string, fi fs.FileInfo, err error) error {
+		if err == nil {
+			fmt.Fprintln(&out, path, fi.Mode(), fi.Size(), ownerOf(fi))
+		}
+		return err
+	}))
+	return out.String()
+}
+
+// The same as another user: who is refused what root made, and root is refused
+// what a user made.
+func TestTwoUsers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to act as two users")
+	}
+	base := openDir(t)
+	make := func(name string, uid int, dirMode, fileMode fs.FileMode) string {
+		dir := filepath.Join(base, name)
+		must(t, os.Mkdir(dir, dirMode))
+		must(t, os.Chmod(dir, dirMode))
+		must(t, os.WriteFile(dir+"/f", nil, fileMode))
+		must(t, os.Chown(dir+"/f", uid, uid))
+		must(t, os.Chown(dir, uid, uid))
+		return dir
+	}
+	own := make("own", nobody, 0o700, 0o600)
+	roots := make("roots", 0, 0o700, 0o600)
+	others := make("others", somebody, 0o755, 0o644)
+	for _, test := range []struct {
+		name, dir string
+		uid       int
+		want      string
+	}{
+		{"a user's own", own, nobody, "<nil>"},
+		{"root's, by a user", roots, nobody, ErrOwner.Error()},
+		{"another user's, by a user", others, nobody, ErrOwner.Error()},
+		{"a user's, by root", own, 0, ErrOwner.Error()},
+		{"another user's, by root", others, 0, ErrOwner.Error()},
+	} {
+		out, err := helper(t, "open", test.dir, test.uid).Output()
+		if err != nil || !strings.Contains(string(out), test.want) {
+			t.Errorf("%s: %q, %v, want %q", test.name, out, err, test.want)
+		}
+	}
+}
+
+// /tmp is sticky: a state below it is safe from renaming, and a link that
+// somebody else puts there leads nowhere.
+func TestStickyParentIsAccepted(t *testing.T) {
+	base := openDir(t)
+	must(t, os.Chmod(base, 0o777|fs.ModeSticky))
+	d, err := Make(base + "/state")
+	must(t, err)
+	d.Close()
+	if os.Geteuid() != 0 {
+		return
+	}
+	must(t, os.Symlink("state", base+"/planted"))
+	must(t, os.Lchown(base+"/planted", nobody, nobody))
+	if _, err := Open(base + "/planted/sub"); !errors.Is(err, ErrSymlink) {
+		t.Errorf("planted link: %v", err)
+	}
+}
+
+// Links above the directory that root or we made are followed, relative ones
+// too, as /var/run -> ../run on some distributions.
+func TestTrustedLinksAboveAreFollowed(t *testing.T) {
+	base := openDir(t)
+	must(t, os.Mkdir(base+"/run", 0o755))
+	must(t, os.Mkdir(base+"/var", 0o755))
+	must(t, os.Symlink("../run", base+"/var/run"))
+	must(t, os.Symlink(base+"/var/.", base+"/v"))
+	d, err := Make(base + "/v/run/state")
+	must(t, err)
+	defer d.Close()
+	must(t, d.WriteFile("f", nil, PrivateFile))
+	if _, err := os.Stat(base + "/run/state/f"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPublicDirectory(t *testing.T) {
+	base := openDir(t)
+	dir := base + "/etc"
+	d, err := MakePublic(dir)
+	must(t, err)
+	d.Close()
+	must(t, os.WriteFile(dir+"/agent.toml", []byte("x"), 0o644))
+	read := func() error { _, err := ReadPublic(dir+"/agent.toml", 10); return err }
+	must(t, read())
+	for _, test := range []struct {
+		name string
+		path string
+		mode fs.FileMode
+		want error
+	}{
+		{"file for the owner only", dir + "/agent.toml", 0o600, nil},
+		{"file for the group", dir + "/agent.toml", 0o640, nil},
+		{"file writable by the group", dir + "/agent.toml", 0o664, ErrMode},
+		{"file writable by all", dir + "/agent.toml", 0o646, ErrMode},
+		{"directory for the group", dir, 0o750, nil},
+		{"directory writable by the group", dir, 0o775, ErrMode},
+		{"directory writable by all, sticky", dir, 0o777 | fs.ModeSticky, ErrMode},
+	} {
+		fi, err := os.Stat(test.path)
+		must(t, err)
+		must(t, os.Chmod(test.path, test.mode))
+		if err := read(); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, want %v", test.name, err, test.want)
+		}
+		must(t, os.Chmod(test.path, fi.Mode().Perm()))
+	}
+	if os.Geteuid() == 0 {
+		must(t, os.Chown(dir+"/agent.toml", nobody, nobody))
+		if err := read(); !errors.Is(err, ErrOwner) {
+			t.Errorf("a user's configuration: %v", err)
+		}
+	}
+}
+
+// Root's configuration may be read by the service account.
+func TestServiceReadsRootsConfiguration(t *testing.T) {
+	for _, path := range []string{"/etc/passwd", "/etc/group"} {
+		if _, err := ReadPublic(path, 1<<20); err != nil {
+			t.Errorf("%s as uid %d: %v", path, os.Geteuid(), err)
+		}
+	}
+}
+
+func TestPermissionsUnderAnyUmask(t *testing.T) {
+	base := openDir(t)
+	if out, err := helper(t, "umask", base, os.Geteuid()).Output(); err != nil || string(out) != "<nil>" {
+		t.Fatalf("%q, %v", out, err)
+	}
+	for name, want := range map[string]fs.FileMode{
+		"etc": fs.ModeDir | PublicDir, "etc/public": PublicFile, "state": fs.ModeDir | PrivateDir, "state/private": PrivateFile,
+	} {
+		if fi, err := os.Lstat(filepath.Join(base, name)); err != nil || fi.Mode() != want {
+			t.Errorf("%s: %v, %v, want %v", name, fi.Mode(), err, want)
+		}
+	}
+}
+
+// Writing over a planted link replaces the link and never what it points to
+// (CVE-2021-41057).
+func TestWriteDoesNotFollowLinks(t *testing.T) {
+	base := openDir(t)
+	d, err := Make(base + "/state")
+	must(t, err)
+	defer d.Close()
+	victim := base + "/victim"
+	must(t, os.WriteFile(victim, []byte("precious"), 0o644))
+	must(t, os.Symlink(victim, base+"/state/f"))
+	must(t, os.Symlink(victim, base+"/state/key"))
+	must(t, d.WriteFile("f", []byte("ours"), PrivateFile))
+	if err := d.Create("key", []byte("ours"), PrivateFile); !errors.Is(err, ErrExists) {
+		t.Errorf("Create over a link: %v", err)
+	}
+	if got, err := os.ReadFile(victim); err != nil || string(got) != "precious" {
+		t.Errorf("the victim is %q, %v", got, err)
+	}
+	if got, err := d.ReadFile("f", 10); err != nil || string(got) != "ours" {
+		t.Errorf("f is %q, %v", got, err)
+	}
+	must(t, os.Remove(base+"/state/key"))
+	must(t, os.Symlink(victim, base+"/state/"+LockName))
+	if _, err := d.Lock(); !errors.Is(err, ErrSymlink) {
+		t.Errorf("Lock through a link: %v", err)
+	}
+	must(t, os.Remove(base+"/state/"+LockName))
+	must(t, unix.Mkfifo(base+"/state/"+LockName, 0o600))
+	if _, err := d.Lock(); !errors.Is(err, ErrNotRegular) {
+		t.Errorf("Lock on a pipe: %v", err)
+	}
+	must(t, os.Remove(base+"/state/"+LockName))
+	must(t, os.WriteFile(base+"/state/"+LockName, nil, 0o666))
+	must(t, os.Chmod(base+"/state/"+LockName, 0o666))
+	if _, err := d.Lock(); !errors.Is(err, ErrMode) {
+		t.Errorf("Lock on a file that all may write: %v", err)
+	}
+}
+
+// A full file system leaves the old content.
+func TestFullDiskKeepsTheOldContent(t *testing.T) {
+	base := openDir(t)
+	d, err := Make(base + "/state")
+	must(t, err)
+	defer d.Close()
+	must(t, d.WriteFile("f", []byte("old"), PrivateFile))
+	// A limit on the size of files fails the write like a full disk.
+	var old unix.Rlimit
+	must(t, unix.Getrlimit(unix.RLIMIT_FSIZE, &old))
+	must(t, unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 4096, Max: old.Max}))
+	err = d.WriteFile("f", make([]byte, 1<<16), PrivateFile)
+	must(t, unix.Setrlimit(unix.RLIMIT_FSIZE, &old))
+	if !errors.Is(err, unix.EFBIG) || !strings.Contains(err.Error(), "previous content is still there") {
+		t.Errorf("WriteFile = %v", err)
+	}
+	if got, err := d.ReadFile("f", 10); err != nil || string(got) != "old" {
+		t.Errorf("f is %q, %v", got, err)
+	}
+	if names, err := d.Names(); err != nil || len(names) != 1 {
+		t.Errorf("left over: %q, %v", names, err)
+	}
+}
+
+// Two agents on one state: of many that start at once exactly one gets the
+// lock, the others are told who has it, and when it dies the next one gets it.
+func TestOneAgentPerState(t *testing.T) {
+	base := openDir(t)
+	d, err := Make(base + "/state")
+	must(t, err)
+	defer d.Close()
+	for round := range 4 {
+		type agent struct {
+			cmd *exec.Cmd
+			in  io.Closer
+			say string
+		}
+		var agents []*agent
+		var outs []*bufio.Reader
+		for range 8 {
+			cmd := helper(t, "lock", base+"/state", os.Geteuid())
+			in, err := cmd.StdinPipe()
+			must(t, err)
+			out, err := cmd.StdoutPipe()
+			must(t, err)
+			must(t, cmd.Start())
+			agents = append(agents, &agent{cmd: cmd, in: in})
+			outs = append(outs, bufio.NewReader(out))
+		}
+		var owner *agent
+		for i, a := range agents {
+			a.say, err = outs[i].ReadString('\n')
+			must(t, err)
+			if a.say == "<nil>\n" {
+				if owner != nil {
+					t.Fatal("two agents own the state")
+				}
+				owner = a
+			} else if !strings.Contains(a.say, ErrLocked.Error()) || !strings.Contains(a.say, "--instance") {
+				t.Errorf("loser says %q", a.say)
+			}
+		}
+		if owner == nil {
+			t.Fatalf("round %d: nobody owns the state", round)
+		}
+		if _, err := d.Lock(); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), fmt.Sprint("process ", owner.cmd.Process.Pid)) {
+			t.Errorf("Lock beside process %d: %v", owner.cmd.Process.Pid, err)
+		}
+		for _, a := range agents {
+			if a == owner {
+				must(t, a.cmd.Process.Kill()) // as by kill -9: nothing is cleaned up
+			}
+			a.in.Close()
+			a.cmd.Wait()
+		}
+		l, err := d.Lock()
+		must(t, err)
+		must(t, l.Unlock())
+	}
+}
