@@ -8,7 +8,10 @@ import (
 	"unicode/utf8"
 )
 
-const maxDepth = 8 // nesting of a payload; v1 payloads reach 6
+const (
+	maxDepth  = 8                  // nesting of a payload; v1 payloads reach 6
+	maxNumber = "9007199254740991" // maxInt as digits
+)
 
 // encodeCanonical writes v in the canonical encoding of SPEC.md section 3:
 // fixed member order (the order of the struct fields), no white space, no HTML
@@ -49,7 +52,8 @@ func decodeCanonical(payload []byte, dst any, rule lexical) error {
 // lexical is the rule for single bytes, checked before any parser runs: it
 // refuses what parsers of different languages treat differently. The zero
 // value is for signed payloads: visible ASCII only, the escapes \" and \\, no
-// null, fraction, exponent, sign or white space, and little nesting.
+// null, fraction, exponent, sign or white space, no number that JavaScript
+// would round, and little nesting.
 type lexical struct {
 	newline bool // the escape \n is allowed: PEM text in a trust anchor
 	unicode bool // any UTF-8 but U+2028 and U+2029, which some writers escape: bundles
@@ -79,7 +83,16 @@ func (l lexical) check(b []byte) error {
 			}
 		case c == '}' || c == ']':
 			depth--
-		case c == ',' || c == ':' || '0' <= c && c <= '9' || strings.IndexByte("truefals", c) >= 0:
+		case '0' <= c && c <= '9':
+			end := i
+			for end < len(b) && '0' <= b[end] && b[end] <= '9' {
+				end++
+			}
+			if n := string(b[i:end]); len(n) > len(maxNumber) || len(n) == len(maxNumber) && n > maxNumber {
+				return fmt.Errorf("%w: number above 2^53-1 at %d", ErrPayload, i)
+			}
+			i = end - 1
+		case c == ',' || c == ':' || strings.IndexByte("truefals", c) >= 0:
 		default:
 			return fmt.Errorf("%w: byte %#02x at %d", ErrPayload, c, i)
 		}

@@ -67,6 +67,27 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestNumbersOnSealing: a number that no opener takes is not sealed either.
+func TestNumbersOnSealing(t *testing.T) {
+	f := newFixture(t)
+	for _, n := range []int64{-1, maxInt + 1, 1 << 62} {
+		c := f.claims
+		c.Limits = []Limit{{"a", n}}
+		if b, err := SealLicense(c, f.licenseKey); Code(err) != "limits" || b != nil {
+			t.Errorf("limit %d: %v", n, err)
+		}
+		b, err := Seal(TypeBundle, Limit{"a", n}, f.bundleKey)
+		if Code(err) != "payload" || b != nil {
+			t.Errorf("bundle with %d: %v", n, err)
+		}
+	}
+	for name, bad := range map[string]any{"null": struct{ A []int }{}, "float": 1.5, "separator": "\u2028", "channel": make(chan int)} {
+		if b, err := Seal(TypeBundle, bad, f.bundleKey); Code(err) != "payload" || b != nil {
+			t.Errorf("bundle with %s: %v", name, err)
+		}
+	}
+}
+
 // sealed reads a payload leniently and hands it to a seal function.
 func sealed[T any](t *testing.T, payload []byte, seal func(T) ([]byte, error)) error {
 	t.Helper()
