@@ -55,7 +55,7 @@ func table() map[string]rule {
 		"agent/api":      {},
 		"agent/localapi": {[]string{"agent/api", "activation", "platform/ipc"}, []string{"github.com/prometheus/client_golang"}},
 		"agent/client": {
-			[]string{"agent/api", "platform/ipc", "platform/paths", "activation/license", "fingerprint", "fingerprint/probe"}, nil,
+			[]string{"agent/api", "platform/ipc", "platform/paths", "platform/clock", "activation/license", "fingerprint", "fingerprint/probe"}, nil,
 		},
 		"agent": {[]string{"agent/api", "agent/localapi", "activation", "fingerprint"}, nil},
 
