@@ -75,7 +75,8 @@ func (a *app) root() *cobra.Command {
 		Long:          "license-merchant makes authorization codes, answers the license-agents of customers and keeps the vendor's keys.\n\n" + exitHelp,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          args(cobra.NoArgs),
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			if a.output != "text" && a.output != "json" {
 				return usage("--output is text or json, not %q", a.output)

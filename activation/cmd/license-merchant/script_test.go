@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain installs two commands for the scripts: the program itself, and a
+// device, the smallest honest agent.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"license-merchant": func() {
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, now: time.Now, rand: rand.Reader}
+			os.Exit(a.run(ctx, os.Args[1:]))
+		},
+		"device": deviceMain,
+	})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Values[serverKey{}] = new(server)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"serve": serveCommand, "exit": exitCommand, "setline": setLine},
+	})
+}
+
+// exitCommand is "exit CODE COMMAND ARGS…": the command ends with that status.
+func exitCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 || neg {
+		ts.Fatalf("usage: exit CODE COMMAND ARGS…")
+	}
+	got := "0"
+	var failed *exec.ExitError
+	err := ts.Exec(args[1], args[2:]...)
+	switch {
+	case errors.As(err, &failed):
+		got = fmt.Sprint(failed.ExitCode())
+	case err != nil:
+		ts.Fatalf("%v", err)
+	}
+	if got != args[0] {
+		ts.Fatalf("exit status %s, want %s", got, args[0])
+	}
+}
+
+// setLine is "setline NAME PREFIX": $NAME becomes the first field of the last
+// standard output that starts with PREFIX.
+func setLine(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 || neg {
+		ts.Fatalf("usage: setline NAME PREFIX")
+	}
+	for _, f := range strings.Fields(ts.ReadFile("stdout")) {
+		if strings.HasPrefix(f, args[1]) {
+			ts.Setenv(args[0], f)
+			return
+		}
+	}
+	ts.Fatalf("nothing in stdout starts with %s", args[1])
+}
+
+// server is a running serve of a script.
+type server struct{ cmd *exec.Cmd }
+
+// serverKey is where a script remembers its server.
+type serverKey struct{}
+
+// serveCommand is "serve start ARGS…", which returns when the service says that
+// it listens and sets $URL, and "serve stop SIGNAL EXIT", which ends it.
+func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 1 || neg {
+		ts.Fatalf("usage: serve start ARGS… | serve stop SIGNAL EXIT")
+	}
+	if args[0] == "stop" {
+		stopServer(ts, args[1:])
+		return
+	}
+	cmd := exec.Command("license-merchant", append([]string{"serve", "--listen", "127.0.0.1:0"}, args[1:]...)...)
+	cmd.Dir = ts.MkAbs(".")
+	cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("WORK"), "TMPDIR=" + ts.Getenv("TMPDIR")}
+	log, err := os.Create(ts.MkAbs("serve.log"))
+	ts.Check(err)
+	cmd.Stderr = log
+	out, err := cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	ts.Defer(func() {
+		if cmd.ProcessState == nil {
+			_ = cmd.Process.Kill() // a script that failed halfway
+			_ = cmd.Wait()
+		}
+		_ = log.Close()
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		text, _ := os.ReadFile(ts.MkAbs("serve.log"))
+		ts.Fatalf("serve said nothing: %v\n%s", err, text)
+	}
+	fields := strings.Fields(line)
+	ts.Setenv("URL", fields[1])
+	running(ts, &server{cmd: cmd})
+}
+
+func running(ts *testscript.TestScript, s *server) {
+	values, ok := ts.Value(serverKey{}).(*server)
+	if !ok {
+		ts.Fatalf("no place for the server")
+	}
+	*values = *s
+}
+
+func stopServer(ts *testscript.TestScript, args []string) {
+	s, ok := ts.Value(serverKey{}).(*server)
+	if !ok || s.cmd == nil || len(args) != 2 {
+		ts.Fatalf("usage: serve stop SIGNAL EXIT, after serve start")
+	}
+	sig := map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": os.Interrupt, "KILL": os.Kill}[args[0]]
+	ts.Check(s.cmd.Process.Signal(sig))
+	err := s.cmd.Wait()
+	if got := fmt.Sprint(s.cmd.ProcessState.ExitCode()); got != args[1] {
+		text, _ := os.ReadFile(ts.MkAbs("serve.log"))
+		ts.Fatalf("serve ended with %s (%v), want %s\n%s", got, err, args[1], text)
+	}
+	s.cmd = nil
+}
