@@ -63,24 +63,24 @@ type Device struct {
 // Claims is the payload of a license. All times are UTC seconds.
 type Claims struct {
 	V          int      `json:"v"`     // 1
-	Issuer     string   `json:"iss"`   //
+	Issuer     string   `json:"iss"`   // the vendor, as in its trust anchor
 	ID         string   `json:"lic"`   // one per activation (code × device)
-	Product    string   `json:"prod"`  //
+	Product    string   `json:"prod"`  // what the program asks for
 	Edition    string   `json:"ed"`    // may be ""
 	Seats      int64    `json:"seats"` // concurrent uses on this machine, ≥ 1
 	Features   []string `json:"feat"`  // sorted, ≤ 64
 	Limits     []Limit  `json:"lim"`   // sorted by name, ≤ 64
 	Device     Device   `json:"dev"`
-	IssuedAt   int64    `json:"iat"`
+	IssuedAt   int64    `json:"iat"` // must lie within the signing key's time of use
 	NotBefore  int64    `json:"nbf"`
-	Expires    int64    `json:"exp"` // entitlement end; NoEnd for none
-	RenewBy    int64    `json:"ren"` // contact the merchant before this
-	GraceUntil int64    `json:"grc"` // still runs until this without contact
-	Seq        int64    `json:"seq"` // device chain
-	Head       string   `json:"head"`
-	KeySet     int64    `json:"ks"` // lowest key set version this may be paired with
-	Nonce      string   `json:"rn"` // echo of the request nonce
-	ServerTime int64    `json:"st"`
+	Expires    int64    `json:"exp"`  // entitlement end; NoEnd for none
+	RenewBy    int64    `json:"ren"`  // contact the merchant before this
+	GraceUntil int64    `json:"grc"`  // still runs until this without contact
+	Seq        int64    `json:"seq"`  // device chain: grows by one with each answer
+	Head       string   `json:"head"` // opaque value that the next request must repeat
+	KeySet     int64    `json:"ks"`   // lowest key set version this may be paired with
+	Nonce      string   `json:"rn"`   // echo of the request nonce
+	ServerTime int64    `json:"st"`   // the merchant's clock when it answered
 }
 
 // Notice states. A notice answers a request when no license is (or may be)

@@ -13,8 +13,10 @@ func Seal(mediaType string, payload any, signers ...Signer) ([]byte, error) {
 }
 
 // SealLicense checks the claims and signs them with an issuing key of use
-// license. Nil lists are written as empty ones. ErrLimits or ErrDevice name
-// the field that no verifier would accept.
+// license. Nil lists are written as empty ones; lists must be sorted already.
+// ErrLimits or ErrDevice name the field that no verifier would accept;
+// ErrTooLarge means that the fields, each within its limit, exceed MaxEnvelope
+// together.
 func SealLicense(c Claims, s Signer) ([]byte, error) {
 	c.normalise()
 	if err := c.validate(); err != nil {
