@@ -57,7 +57,7 @@ func randomDevice(r *rand.Rand) Device {
 func TestFormatHoldsItsFormForAnyDevice(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	dropped := 0
-	for i := range 2000 {
+	for i := range 300 {
 		d := randomDevice(r)
 		text := Format(d)
 		if strings.Count(text.String, "|") != 3 || len(text.String) > MaxText {
@@ -100,7 +100,7 @@ func TestFormatDropsNoMoreThanNeeded(t *testing.T) {
 
 func TestCanonicalIsIdempotentAndSafe(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
-	for range 20000 {
+	for range 5000 {
 		in := randomText(r)
 		out := Canonical(in)
 		if Canonical(out) != out {
