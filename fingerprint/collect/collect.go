@@ -94,7 +94,6 @@ func (c *Collector) Collect(ctx context.Context) fingerprint.Device {
 // meant for the start of a program and once a day: it costs some hundred times
 // what Collect costs, and on Windows a process.
 func (c *Collector) CrossCheck(ctx context.Context) []string {
-	c.setNotes(nil)
 	device := c.Collect(ctx)
 	ctx, cancel := context.WithTimeout(ctx, 2*orDefault(c.CrossTimeout, DefaultCrossTimeout))
 	defer cancel()

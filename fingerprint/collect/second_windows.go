@@ -2,7 +2,6 @@ package collect
 
 import (
 	"context"
-	"errors"
 	"os"
 	"os/exec"
 	"syscall"
@@ -25,12 +24,11 @@ func (c *Collector) second(ctx context.Context) facts {
 			return facts{Errors: []string{"own program: " + err.Error()}}
 		}
 	}
-	out := &limited{left: maxAnswer}
-	cmd := exec.CommandContext(ctx, program, CrossCheckCommand)
-	cmd.Stdout = out
-	// Inherited handles of the service must not reach the child, and a
-	// service has no desktop for a console window.
+	return runChild(ctx, program)
+}
+
+// hide keeps the child from opening a console window: a service has no desktop
+// for it.
+func hide(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{HideWindow: true, CreationFlags: createNoWindow}
-	err := cmd.Run()
-	return decode(out.data, errors.Join(err, ctx.Err()))
 }
