@@ -36,9 +36,12 @@ func table() map[string]rule {
 		"platform/clock":      {nil, []string{xsys}},
 		"platform/service":    {nil, []string{xsys, "github.com/kardianos/service", "github.com/coreos/go-systemd/v22"}},
 
-		"fingerprint":         {},
-		"fingerprint/probe":   {[]string{"fingerprint"}, []string{xsys}},
-		"fingerprint/collect": {[]string{"fingerprint", "fingerprint/probe"}, []string{"github.com/shirou/gopsutil/v3", "github.com/jaypipes/ghw"}},
+		"platform/terminal": {nil, []string{xsys}},
+
+		"fingerprint":                 {},
+		"fingerprint/probe":           {[]string{"fingerprint"}, []string{xsys}},
+		"fingerprint/probe/probetest": {nil, []string{"github.com/rogpeppe/go-internal"}}, // recorded hosts for tests
+		"fingerprint/collect":         {[]string{"fingerprint", "fingerprint/probe"}, []string{"github.com/shirou/gopsutil/v3", "github.com/jaypipes/ghw"}},
 
 		"activation/license":                   {[]string{"fingerprint"}, nil},
 		"activation":                           {[]string{"activation/license", "fingerprint"}, nil},
