@@ -1,0 +1,38 @@
+package securefile
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// The document that operators read and the code say the same.
+func TestAttackSurfaceConstants(t *testing.T) {
+	b, err := os.ReadFile("../ATTACK_SURFACE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := map[string]string{}
+	for _, line := range strings.Split(string(b), "\n") {
+		cells := strings.Split(line, "|")
+		if len(cells) == 4 && strings.HasPrefix(strings.TrimSpace(cells[1]), "securefile.") {
+			said[strings.TrimSpace(cells[1])] = strings.TrimSpace(cells[2])
+		}
+	}
+	is := map[string]string{
+		"securefile.PrivateDir":  fmt.Sprintf("%#o", PrivateDir),
+		"securefile.PrivateFile": fmt.Sprintf("%#o", PrivateFile),
+		"securefile.PublicDir":   fmt.Sprintf("%#o", PublicDir),
+		"securefile.PublicFile":  fmt.Sprintf("%#o", PublicFile),
+		"securefile.LockName":    LockName,
+	}
+	for name, value := range is {
+		if said[name] != value {
+			t.Errorf("%s is %s, the document says %q", name, value, said[name])
+		}
+	}
+	if len(said) != len(is) {
+		t.Errorf("the document lists %v", said)
+	}
+}
