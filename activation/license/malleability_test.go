@@ -76,8 +76,9 @@ func flipAll(t testing.TB, env []byte, step int, open opener) (flips, accepted, 
 	return flips, accepted, changed
 }
 
-// TestP09NoFlipChangesMeaning flips every single bit of a license and a proof,
-// and every fifth of the other kinds (every one with PROVE=1). The controls skip the kind in the signed bytes and its comparison, and
+// TestP09NoFlipChangesMeaning flips every single bit of a proof, and every
+// fifth of the other kinds (every one with PROVE=1). The controls skip the
+// kind in the signed bytes and its comparison, and
 // then the signature: the same flips must get through with another meaning.
 func TestP09NoFlipChangesMeaning(t *testing.T) {
 	f := newFixture(t)
@@ -94,7 +95,7 @@ func TestP09NoFlipChangesMeaning(t *testing.T) {
 		step            int
 		spare           bool // a signature more than needed: flips in it are harmless
 	}{
-		{"license", TypeLicense, f.licenseEnv, 1, false}, {"notice", TypeNotice, f.noticeEnv, step, false},
+		{"license", TypeLicense, f.licenseEnv, step, false}, {"notice", TypeNotice, f.noticeEnv, step, false},
 		{"proof", TypeProof, f.proofEnv, 1, false}, {"request", TypeRequest, f.requestEnv, step, false},
 		{"bundle", TypeBundle, bundle, step, false}, {"keyset", TypeKeySet, f.keySetEnv, step, false},
 		{"keyset with a spare signature", TypeKeySet, keySet3, step, true},
