@@ -21,21 +21,23 @@ func NewMemory() *Memory { return &Memory{state: State{KeySets: map[string][]byt
 func (m *Memory) Load() (State, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.state.clone()
+	s, err := clone(m.state)
+	if s.KeySets == nil {
+		s.KeySets = map[string][]byte{}
+	}
+	return s, err
 }
 
 // Apply takes one change as a whole.
 func (m *Memory) Apply(c Change) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	next, err := m.state.clone()
+	own, err := clone(c)
 	if err != nil {
 		return err
 	}
-	next.take(c)
-	// The copy must not share slices with the caller either.
-	m.state, err = next.clone()
-	return err
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state.take(own)
+	return nil
 }
 
 // take applies a change to the state in place.
@@ -68,17 +70,14 @@ func (s *State) take(c Change) {
 
 // clone is a deep copy by way of JSON, which is also how stores on disk keep
 // records: what does not survive that is found in the first test.
-func (s State) clone() (State, error) {
-	b, err := json.Marshal(s)
+func clone[T any](v T) (T, error) {
+	var c T
+	b, err := json.Marshal(v)
+	if err == nil {
+		err = json.Unmarshal(b, &c)
+	}
 	if err != nil {
-		return State{}, fmt.Errorf("copying the state: %w", err)
-	}
-	var c State
-	if err := json.Unmarshal(b, &c); err != nil {
-		return State{}, fmt.Errorf("copying the state: %w", err)
-	}
-	if c.KeySets == nil {
-		c.KeySets = map[string][]byte{}
+		return c, fmt.Errorf("activation: copying the state: %w", err)
 	}
 	return c, nil
 }

@@ -17,7 +17,9 @@ const farNext = 3 * 86400
 
 // Due says what is to be done now and when to ask again. The caller's loop is:
 // Due, do it, sleep until At or until something wakes it (a suspend, a request).
+// Verdicts that time alone has changed are told through OnChange here.
 func (l *Lifecycle) Due() Due {
+	l.changed()
 	v := l.snap.Load()
 	r := l.cfg.Clock()
 	now, _ := v.clock.Believe(r)
