@@ -7,7 +7,7 @@ import (
 
 // benchDevice is a server: four addresses, eight disks with a second spelling.
 func benchDevice() Device {
-	d := Device{MAC: part(MAC), Disk: part(Disk), Board: part(Board, "CZJ1280RMQ"), CPU: part(CPU, "BFEBFBFF000206A7")}
+	d := Device{MAC: part(MAC), Disk: part(Disk), Board: part(Board, "CZJ1420RQX"), CPU: part(CPU, "BFEBFBFF000206A7")}
 	d.MAC.State, d.Disk.State = OK, OK
 	for i := range 4 {
 		d.MAC.Values = append(d.MAC.Values, Value{Text: fmt.Sprintf("00:1b:21:3a:4c:%02x", i)})

@@ -251,13 +251,13 @@ func TestHashSeparatesKindsAndSalts(t *testing.T) {
 }
 
 func TestCompareIgnoresTheKindThatAComponentClaims(t *testing.T) {
-	d := Device{MAC: part(Board, "00:1b:21:3a:4c:5e"), Disk: part(Disk, "S3Z8NB0K"), Board: part(CPU, "CZJ1280RMQ")}
+	d := Device{MAC: part(Board, "00:1b:21:3a:4c:5e"), Disk: part(Disk, "S3Z8NB0K"), Board: part(CPU, "CZJ1420RQX")}
 	e := Enroll([]byte("s"), d)
 	policy, err := Preset(PresetBalanced)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := Compare(policy, e, Device{MAC: part(MAC, "00-1B-21-3A-4C-5E"), Disk: part(MAC, "s3z8nb0k"), Board: part(Board, "CZJ1280RMQ")})
+	got := Compare(policy, e, Device{MAC: part(MAC, "00-1B-21-3A-4C-5E"), Disk: part(MAC, "s3z8nb0k"), Board: part(Board, "CZJ1420RQX")})
 	if got.Outcome != Same || got.Matched != 8 {
 		t.Errorf("%+v", got)
 	}

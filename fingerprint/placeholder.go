@@ -28,7 +28,7 @@ func IsPlaceholder(k Kind, value string) (reason string, yes bool) {
 // textPlaceholder is the rule for all free text. It compares letters and
 // digits only, because firmware writes "To be filled by O.E.M.",
 // "TobefilledbyO.E.M" and "$(DEFAULT_STRING)" for the same nothing. Dots and
-// signs inside real serials (Dell's ".2RJF153.CNIVC0005G0184.") are no reason.
+// signs inside real serials (Dell's ".7KXT123.CNIVC0009Q0042.") are no reason.
 func textPlaceholder(value string) (string, bool) {
 	low := strings.ToLower(value)
 	bare := alphanumerics(low)

@@ -236,7 +236,7 @@ func TestParseErrorsNeverCarryTheValue(t *testing.T) {
 func TestMask(t *testing.T) {
 	for in, want := range map[string]string{
 		"": "", "A1": "***", "ABCDE": "***", "s3z8nb0k": "S***K",
-		"04:7c:16:5e:e3:5d": "04***5D", "CZJ1280RMQ77": "CZ***77",
+		"04:7c:16:5e:e3:5d": "04***5D", "CZJ1420RQX77": "CZ***77",
 		"\xff\xfe|||,,,, 12": "__***12",
 	} {
 		if got := Mask(in); got != want {
