@@ -3,7 +3,6 @@ package merchant
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -225,11 +224,7 @@ func (b *bed) actions(subject string) []string {
 // returns a client that trusts only that.
 func (b *bed) serve() (*httptest.Server, *protocol.Client) {
 	b.t.Helper()
-	srv := httptest.NewUnstartedServer(nil)
-	srv.Config = b.svc.Server()
-	srv.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	srv.StartTLS()
-	b.t.Cleanup(srv.Close)
+	srv := tlsServer(b.t, b.svc.Server())
 	return srv, must(protocol.NewClient(protocol.Config{Base: srv.URL, Roots: pemOf(srv.Certificate().Raw), Proxy: "direct",
 		Now: time.Now, Rand: func() float64 { return 0 }}))(b.t)
 }

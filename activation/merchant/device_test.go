@@ -1,0 +1,148 @@
+package merchant
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"licenseagent.example/activation/license"
+	"licenseagent.example/activation/protocol"
+	"licenseagent.example/fingerprint"
+)
+
+// with exchanges parts of a hardware string: mac, disk, board, cpu.
+func with(print string, parts map[int]string) string {
+	list := strings.Split(print, "|")
+	for i, v := range parts {
+		list[i] = v
+	}
+	return strings.Join(list, "|")
+}
+
+func TestClonedStoreOnOtherHardware(t *testing.T) {
+	b := newBed(t)
+	code, _ := b.code(func(s *CodeSpec) { s.Devices = 3 })
+	d := b.device(1)
+	must0(t, d.activate(code))
+	clone := d.copied()
+	clone.print = hardware(2)
+	wantCode(t, "renewal on other hardware", clone.renew(), protocol.CodeDeviceMismatch)
+	wantCode(t, "activation with a copied device key", clone.activate(code), protocol.CodeDeviceMismatch)
+	wantCode(t, "release from other hardware", clone.do(license.RequestRelease, ""), protocol.CodeDeviceMismatch)
+	info := must(b.svc.Device(context.Background(), d.license))(t)
+	if info.ContestBy != "other-hardware" || info.Status != "active" {
+		t.Errorf("seat: %+v", info)
+	}
+	must0(t, d.renew())
+	if d.state() != license.NoticeContested {
+		t.Errorf("the original was told %s", d.state())
+	}
+	must0(t, d.do(license.RequestRebind, code))
+	must0(t, d.renew())
+	if d.state() != "license" {
+		t.Errorf("after the re-bind: %s", d.state())
+	}
+}
+
+func TestUnreadableHardware(t *testing.T) {
+	b := newBed(t)
+	code, _ := b.code()
+	d := b.device(1)
+	must0(t, d.activate(code))
+	d.print = "|||BFEBFBFF000906EA"
+	d.states = map[fingerprint.Kind]fingerprint.State{fingerprint.MAC: fingerprint.Unreadable, fingerprint.Disk: fingerprint.Unreadable, fingerprint.Board: fingerprint.Unreadable}
+	wantCode(t, "renewal without readable hardware", d.renew(), protocol.CodeDeviceUnread)
+	if must(b.svc.Device(context.Background(), d.license))(t).Contested != 0 {
+		t.Error("unreadable was taken for changed")
+	}
+	must0(t, d.do(license.RequestRelease, ""))
+	if d.state() != license.NoticeReleased {
+		t.Errorf("release of an unreadable machine: %s", d.state())
+	}
+}
+
+// TestRollForward exchanges a machine part by part: one part a month is taken
+// over, a second one within the month is not.
+func TestRollForward(t *testing.T) {
+	b := newBed(t)
+	code, _ := b.code()
+	d := b.device(1)
+	must0(t, d.activate(code))
+	before := d.claims.Device.Parts
+	d.print = with(d.print, map[int]string{1: "NEW-DISK-7781"})
+	must0(t, d.renew())
+	if fmt.Sprint(before) == fmt.Sprint(d.claims.Device.Parts) {
+		t.Fatal("the new disk was not taken over")
+	}
+	rolled := d.claims.Device.Parts
+	d.print = with(d.print, map[int]string{0: "3C:7C:3F:99:99:99"})
+	b.clock.Add(29 * 24 * time.Hour)
+	must0(t, d.renew())
+	if fmt.Sprint(rolled) != fmt.Sprint(d.claims.Device.Parts) {
+		t.Fatal("a second part was taken over within the month")
+	}
+	b.clock.Add(24 * time.Hour)
+	must0(t, d.renew())
+	if fmt.Sprint(rolled) == fmt.Sprint(d.claims.Device.Parts) {
+		t.Fatal("the address was not taken over after the month")
+	}
+	// What is enrolled now is the present machine.
+	x := must(b.svc.Explain(context.Background(), d.request(license.RequestRenew, "")))(t)
+	if x.Comparison.Drift || x.Comparison.Outcome != fingerprint.Same || x.Chain != "current" {
+		t.Errorf("explanation: %+v", x)
+	}
+	// The raw values are nowhere in the database.
+	must0(t, b.db.write.Ping())
+	for _, name := range []string{"merchant.db", "merchant.db-wal"} {
+		text := must(os.ReadFile(filepath.Join(b.dir, name)))(t)
+		for _, secret := range []string{"NEW-DISK-7781", "WD-WMAM9X000001", "PF3N000001X", "3C:7C:3F:00:00:01", code, strings.ReplaceAll(code, "-", "")} {
+			if strings.Contains(string(text), secret) {
+				t.Errorf("%s holds %s", name, secret)
+			}
+		}
+	}
+}
+
+// TestPopularValues: the serial of a golden image identifies nobody.
+func TestPopularValues(t *testing.T) {
+	b := newBed(t)
+	limit := int(DefaultTerms().PopularAt)
+	code, _ := b.code(func(s *CodeSpec) { s.Devices = 1000 })
+	parts := func(d *device) string {
+		var list []string
+		for _, p := range d.claims.Device.Parts {
+			list = append(list, string(p.Kind))
+		}
+		return strings.Join(list, ",")
+	}
+	for i := range limit + 2 {
+		d := b.device(i)
+		d.print = with(d.print, map[int]string{2: "CLONED-BOARD-5"})
+		must0(t, d.activate(code))
+		want := "mac,disk,board,cpu"
+		if i >= limit {
+			want = "mac,disk,cpu"
+		}
+		if got := parts(d); got != want {
+			t.Errorf("device %d is recognised by %s, want %s", i, got, want)
+		}
+	}
+	// A machine that has nothing else holds no seat.
+	d := b.device(5000)
+	d.print = "||CLONED-BOARD-5|BFEBFBFF000906EA"
+	wantCode(t, "only a popular value", d.activate(code), protocol.CodeNoIdentity)
+	// One device asking again and again does not make its own value popular.
+	own := b.device(6000)
+	for range limit + 5 {
+		must0(t, own.activate(code))
+		must0(t, own.do(license.RequestRelease, ""))
+	}
+	must0(t, own.activate(code))
+	if got := parts(own); got != "mac,disk,board,cpu" {
+		t.Errorf("its own serial became popular: %s", got)
+	}
+}
