@@ -96,6 +96,9 @@ func globals(d *ast.GenDecl) []string {
 	for _, s := range d.Specs {
 		v := s.(*ast.ValueSpec)
 		for i, name := range v.Names {
+			if name.Name == "version" && v.Values == nil {
+				continue // set by the linker (-X main.version)
+			}
 			if name.Name == "_" || strings.HasPrefix(name.Name, "Err") || strings.HasPrefix(name.Name, "err") {
 				continue
 			}

@@ -71,6 +71,7 @@ type Daemon struct {
 	redact *Redactor
 
 	wake    chan struct{} // something changed: plan again
+	beat    atomic.Int64  // boot seconds of the last step
 	cross   atomic.Pointer[[]string]
 	working sync.WaitGroup
 	slots   chan struct{}
@@ -162,9 +163,17 @@ type schedule struct {
 	quiet          int64 // no tick before this, after one that failed
 }
 
+// Alive says whether the loop still turns: what a watchdog wants to know. It
+// is false before Run.
+func (d *Daemon) Alive() bool {
+	beat := d.beat.Load()
+	return beat != 0 && d.cfg.Boot()-beat <= 3*longestSleep
+}
+
 // step does what is due and says how long to sleep.
 func (d *Daemon) step(ctx context.Context, plan *schedule) time.Duration {
 	boot := d.cfg.Boot()
+	d.beat.Store(max(boot, 1))
 	due := d.life.Due()
 	if due.Tick && boot >= plan.quiet {
 		if err := d.life.Tick(); err != nil {

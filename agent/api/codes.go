@@ -52,13 +52,15 @@ const (
 	CodeNotLicensed  = "not-licensed"       // a genuine answer that says no
 	CodeUsage        = "usage"
 	CodeConfig       = "config-invalid"
-	CodeStateInUse   = "state-in-use"    // another agent owns the state directory
-	CodeStateUnsafe  = "state-unsafe"    // owner, mode or a link would let others change the state
-	CodeSocketTaken  = "socket-taken"    // another user or agent holds the endpoint
-	CodeInterrupted  = "interrupted"     // the operator stopped the command
-	CodeNotConfirmed = "not-confirmed"   // the operator did not agree to send
-	CodeFileAccess   = "file-access"     // a file named on the command line cannot be read or written
-	CodeNoAnchor     = "no-trust-anchor" // no vendor is known to this instance
+	CodeStateInUse   = "state-in-use"        // another agent owns the state directory
+	CodeStateUnsafe  = "state-unsafe"        // owner, mode or a link would let others change the state
+	CodeSocketTaken  = "socket-taken"        // another user or agent holds the endpoint
+	CodeStateNewer   = "state-newer"         // written by a newer version
+	CodeDeviceKey    = "device-key-unusable" // the device key is damaged or of another machine
+	CodeInterrupted  = "interrupted"         // the operator stopped the command
+	CodeNotConfirmed = "not-confirmed"       // the operator did not agree to send
+	CodeFileAccess   = "file-access"         // a file named on the command line cannot be read or written
+	CodeNoAnchor     = "no-trust-anchor"     // no vendor is known to this instance
 )
 
 // CodeInfo is one row of the table that maps a code to its HTTP status (0 for
@@ -109,6 +111,8 @@ func Codes() []CodeInfo {
 		{CodeStateInUse, 0, ExitUnexpected},
 		{CodeStateUnsafe, 0, ExitPermission},
 		{CodeSocketTaken, 0, ExitPermission},
+		{CodeStateNewer, 0, ExitUnexpected},
+		{CodeDeviceKey, 0, ExitUnexpected},
 		{CodeInterrupted, 0, ExitInterrupted},
 		{CodeNotConfirmed, 0, ExitUsage},
 		{CodeFileAccess, 0, ExitUsage},

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"licenseagent.example/agent/api"
+)
+
+// json prints a value for programs.
+func (a *app) json(v any) error {
+	enc := json.NewEncoder(a.stdout)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// table is text in two columns.
+type table struct {
+	out  io.Writer
+	rows [][2]string
+}
+
+func (a *app) table() *table { return &table{out: a.stdout} }
+
+func (t *table) row(name, value string) { t.rows = append(t.rows, [2]string{name, value}) }
+
+// optional adds a row unless the value is empty.
+func (t *table) optional(name, value string) {
+	if value != "" {
+		t.row(name, value)
+	}
+}
+
+func (t *table) print() error {
+	width := 0
+	for _, r := range t.rows {
+		width = max(width, columns(r[0]))
+	}
+	for _, r := range t.rows {
+		if _, err := fmt.Fprintf(t.out, "  %s%s  %s\n", r[0], strings.Repeat(" ", width-columns(r[0])), printable(r[1])); err != nil {
+			return err
+		}
+	}
+	t.rows = nil
+	return nil
+}
+
+// columns is how wide a terminal shows text: Chinese characters take two.
+func columns(s string) int {
+	n := 0
+	for _, r := range s {
+		n++
+		if r >= 0x1100 {
+			n++
+		}
+	}
+	return n
+}
+
+// printable keeps control characters away from the terminal: product names and
+// sentences come from outside, and an escape sequence could rewrite the screen.
+func printable(s string) string {
+	if !utf8.ValidString(s) {
+		s = strings.ToValidUTF8(s, "�")
+	}
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 || r >= 0x7f && r < 0xa0 {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// when is an instant for people, "" for none.
+func when(t int64) string {
+	const noEnd = 253402300799 // 9999-12-31: a license without end
+	if t == 0 || t >= noEnd {
+		return ""
+	}
+	return time.Unix(t, 0).UTC().Format("2006-01-02 15:04 UTC")
+}
+
+// label is a word of the interface in the language in force.
+func (a *app) label(id string) string {
+	en, zh := labels(id)
+	if a.lang == api.Chinese {
+		return zh
+	}
+	return en
+}
+
+func labels(id string) (en, zh string) {
+	switch id {
+	case "cause":
+		return "cause:  ", "原因："
+	case "next":
+		return "next:   ", "下一步："
+	case "request":
+		return "request:", "请求编号："
+	case "config":
+		return "configuration", "配置"
+	case "state":
+		return "state", "状态目录"
+	case "socket":
+		return "socket", "套接字"
+	case "vendor":
+		return "vendor", "厂商"
+	case "none":
+		return "none", "无"
+	case "phase":
+		return "phase", "阶段"
+	case "flags":
+		return "flags", "标记"
+	case "days":
+		return "days left", "剩余天数"
+	case "ends":
+		return "ends", "到期"
+	case "never":
+		return "never", "永不"
+	case "renewby":
+		return "renew by", "续期截止"
+	case "grace":
+		return "grace until", "宽限至"
+	case "contact":
+		return "last contact", "上次联系"
+	case "nextcontact":
+		return "next contact", "下次联系"
+	case "error":
+		return "last error", "最近错误"
+	case "pending":
+		return "waiting for", "等待应答"
+	case "features":
+		return "features", "功能"
+	case "limits":
+		return "limits", "限额"
+	case "step":
+		return "next step", "下一步"
+	case "nothing":
+		return "nothing to do", "无需操作"
+	case "device":
+		return "device", "设备"
+	case "key":
+		return "device key", "设备密钥"
+	case "license":
+		return "license", "许可证"
+	case "nolicense":
+		return "no license is held on this machine", "本机没有许可证"
+	case "activate":
+		return "run: license-agent activate", "请运行：license-agent activate"
+	case "reason":
+		return "reason", "原因"
+	case "clock":
+		return "clock", "时钟"
+	case "points":
+		return "points", "分数"
+	case "spare":
+		return "may still be lost", "尚可失去"
+	case "then":
+		return "then", "激活时"
+	case "now":
+		return "now", "现在"
+	case "worse":
+		return "worse reads", "变差读数"
+	case "settled":
+		return "if it stays so", "若持续如此"
+	case "assumed":
+		return "assumed", "假设"
+	case "failures":
+		return "failed contacts", "联系失败次数"
+	case "sent":
+		return "This is sent:", "将发送以下内容："
+	case "to":
+		return "to", "发往"
+	case "fingerprint":
+		return "fingerprint", "指纹"
+	case "environment":
+		return "environment", "环境"
+	case "code":
+		return "authorization code", "授权码"
+	case "codehidden":
+		return "the code you enter (not shown)", "您输入的授权码（不显示）"
+	case "ask":
+		return "Send it? [y/N] ", "发送吗？[y/N] "
+	case "prompt":
+		return "Authorization code: ", "授权码："
+	case "issuer":
+		return "issuer", "发行者"
+	case "product":
+		return "product", "产品"
+	}
+	return id, id
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"syscall"
+
+	"licenseagent.example/activation"
+	"licenseagent.example/agent/api"
+	"licenseagent.example/agent/localapi"
+	"licenseagent.example/platform/devicekey"
+	"licenseagent.example/platform/ipc"
+	"licenseagent.example/platform/securefile"
+	"licenseagent.example/store"
+)
+
+// problem is a failure of the command line itself: a stable code with its
+// sentence and next step, and the cause.
+func (a *app) problem(code string, cause error) error {
+	e := api.NewError(code, a.language())
+	if cause == nil {
+		return e
+	}
+	return fmt.Errorf("%w: %w", e, cause)
+}
+
+// unlicensed is the exit code of a command that has answered completely and
+// whose answer is no. Nothing more is printed.
+type unlicensed struct{}
+
+// Error is never shown.
+func (unlicensed) Error() string { return api.CodeNotLicensed }
+
+// report prints an error once and returns the exit code.
+func (a *app) report(err error) int {
+	if errors.As(err, &unlicensed{}) {
+		return api.ExitNotLicensed
+	}
+	e := a.asProblem(err)
+	cause := strings.TrimPrefix(strings.TrimPrefix(err.Error(), e.Error()), ": ")
+	if cause == err.Error() || cause == e.Message {
+		cause = ""
+	}
+	if a.output == "json" {
+		out := struct {
+			Error  api.Error `json:"error"`
+			Detail string    `json:"detail,omitempty"`
+		}{*e, cause}
+		if b, jerr := json.MarshalIndent(out, "", "  "); jerr == nil {
+			fmt.Fprintf(a.stderr, "%s\n", b)
+		}
+		return api.Exit(e)
+	}
+	fmt.Fprintf(a.stderr, "license-agent: %s\n", e.Error())
+	if cause != "" {
+		fmt.Fprintf(a.stderr, "  %s %s\n", a.label("cause"), cause)
+	}
+	if e.Hint != "" {
+		fmt.Fprintf(a.stderr, "  %s %s\n", a.label("next"), e.Hint)
+	}
+	if e.RequestID != "" {
+		fmt.Fprintf(a.stderr, "  %s %s\n", a.label("request"), e.RequestID)
+	}
+	return api.Exit(e)
+}
+
+// asProblem finds the code of any error: the one inside it, or the one that
+// fits what went wrong while the agent started.
+func (a *app) asProblem(err error) *api.Error {
+	if e := (*api.Error)(nil); errors.As(err, &e) {
+		return e
+	}
+	refusal := (*securefile.Error)(nil)
+	code := ""
+	switch {
+	case errors.Is(err, context.Canceled):
+		code = api.CodeInterrupted
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		code = api.CodeStorageFull
+	case errors.Is(err, store.ErrOwned), errors.Is(err, securefile.ErrLocked):
+		code = api.CodeStateInUse
+	case errors.Is(err, ipc.ErrInUse), errors.Is(err, ipc.ErrStale), errors.Is(err, ipc.ErrNotSocket), errors.Is(err, ipc.ErrDirectory):
+		code = api.CodeSocketTaken
+	case errors.Is(err, ipc.ErrPath):
+		code = api.CodeUsage
+	case errors.Is(err, store.ErrUnsafe), errors.As(err, &refusal):
+		code = api.CodeStateUnsafe
+	case errors.Is(err, store.ErrNewerSchema):
+		code = api.CodeStateNewer
+	case errors.Is(err, devicekey.ErrDamaged), errors.Is(err, devicekey.ErrForeignMachine):
+		code = api.CodeDeviceKey
+	case errors.Is(err, activation.ErrStore), errors.Is(err, store.ErrCommit):
+		code = api.CodeStorage
+	case errors.Is(err, fs.ErrPermission):
+		code = api.CodePermission
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrExist):
+		code = api.CodeFileAccess
+	case strings.HasPrefix(err.Error(), "unknown command"):
+		code = api.CodeUsage // cobra has no error value for it
+	}
+	if code != "" {
+		return api.NewError(code, a.language())
+	}
+	return localapi.Explain(err, a.language())
+}
