@@ -153,7 +153,7 @@ func TestAsk(t *testing.T) {
 func TestChild(t *testing.T) {
 	for mode, want := range map[string]string{
 		"real": "", "garbage": "its answer cannot be read", "flood": "its answer cannot be read",
-		"crash": "exit status 2", "hang": "child process: ",
+		"crash": "exit status 2", "hang": "context deadline exceeded",
 	} {
 		t.Run(mode, func(t *testing.T) {
 			t.Setenv(childVariable, mode)

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"testing"
+	"time"
 )
 
 // childVariable makes the test program behave like the agent that is started
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) {
 func child(mode string) int {
 	switch mode {
 	case "hang":
-		select {}
+		<-time.After(time.Hour) // until it is killed
 	case "garbage":
 		os.Stdout.WriteString("WARNING: not JSON")
 	case "flood":

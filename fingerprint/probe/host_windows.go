@@ -66,7 +66,11 @@ func (h Host) facts() (WindowsFacts, bool) {
 // hardware and the permanent address.
 func readAdapters() ([]WindowsAdapter, error) {
 	var table *windows.MibIfTable2
-	if err := windows.GetIfTable2Ex(windows.MibIfTableNormalWithoutStatistics, &table); err != nil {
+	err := windows.GetIfTable2Ex(windows.MibIfTableNormalWithoutStatistics, &table)
+	if err != nil { // before Windows 10 1709 that level is invalid
+		err = windows.GetIfTable2Ex(windows.MibIfTableNormal, &table)
+	}
+	if err != nil {
 		return readAdaptersOld(err)
 	}
 	defer windows.FreeMibTable(unsafe.Pointer(table))

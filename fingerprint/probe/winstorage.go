@@ -34,6 +34,14 @@ const (
 	busNVMeOF  = 20
 )
 
+// The SCSI device types that are disks. Some drivers put FILE_DEVICE_DISK here,
+// which is 7 as well.
+const (
+	typeDisk    = 0
+	typeOptical = 7
+	typeSimple  = 14
+)
+
 // candidate decodes the descriptor and applies the rules that tell a fixed
 // local disk from the rest.
 func (d WindowsDisk) candidate() candidate {
@@ -48,7 +56,7 @@ func (d WindowsDisk) candidate() candidate {
 		return c
 	}
 	switch {
-	case s.deviceType != 0:
+	case s.deviceType != typeDisk && s.deviceType != typeOptical && s.deviceType != typeSimple:
 		c.drop = "not a disk"
 	case s.removable:
 		c.drop = "removable"
