@@ -61,8 +61,7 @@ func (l *Lifecycle) describe(v *view, issuer string, r Reading) license.Request 
 		Fingerprint: fingerprint.Format(v.device).String, Env: v.device.Env.Kind,
 		Time: max(r.Wall, 0), Agent: l.cfg.AgentVersion,
 	}
-	for _, c := range v.device.Components() {
-		c = c.Settled()
+	for _, c := range settledParts(v.device) {
 		req.Parts = append(req.Parts, license.ObservedPart{Kind: c.Kind, State: c.State, Alt: spellings(c)})
 	}
 	if k := v.keySets[issuer]; k != nil && k.set != nil {

@@ -49,10 +49,9 @@ func (l *Lifecycle) Simulate(key Key, s Scenario) (Explanation, error) {
 
 // device is the hardware of the scenario.
 func (s Scenario) device(d fingerprint.Device) fingerprint.Device {
+	parts := settledParts(d)
 	out := d
-	for _, c := range []*fingerprint.Component{&out.MAC, &out.Disk, &out.Board, &out.CPU} {
-		*c = c.Settled()
-	}
+	out.MAC, out.Disk, out.Board, out.CPU = parts[0], parts[1], parts[2], parts[3]
 	lose := func(c *fingerprint.Component, n int) {
 		if n <= 0 || c.State != fingerprint.OK {
 			return

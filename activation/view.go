@@ -173,6 +173,17 @@ func compare(c *license.Claims, d fingerprint.Device) fingerprint.Comparison {
 	return fingerprint.Compare(c.Device.Policy, fingerprint.Enrolled{Env: c.Device.Env, Salt: salt, Parts: c.Device.Parts}, d)
 }
 
+// settledParts are the four parts of an observation with the rules of fingerprint
+// applied; what a part is follows from its place, not from what it says.
+func settledParts(d fingerprint.Device) [4]fingerprint.Component {
+	parts := [4]fingerprint.Component{d.MAC, d.Disk, d.Board, d.CPU}
+	for i, k := range [4]fingerprint.Kind{fingerprint.MAC, fingerprint.Disk, fingerprint.Board, fingerprint.CPU} {
+		parts[i].Kind = k
+		parts[i] = parts[i].Settled()
+	}
+	return parts
+}
+
 // state is what a store holds for this view.
 func (v *view) state() State {
 	s := State{Clock: v.clock, KeySets: map[string][]byte{}}

@@ -53,8 +53,8 @@ func (l *Lifecycle) explain(v *view, e *entry, r Reading, in Inputs, d fingerpri
 		}
 	}
 	now := map[fingerprint.Kind]fingerprint.Component{}
-	for _, c := range d.Components() {
-		now[c.Kind] = c.Settled()
+	for _, c := range settledParts(d) {
+		now[c.Kind] = c
 	}
 	for _, p := range in.Comparison.Parts {
 		c := now[p.Kind]

@@ -110,15 +110,18 @@ func (m *Merchant) reply(req *license.Request, s *seat) activation.Answer {
 		start = now
 	}
 	renew := min(max(now, start)+o.Renew, o.Expires)
-	env, err := license.SealLicense(license.Claims{
+	claims := license.Claims{
 		V: 1, Issuer: m.issuer, ID: s.id, Product: o.Product, Edition: o.Edition, Seats: o.Seats, Features: o.Features,
 		Device: license.Device{
 			ID: s.device, Env: req.Env, Version: 1, Salt: text, Parts: enrolled.Parts, Policy: o.Policy, Key: s.key,
 		},
 		IssuedAt: now, NotBefore: start, Expires: o.Expires, RenewBy: renew, GraceUntil: min(renew+o.Grace, license.NoEnd),
 		Seq: s.seq, Head: s.head, KeySet: m.keySet.Version, Nonce: req.Nonce, ServerTime: now,
-	}, m.licKey)
+	}
+	if m.Alter != nil {
+		m.Alter(&claims)
+	}
+	a.License, err = license.SealLicense(claims, m.licKey)
 	must(err)
-	a.License = env
 	return a
 }

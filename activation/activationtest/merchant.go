@@ -63,6 +63,9 @@ type Merchant struct {
 	// AcceptOneBehind is a control: it takes "one behind" for a lost reply
 	// without looking at the nonce, which hides copies that take turns.
 	AcceptOneBehind bool
+	// Alter changes a license before it is signed: a merchant that errs, or whose
+	// issuing key was stolen. May be nil.
+	Alter func(c *license.Claims)
 	// Before sees each request before it is executed; an error stands for a
 	// request that was lost. May be nil.
 	Before func(req *license.Request) error
