@@ -95,6 +95,20 @@ func VerifyCheck(a Anchor, opts CheckOptions, licenseEnv, keySetEnv, proofEnv []
 	if err != nil {
 		return nil, err
 	}
+	return r.WithProof(opts, Hash(licenseEnv), proofEnv)
+}
+
+// WithProof verifies a fresh proof over a license and key set that VerifyCheck
+// or VerifyFiles has accepted before, so that a program that asks often
+// verifies only what is new. hash is Hash of that license; the options are
+// those of VerifyCheck. r is not changed.
+func (r *Checked) WithProof(opts CheckOptions, hash string, proofEnv []byte) (*Checked, error) {
+	if len(opts.Nonce) != nonceBytes || opts.Product != r.Claims.Product {
+		return nil, fmt.Errorf("%w: nonce of %d bytes for product %q", ErrOptions, len(opts.Nonce), opts.Product)
+	}
+	if err := fresh(r.KeySet, opts); err != nil {
+		return nil, err
+	}
 	p, err := OpenProof(r.Claims.Device.Key, proofEnv)
 	if err != nil {
 		return nil, err
@@ -105,14 +119,14 @@ func VerifyCheck(a Anchor, opts CheckOptions, licenseEnv, keySetEnv, proofEnv []
 	if p.Product != opts.Product {
 		return nil, fmt.Errorf("%w: proof", ErrProduct)
 	}
-	if p.License != Hash(licenseEnv) {
+	if p.License != hash {
 		return nil, ErrHash
 	}
 	if age := opts.Arrived.Sub(opts.Asked); age < 0 || age > MaxAge {
 		return nil, fmt.Errorf("%w: %v, at most %v", ErrStale, age, MaxAge)
 	}
-	r.Proof = p
-	return r.decide(opts.Now, p.Time, p.Runs), nil
+	next := &Checked{Claims: r.Claims, KeySet: r.KeySet, Proof: p}
+	return next.decide(opts.Now, p.Time, p.Runs), nil
 }
 
 // VerifyFiles verifies a license and key set without a proof, as from files:
@@ -144,15 +158,8 @@ func verifyFiles(a Anchor, opts CheckOptions, licenseEnv, keySetEnv []byte) (*Ch
 	if err != nil {
 		return nil, err
 	}
-	if ks.Version < opts.MinKeySet {
-		return nil, fmt.Errorf("%w: version %d after %d", ErrKeySetRollback, ks.Version, opts.MinKeySet)
-	}
-	tolerance := opts.KeySetTolerance
-	if tolerance == 0 {
-		tolerance = DefaultKeySetTolerance
-	}
-	if opts.Now-tolerance >= ks.Expires {
-		return nil, ErrKeySetExpired
+	if err := fresh(ks, opts); err != nil {
+		return nil, err
 	}
 	c, err := ks.OpenLicense(licenseEnv)
 	if err != nil {
@@ -162,6 +169,21 @@ func verifyFiles(a Anchor, opts CheckOptions, licenseEnv, keySetEnv []byte) (*Ch
 		return nil, fmt.Errorf("%w: license", ErrProduct)
 	}
 	return &Checked{Claims: c, KeySet: ks}, nil
+}
+
+// fresh checks what about a key set depends on the time and memory of the program.
+func fresh(ks *KeySet, opts CheckOptions) error {
+	if ks.Version < opts.MinKeySet {
+		return fmt.Errorf("%w: version %d after %d", ErrKeySetRollback, ks.Version, opts.MinKeySet)
+	}
+	tolerance := opts.KeySetTolerance
+	if tolerance == 0 {
+		tolerance = DefaultKeySetTolerance
+	}
+	if opts.Now-tolerance >= ks.Expires {
+		return ErrKeySetExpired
+	}
+	return nil
 }
 
 // decide applies the time rule and revocation. Signed times can only move the

@@ -83,7 +83,11 @@ type Checker struct {
 	readAt   time.Duration
 	compared string // hash of the license that was compared with device
 	result   fingerprint.Comparison
+	known    map[verified]*license.Checked
 }
+
+// verified names a license and a key set that were verified together.
+type verified struct{ license, keySet, product string }
 
 // NewChecker makes a Checker for the vendor's trust anchor, given as the JSON
 // text of the anchor file.
@@ -125,14 +129,16 @@ func (k *Checker) Check(ctx context.Context, product string) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, c.fail(api.CodeAgentAnswer, err)
 	}
-	checked, err := license.VerifyCheck(k.Anchor, license.CheckOptions{
+	opts := license.CheckOptions{
 		Product: product, Nonce: nonce, Now: now, MinKeySet: k.MinKeySet,
 		Asked: time.Unix(0, int64(asked)), Arrived: time.Unix(0, int64(arrived)),
-	}, licenseEnv, keySetEnv, proofEnv)
+	}
+	hash := license.Hash(licenseEnv)
+	checked, err := k.verify(opts, hash, licenseEnv, keySetEnv, proofEnv)
 	if err != nil {
 		return Verdict{}, c.fail(api.CodeUntrusted, err)
 	}
-	cmp, err := k.compare(checked.Claims, license.Hash(licenseEnv), arrived)
+	cmp, err := k.compare(checked.Claims, hash, arrived)
 	if err != nil {
 		return Verdict{}, c.fail(api.CodeUntrusted, err)
 	}
@@ -146,6 +152,30 @@ func (k *Checker) Check(ctx context.Context, product string) (Verdict, error) {
 		return Verdict{}, c.fail(api.CodeWrongDevice, errors.New(cmp.Why))
 	}
 	return v, nil
+}
+
+// verify checks an answer; license and key set only when they are other bytes
+// than the last time.
+func (k *Checker) verify(opts license.CheckOptions, hash string, licenseEnv, keySetEnv, proofEnv []byte) (*license.Checked, error) {
+	key := verified{hash, license.Hash(keySetEnv), opts.Product}
+	k.mu.Lock()
+	known := k.known[key]
+	k.mu.Unlock()
+	if known != nil {
+		return known.WithProof(opts, hash, proofEnv)
+	}
+	checked, err := license.VerifyCheck(k.Anchor, opts, licenseEnv, keySetEnv, proofEnv)
+	if err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	// A handful of products at most; forgetting all of them costs one verification each.
+	if k.known == nil || len(k.known) >= 16 {
+		k.known = map[verified]*license.Checked{}
+	}
+	k.known[key] = checked
+	return checked, nil
 }
 
 // wrongDevice judges a comparison as a process without administrator rights
