@@ -236,11 +236,14 @@ func (s *sealer) readManifest(meta *bolt.Bucket) (named, error) {
 // first initialisation is not crash-safe (etcd issue 16596): a power cut in it
 // leaves a file that cannot be opened under the final name.
 func (s *Store) create(img image) error {
-	path := filepath.Join(s.dir.Path(), fileNew)
-	if err := s.dir.Remove(fileNew); err != nil {
+	name := fileNew
+	if s.opts.seams.inPlace {
+		name = fileDB
+	}
+	if err := s.dir.Remove(name); err != nil {
 		return err
 	}
-	db, err := openDB(path, false)
+	db, err := openDB(s.path(name), false)
 	if err != nil {
 		return err
 	}
@@ -249,8 +252,11 @@ func (s *Store) create(img image) error {
 		return err
 	})
 	if err := errors.Join(err, db.Close()); err != nil {
-		s.dir.Remove(fileNew)
-		return fmt.Errorf("building %s: %w", fileNew, err)
+		s.dir.Remove(name)
+		return fmt.Errorf("building %s: %w", name, err)
+	}
+	if s.opts.seams.inPlace {
+		return nil
 	}
 	return s.dir.Rename(fileNew, fileDB)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -35,8 +36,17 @@ func probeCommand(t testing.TB) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return probeOf(self)
+}
+
+func probeOf(self string) []string {
+	if racing {
+		return []string{"/usr/bin/env", noRaceSleep, self, ProbeArg}
+	}
 	return []string{self, ProbeArg}
 }
+
+const noRaceSleep = "GORACE=atexit_sleep_ms=0"
 
 // options without a probe process: the check runs in this process.
 func options() Options {
@@ -45,6 +55,18 @@ func options() Options {
 
 // newDir returns a state directory that does not exist yet.
 func newDir(t testing.TB) string { t.Helper(); return filepath.Join(t.TempDir(), "state") }
+
+// ramDir is newDir in memory where the system has such a place: the proofs that
+// lay out thousands of disks themselves gain nothing from a slow real one.
+func ramDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "store-test-")
+	if err != nil {
+		return newDir(t)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return filepath.Join(dir, "state")
+}
 
 func mustOpen(t testing.TB, dir string, o Options) *Store {
 	t.Helper()
@@ -161,6 +183,17 @@ func proving() bool { return os.Getenv("PROVE") == "1" }
 
 // scale picks the reduced or the full size of a proof.
 func scale(test, prove int) int {
+	switch {
+	case proving():
+		return prove
+	case racing:
+		return max(1, test/4)
+	}
+	return test
+}
+
+// controls picks the size of a control, which chance must not let pass.
+func controls(test, prove int) int {
 	if proving() {
 		return prove
 	}
@@ -217,4 +250,30 @@ func sortedKeys(m map[string]int) []string {
 		keys = append(keys[:i:i], append([]string{k}, keys[i:]...)...)
 	}
 	return keys
+}
+
+// partOf says whether each part of a state is exactly one that was stored.
+func partOf(t *testing.T, state string, want activation.State) bool {
+	t.Helper()
+	var st activation.State
+	if err := json.Unmarshal([]byte(state), &st); err != nil {
+		t.Error(err)
+		return false
+	}
+	same := func(a, b any) bool {
+		x, err1 := json.Marshal(a)
+		y, err2 := json.Marshal(b)
+		return err1 == nil && err2 == nil && string(x) == string(y)
+	}
+	for _, r := range st.Records {
+		if !slices.ContainsFunc(want.Records, func(w activation.Record) bool { return same(r, w) }) {
+			return false
+		}
+	}
+	for issuer, k := range st.KeySets {
+		if string(want.KeySets[issuer]) != string(k) {
+			return false
+		}
+	}
+	return st.Clock == want.Clock || st.Clock == activation.ClockState{}
 }

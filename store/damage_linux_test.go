@@ -1,0 +1,254 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"licenseagent.example/activation"
+)
+
+// damage is one kind of damage to a file of pages.
+type damage struct {
+	kind string
+	do   func(b []byte, rnd *rand.Rand) []byte
+}
+
+const testPage = 4096
+
+func damages() []damage {
+	page := func(b []byte, i int) []byte { return b[i*testPage : (i+1)*testPage] }
+	any := func(b []byte, rnd *rand.Rand) int { return rnd.IntN(len(b) / testPage) }
+	garbage := func(b []byte, rnd *rand.Rand) {
+		for i := range b {
+			b[i] = byte(rnd.Uint32())
+		}
+	}
+	return []damage{
+		{"truncate", func(b []byte, rnd *rand.Rand) []byte { return b[:rnd.IntN(len(b))] }},
+		{"bit flip", func(b []byte, rnd *rand.Rand) []byte { b[rnd.IntN(len(b))] ^= 1 << rnd.IntN(8); return b }},
+		{"zero page", func(b []byte, rnd *rand.Rand) []byte { clear(page(b, any(b, rnd))); return b }},
+		{"garbage page", func(b []byte, rnd *rand.Rand) []byte { garbage(page(b, any(b, rnd)), rnd); return b }},
+		{"swapped pages", func(b []byte, rnd *rand.Rand) []byte {
+			x, y := page(b, any(b, rnd)), page(b, any(b, rnd))
+			keep := slices.Clone(x)
+			copy(x, y)
+			copy(y, keep)
+			return b
+		}},
+		{"torn sector", func(b []byte, rnd *rand.Rand) []byte {
+			at := rnd.IntN(len(b)/sector) * sector
+			garbage(b[at:at+sector], rnd)
+			return b
+		}},
+		{"one meta", func(b []byte, rnd *rand.Rand) []byte { garbage(page(b, rnd.IntN(2))[:80], rnd); return b }},
+		{"both metas", func(b []byte, rnd *rand.Rand) []byte {
+			garbage(page(b, 0)[:80], rnd)
+			garbage(page(b, 1)[:80], rnd)
+			return b
+		}},
+		{"16 bytes", func(b []byte, rnd *rand.Rand) []byte {
+			// In the head of a page, where structure is: elsewhere it is the bit flip again.
+			at := any(b, rnd)*testPage + rnd.IntN(256)
+			garbage(b[at:at+16], rnd)
+			return b
+		}},
+	}
+}
+
+// large fills a store with enough records for branch pages and a free list, and
+// returns what it holds. Records differ in size, one spans several pages.
+func large(t testing.TB) (dir string, want activation.State) {
+	t.Helper()
+	dir = newDir(t)
+	s := mustOpen(t, dir, options())
+	want = activation.State{}
+	apply := func(c activation.Change) {
+		mustApply(t, s, c)
+		want = applied(want, c)
+	}
+	for i := range 60 {
+		k := activation.Key{Issuer: "acme.example", Product: fmt.Sprintf("product-%02d", i)}
+		r := activation.Record{Key: k, License: []byte(strings.Repeat(fmt.Sprint("license ", i, " "), 40+i*4)), Seq: int64(i), Head: fmt.Sprint("head ", i)}
+		apply(activation.Change{Put: []activation.Record{r}, Clock: &activation.ClockState{HighWater: int64(i)}})
+	}
+	for i := range 20 {
+		apply(activation.Change{Delete: []activation.Key{{Issuer: "acme.example", Product: fmt.Sprintf("product-%02d", 3*i)}}})
+	}
+	apply(activation.Change{KeySets: map[string][]byte{"acme.example": []byte(strings.Repeat("key set ", 900))}})
+	mustClose(t, s)
+	return dir, want
+}
+
+// server is a child that starts on one directory after the other; when one of
+// them kills it the next child takes over.
+type server struct {
+	spec   spec
+	p      *process
+	deaths int
+	hangs  int
+}
+
+func (v *server) serve(t *testing.T, dir string) (millis int, verdict string) {
+	t.Helper()
+	if v.p == nil {
+		v.p = start(t, v.spec)
+	}
+	fmt.Fprintln(v.p.in, dir)
+	late := false
+	timer := time.AfterFunc(time.Minute, func() { late = true; v.p.cmd.Process.Kill() })
+	line, ok := v.p.line()
+	timer.Stop()
+	if !ok {
+		v.p.end()
+		v.p = nil
+		if late {
+			v.hangs++
+			return 0, "hang"
+		}
+		v.deaths++
+		return 0, "death"
+	}
+	fmt.Sscanf(line, "%d ", &millis)
+	_, verdict, _ = strings.Cut(line, " ")
+	return millis, verdict
+}
+
+// P04: no damage to the store file stops the agent; with the mirror beside it
+// nothing is lost either, and without it nothing false appears.
+func TestDamageIsServed(t *testing.T) {
+	t.Parallel()
+	dir, want := large(t)
+	db, mirror := mustRead(t, filepath.Join(dir, fileDB)), mustRead(t, filepath.Join(dir, fileMirror))
+	exact, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rnd := rand.New(rand.NewPCG(3, 3))
+	guarded, bare := &server{spec: spec{Mode: "serve"}}, &server{spec: spec{Mode: "serve", Bare: true}}
+	target := ramDir(t)
+	tries, served, aside, slowest, wrong := 0, 0, 0, 0, 0
+	for _, d := range damages() {
+		for i := range scale(34, 1000) {
+			tries++
+			damaged := d.do(slices.Clone(db), rnd)
+			files := map[string][]byte{fileDB: damaged, fileMirror: mirror}
+			alone := i%4 == 3
+			if alone {
+				delete(files, fileMirror)
+			}
+			lay(t, target, files)
+			millis, verdict := guarded.serve(t, target)
+			slowest = max(slowest, millis)
+			flag, state, ok := strings.Cut(strings.TrimPrefix(verdict, "served "), " ")
+			if !ok || !strings.HasPrefix(verdict, "served ") {
+				t.Errorf("%s %d: %s", d.kind, i, verdict)
+				continue
+			}
+			served++
+			if flag == "true" {
+				aside++
+			}
+			if state != string(exact) && (!alone || !partOf(t, state, want)) {
+				wrong++
+				t.Errorf("%s %d, mirror %v: another state is served", d.kind, i, !alone)
+			}
+		}
+	}
+	if served != tries || guarded.deaths+guarded.hangs+wrong != 0 {
+		t.Errorf("%d of %d served, %d deaths, %d hangs", served, tries, guarded.deaths, guarded.hangs)
+	}
+	bareTries := 0
+	for _, d := range damages() {
+		for range controls(40, 300) {
+			bareTries++
+			lay(t, target, map[string][]byte{fileDB: d.do(slices.Clone(db), rnd)})
+			bare.serve(t, target)
+		}
+	}
+	if bare.deaths*100 < bareTries {
+		t.Errorf("bare bbolt survived: %d deaths in %d damages", bare.deaths, bareTries)
+	}
+	promise(t, "P04", fmt.Sprintf("%d damages of 9 kinds, %d served, %d deaths, %d put aside, slowest start %d ms", tries, served, guarded.deaths, aside, slowest),
+		fmt.Sprintf("bare bbolt: %d of %d damages kill the process", bare.deaths, bareTries),
+		map[string]int{"damages": tries, "served": served, "deaths": guarded.deaths, "aside": aside, "slowest_ms": slowest, "control": bareTries, "control_deaths": bare.deaths})
+}
+
+// The probe says what it finds, and only about the file.
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	dir := filled(t, 3, options())
+	sound := filepath.Join(dir, fileDB)
+	garbage := filepath.Join(dir, "garbage")
+	mustWrite(t, garbage, make([]byte, 3*testPage))
+	for name, c := range map[string]struct {
+		argv []string
+		file string
+		want error
+	}{
+		"sound":            {probeCommand(t), sound, nil},
+		"garbage":          {probeCommand(t), garbage, errProbe},
+		"no such program":  {[]string{"/nonexistent/license-agent", ProbeArg}, sound, errNoProbe},
+		"another program":  {[]string{"/bin/true"}, sound, errNoProbe},
+		"talkative":        {[]string{"/bin/echo", "ok"}, sound, errNoProbe},
+		"greets and dies":  {[]string{"/bin/sh", "-c", "echo '" + probeHello + "'; kill -SEGV $$"}, sound, errProbe},
+		"greets and fails": {[]string{"/bin/sh", "-c", "echo '" + probeHello + "'; echo broken; exit 65"}, sound, errProbe},
+		"says ok, fails":   {[]string{"/bin/sh", "-c", "echo '" + probeHello + "'; echo ok; exit 1"}, sound, errProbe},
+		"greets and hangs": {[]string{"/bin/sh", "-c", "echo '" + probeHello + "'; exec sleep 60"}, sound, errProbe},
+		"busy":             {[]string{"/bin/sh", "-c", "echo '" + probeHello + "'; exit 75"}, sound, ErrOwned},
+	} {
+		err := runProbe(c.argv, c.file)
+		if got := c.want == nil && err == nil || c.want != nil && strings.Contains(fmt.Sprint(err), c.want.Error()); !got {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}
+
+// A probe that cannot run must not cost anybody a sound file.
+func TestUnavailableProbe(t *testing.T) {
+	dir := filled(t, 3, options())
+	if err := os.Remove(filepath.Join(dir, fileClean)); err != nil {
+		t.Fatal(err)
+	}
+	o := options()
+	o.Probe = []string{"/nonexistent/license-agent", ProbeArg}
+	s := mustOpen(t, dir, o)
+	if n, torn := count(mustLoad(t, s)); n != 3 || torn {
+		t.Errorf("count %d, torn %v", n, torn)
+	}
+	if got := kinds(s); !slices.Equal(got, []string{EventNoProbe}) {
+		t.Errorf("%v", got)
+	}
+}
+
+// The mark of an orderly close spares the probe, and nothing else does.
+func TestCleanMark(t *testing.T) {
+	dir := filled(t, 3, options())
+	never := options()
+	never.Probe = []string{"/nonexistent/license-agent", ProbeArg} // reports when it is asked
+	s := mustOpen(t, dir, never)
+	if len(s.Stats().Events) != 0 {
+		t.Errorf("probed after an orderly close: %v", s.Stats().Events)
+	}
+	mustApply(t, s, counted(4))
+	s.leave() // as a crash does
+	s = mustOpen(t, dir, never)
+	if got := kinds(s); !slices.Equal(got, []string{EventNoProbe}) {
+		t.Errorf("not probed after a crash: %v", got)
+	}
+	mustClose(t, s)
+	path := filepath.Join(dir, fileDB)
+	b := mustRead(t, path)
+	b[len(b)-1] ^= 1 // in a free page: harmless, but other bytes than were checked
+	mustWrite(t, path, b)
+	s = mustOpen(t, dir, never)
+	if got := kinds(s); !slices.Equal(got, []string{EventNoProbe}) {
+		t.Errorf("not probed after a change: %v", got)
+	}
+}

@@ -1,0 +1,169 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"licenseagent.example/activation"
+)
+
+// smallDisk mounts a file system of its own with three MiB.
+func smallDisk(t *testing.T) string {
+	t.Helper()
+	needRoot(t, "mount a small file system")
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=3m,mode=0755"); err != nil {
+		t.Fatalf("this proof needs to mount a tmpfs of 3 MiB: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// fill takes all but leave bytes of the disk.
+func fill(t *testing.T, path string, leave int64) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	block := make([]byte, 4096)
+	var size int64
+	for {
+		n, err := f.Write(block)
+		size += int64(n)
+		if errors.Is(err, syscall.ENOSPC) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Truncate(max(0, size-leave)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// bulky is counted with enough weight that a file must grow.
+func bulky(n int64) activation.Change {
+	c := counted(n)
+	for i := range 4 {
+		c.Put = append(c.Put, activation.Record{
+			Key: activation.Key{Issuer: "bulk.example", Product: fmt.Sprint(i, "-", n%5)}, Seq: n, License: make([]byte, 4000+int(n%7)*3000),
+		})
+	}
+	return c
+}
+
+// bulkCount reads the number of a bulky state.
+func bulkCount(st activation.State) int64 { return st.Clock.HighWater }
+
+// P06: on a full disk answers go on, and nothing is lost when space returns.
+func TestDiskFull(t *testing.T) {
+	t.Parallel()
+	disk := smallDisk(t)
+	dir, filler := filepath.Join(disk, "state"), filepath.Join(disk, "filler")
+	o := options()
+	o.PublicDir = filepath.Join(disk, "public")
+	s := mustOpen(t, dir, o)
+	cycles, failures, refused, lost, n := 0, 0, 0, 0, int64(0)
+	acked := int64(0)
+	answer := func(when string) {
+		st, err := s.Load()
+		if err != nil {
+			refused++
+			t.Errorf("cycle %d, %s: no answer: %v", cycles, when, err)
+			return
+		}
+		got := bulkCount(st)
+		if got < acked || got > n {
+			lost++
+			t.Errorf("cycle %d, %s: acknowledged %d, begun %d, found %d", cycles, when, acked, n, got)
+		}
+		acked = max(acked, got) // what Load says is what the agent goes on from
+	}
+	for range scale(15, 300) {
+		cycles++
+		fill(t, filler, int64(cycles%6)*4096)
+		for range 4 {
+			n++
+			if err := s.Apply(bulky(n)); err == nil {
+				acked = n
+			} else {
+				failures++
+			}
+			answer("full")
+		}
+		if cycles%3 == 0 { // the machine starts again while the disk is full
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			var err error
+			if s, err = Open(dir, o); err != nil {
+				refused++
+				t.Fatalf("cycle %d: does not start on a full disk: %v", cycles, err)
+			}
+			answer("started on a full disk")
+		}
+		if err := os.Remove(filler); err != nil {
+			t.Fatal(err)
+		}
+		n++
+		if err := s.Apply(bulky(n)); err != nil {
+			t.Errorf("cycle %d: space returned and writing fails: %v", cycles, err)
+		} else {
+			acked = n
+		}
+		answer("space returned")
+	}
+	if q := s.Stats().Quarantine; failures == 0 || len(q) != 0 {
+		t.Errorf("%d failed changes, put aside %v", failures, q)
+	}
+	if _, err := s.readMirror(); err != nil || s.Stats().MirrorStale {
+		t.Errorf("the mirror did not recover: %v", err)
+	}
+	mustClose(t, s)
+	broken := naive(t, disk, controls(5, 50))
+	if broken == 0 {
+		t.Error("a file rewritten in place survived every full disk")
+	}
+	promise(t, "P06", fmt.Sprintf("%d cycles, %d changes refused by the full disk, %d lost, %d answers refused", cycles, failures, lost, refused),
+		fmt.Sprintf("file rewritten in place: %d of %d cycles lose the state", broken, controls(5, 50)),
+		map[string]int{"cycles": cycles, "failed": failures, "lost": lost, "refused": refused, "control": controls(5, 50), "control_broken": broken})
+}
+
+// naive is the control: state kept as agents without a store keep it.
+func naive(t *testing.T, disk string, cycles int) (broken int) {
+	t.Helper()
+	path, filler := filepath.Join(disk, "state.json"), filepath.Join(disk, "filler")
+	for i := range cycles {
+		b, err := json.Marshal(applied(activation.State{}, bulky(int64(i+1))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustWrite(t, path, b)
+		fill(t, filler, 0)
+		b, err = json.Marshal(applied(activation.State{}, bulky(int64(i+2))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = os.WriteFile(path, append(b, make([]byte, 65536)...), 0o600) // fails; that is the point
+		var st activation.State
+		if json.Unmarshal(mustRead(t, path), &st) != nil {
+			broken++
+		}
+		if err := os.Remove(filler); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return broken
+}
