@@ -27,6 +27,19 @@ func stateDir(t testing.TB) string {
 	return d.Path()
 }
 
+// put writes the key file with the right permission, whatever the content.
+func put(t *testing.T, dir string, b []byte) {
+	t.Helper()
+	d, err := securefile.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := d.WriteFile(FileName, b, securefile.PrivateFile); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // fixed is a random source with known output.
 func fixed(b byte) *bytes.Reader { return bytes.NewReader(bytes.Repeat([]byte{b}, secretSize)) }
 
@@ -136,9 +149,7 @@ func TestDamageIsRefused(t *testing.T) {
 	secretLine := strings.Split(string(good), "\n")[2][5:]
 	damage := func(kind string, b []byte) {
 		t.Helper()
-		if err := os.WriteFile(path, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		put(t, dir, b)
 		_, err := Open(dir, iotest.ErrReader(errors.New("a new key must not be made")))
 		if !errors.Is(err, ErrDamaged) {
 			t.Fatalf("%s: %v, want ErrDamaged", kind, err)
@@ -154,19 +165,24 @@ func TestDamageIsRefused(t *testing.T) {
 		for bit := range 8 {
 			b := bytes.Clone(good)
 			b[i] ^= 1 << bit
-			damage(fmt.Sprintf("bit %d of byte %d", bit, i), b)
+			if _, _, err := decode(b); err == nil {
+				t.Errorf("bit %d of byte %d: accepted", bit, i)
+			}
+			if bit == i%8 && i%8 == 0 { // through the file it takes a flush each
+				damage(fmt.Sprintf("bit %d of byte %d", bit, i), b)
+			}
+		}
+		if _, _, err := decode(good[:i]); err == nil {
+			t.Errorf("first %d bytes: accepted", i)
 		}
 	}
-	for n := range good {
-		damage(fmt.Sprintf("first %d bytes", n), good[:n])
-	}
+	damage("empty", nil)
+	damage("without its last byte", good[:len(good)-1])
 	damage("doubled", append(bytes.Clone(good), good...))
 	damage("CRLF", bytes.ReplaceAll(good, []byte("\n"), []byte("\r\n")))
 	damage("other tier", encode("chip", bytes.Repeat([]byte{1}, secretSize)))
 	damage("short secret, right sum", encode(TierFile, []byte("x")))
-	if err := os.WriteFile(path, good, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	put(t, dir, good)
 	if _, err := Open(dir, fixed(9)); err != nil {
 		t.Errorf("the restored file: %v", err)
 	}
@@ -174,9 +190,7 @@ func TestDamageIsRefused(t *testing.T) {
 
 func TestNewerVersionIsSaid(t *testing.T) {
 	dir := stateDir(t)
-	if err := os.WriteFile(filepath.Join(dir, FileName), []byte("license-agent device key 2\nsomething\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	put(t, dir, []byte("license-agent device key 2\nsomething\n"))
 	if _, err := Open(dir, rand.Reader); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "newer version") {
 		t.Errorf("%v", err)
 	}

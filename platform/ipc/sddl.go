@@ -25,17 +25,19 @@ import (
 // contains 0x4. Clients must name these rights.
 const PipeClientAccess = 0x12019b
 
-// PipeSDDL is the security descriptor of the pipe; %s is the SID of the account
-// that serves it. D:P is a protected list: nothing is inherited. In order:
-// Users of this machine may call (PipeClientAccess), SYSTEM may do everything,
-// the agent's account may do everything, which includes creating the further
-// instances that later callers need. Nobody else is listed: no anonymous, no
-// guests, no network logons that are not Users, and remote clients are refused
-// by the pipe itself.
-const PipeSDDL = "D:P(A;;0x12019b;;;BU)(A;;GA;;;SY)(A;;GA;;;%s)"
+// PipeSDDL is the security descriptor of the pipe; %[1]s is the SID of the
+// account of this process, %[2]s the one that serves the pipe, usually the same.
+// O: names the owner, by which clients recognise the agent; left out, it would
+// be the default owner of the token, which for administrators is a group. D:P is
+// a protected list: nothing is inherited. In order: Users of this machine may
+// call (PipeClientAccess), SYSTEM may do everything, the agent's account may do
+// everything, which includes creating the further instances that later callers
+// need. Nobody else is listed: no anonymous, no guests, no network logons that
+// are not Users, and remote clients are refused by the pipe itself.
+const PipeSDDL = "O:%[1]sD:P(A;;0x12019b;;;BU)(A;;GA;;;SY)(A;;GA;;;%[2]s)"
 
-// pipeDescriptor is PipeSDDL for one account.
-func pipeDescriptor(sid string) string { return fmt.Sprintf(PipeSDDL, sid) }
+// pipeDescriptor is PipeSDDL for a process and a service.
+func pipeDescriptor(self, service string) string { return fmt.Sprintf(PipeSDDL, self, service) }
 
 // ownerAllowed decides whether the owner of a pipe may be the agent: the system
 // itself, the virtual account of the service that the pipe is named after, this

@@ -24,9 +24,9 @@ type ace struct{ kind, flags, rights, sid string }
 
 func parseDACL(t *testing.T, sddl string) (protected bool, list []ace) {
 	t.Helper()
-	rest, ok := strings.CutPrefix(sddl, "D:")
-	if !ok {
-		t.Fatalf("%q does not begin with D:", sddl)
+	owner, rest, ok := strings.Cut(sddl, "D:")
+	if !ok || !strings.HasPrefix(owner, "O:S-1-5-") {
+		t.Fatalf("%q has no owner or no list", sddl)
 	}
 	rest, protected = strings.CutPrefix(rest, "P")
 	for rest != "" {
@@ -45,7 +45,7 @@ func parseDACL(t *testing.T, sddl string) (protected bool, list []ace) {
 // the pipe, change its descriptor or delete it.
 func TestPipeSDDLGivesUsersNoServerRights(t *testing.T) {
 	const service = "S-1-5-80-1-2-3-4-5"
-	protected, list := parseDACL(t, pipeDescriptor(service))
+	protected, list := parseDACL(t, pipeDescriptor("S-1-5-18", service))
 	if !protected || len(list) != 3 {
 		t.Fatalf("protected %v, entries %v", protected, list)
 	}

@@ -186,9 +186,9 @@ func (d *Dir) write(name string, data []byte, perm fs.FileMode, publish func(fro
 }
 
 func (d *Dir) writeTemp(temp string, data []byte, perm fs.FileMode) error {
-	// O_EXCL does not follow a planted link, and the permission holds from the
-	// first instant: there is no moment at which others could open the file.
-	f, err := d.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	// Exclusive creation does not follow a planted link, and the permission holds
+	// from the first instant: there is no moment at which others could open it.
+	f, err := d.create(temp, perm, true)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 )
@@ -159,13 +160,12 @@ func TestReplaceIsAtomic(t *testing.T) {
 		if errors.Is(err, ErrChanged) {
 			continue // replaced between look and open: the caller may try again
 		}
-		if errors.Is(err, ErrHardLink) || err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(got, one) && !bytes.Equal(got, two) {
-			t.Fatalf("torn content of %d bytes", len(got))
+		if err != nil || !bytes.Equal(got, one) && !bytes.Equal(got, two) {
+			t.Errorf("%d bytes, %v", len(got), err)
+			break
 		}
 	}
+	<-done
 }
 
 func TestNames(t *testing.T) {
@@ -226,7 +226,11 @@ func TestHandleSurvivesExchange(t *testing.T) {
 	if err := d.WriteFile("f", []byte("ours"), PrivateFile); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(d.Path(), d.Path()+".away"); err != nil {
+	err := os.Rename(d.Path(), d.Path()+".away")
+	if runtime.GOOS == "windows" && err != nil {
+		return // an open directory cannot be renamed there, which is as good
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Mkdir(d.Path(), 0o700); err != nil {

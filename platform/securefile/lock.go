@@ -27,7 +27,7 @@ func (d *Dir) Lock() (*Lock, error) {
 		}
 	}
 	f, err := openRetry(func() (*os.File, error) {
-		return d.root.OpenFile(LockName, os.O_RDWR|os.O_CREATE|readFlags, PrivateFile)
+		return d.create(LockName, PrivateFile, false)
 	})
 	if err != nil {
 		return nil, &Error{Path: full, Err: err}

@@ -207,6 +207,16 @@ func mkdir(path string, public bool) error {
 	return os.Mkdir(path, PrivateDir)
 }
 
+// create opens a file for writing and makes it if need be, or insists on making
+// it when exclusive.
+func (d *Dir) create(name string, perm fs.FileMode, exclusive bool) (*os.File, error) {
+	flags := os.O_RDWR | os.O_CREATE | unix.O_NONBLOCK
+	if exclusive {
+		flags |= os.O_EXCL
+	}
+	return d.root.OpenFile(name, flags, perm)
+}
+
 // widen gives a file the permission asked for despite the umask.
 func widen(f *os.File, perm fs.FileMode) error {
 	if perm == PrivateFile {

@@ -21,6 +21,8 @@ func inspectFile(full string, _ *os.File, _ fs.FileInfo, _ bool) error {
 
 func mkdir(path string, _ bool) error { return &Error{Path: path, Err: ErrUnsupported} }
 
+func (d *Dir) create(string, fs.FileMode, bool) (*os.File, error) { return nil, ErrUnsupported }
+
 func widen(f *os.File, perm fs.FileMode) error { return f.Chmod(perm) }
 
 func (d *Dir) renameNew(string, string) error { return ErrUnsupported }

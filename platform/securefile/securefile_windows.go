@@ -22,14 +22,37 @@ const patience = 2 * time.Second
 // reparse points are links of any kind: symbolic links, junctions, mount points.
 const reparse = windows.FILE_ATTRIBUTE_REPARSE_POINT
 
-// privateSDDL is the protected access list of a private directory: full access
-// for SYSTEM, for Administrators and for the account of this process (%s), and
-// nothing inherited from above, because ProgramData lets every user create
-// files. The flags OICI hand it down to what is created inside.
-const privateSDDL = "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;%[1]s)"
+// privateSDDL is the protected access list of everything private: full access
+// for SYSTEM, for Administrators and for the account of this process (%[1]s),
+// and nothing inherited from above, because ProgramData lets every user create
+// files. The flags %[2]s of a directory, OICI, hand it down to what other
+// programs create inside.
+const privateSDDL = "D:P(A;%[2]s;FA;;;SY)(A;%[2]s;FA;;;BA)(A;%[2]s;FA;;;%[1]s)"
 
 // publicSDDL adds read and execute (0x1200a9) for Users.
-const publicSDDL = privateSDDL + "(A;OICI;0x1200a9;;;BU)"
+const publicSDDL = privateSDDL + "(A;%[2]s;0x1200a9;;;BU)"
+
+// attributes are the security attributes with which something is created.
+func attributes(public, dir bool) (*windows.SecurityAttributes, error) {
+	self, err := accountSID()
+	if err != nil {
+		return nil, err
+	}
+	form, flags := privateSDDL, ""
+	if public {
+		form = publicSDDL
+	}
+	if dir {
+		flags = "OICI"
+	}
+	sd, err := windows.SecurityDescriptorFromString(fmt.Sprintf(form, self, flags))
+	if err != nil {
+		return nil, err
+	}
+	sa := &windows.SecurityAttributes{SecurityDescriptor: sd}
+	sa.Length = uint32(unsafe.Sizeof(*sa))
+	return sa, nil
+}
 
 // inspectDir judges a directory by handle: no reparse point, an owner that is
 // this account, SYSTEM or Administrators, and no other account that may write
@@ -131,15 +154,7 @@ func accountSID() (string, error) {
 // mkdir creates the directory with its access list in one call: there is no
 // instant at which the list inherited from above is in force.
 func mkdir(path string, public bool) error {
-	self, err := accountSID()
-	if err != nil {
-		return err
-	}
-	form := privateSDDL
-	if public {
-		form = publicSDDL
-	}
-	sd, err := windows.SecurityDescriptorFromString(fmt.Sprintf(form, self))
+	sa, err := attributes(public, true)
 	if err != nil {
 		return err
 	}
@@ -147,12 +162,37 @@ func mkdir(path string, public bool) error {
 	if err != nil {
 		return err
 	}
-	sa := windows.SecurityAttributes{SecurityDescriptor: sd}
-	sa.Length = uint32(unsafe.Sizeof(sa))
-	return windows.CreateDirectory(name, &sa)
+	return windows.CreateDirectory(name, sa)
 }
 
-// widen has nothing to do: files inherit the access list of their directory.
+// create opens a file for writing and makes it, with its own access list, if
+// need be, or insists on making it when exclusive. It goes by path, because
+// os.Root cannot pass an access list; a link in the place of the file is opened
+// as the link it is and refused by the checks that follow.
+func (d *Dir) create(name string, perm fs.FileMode, exclusive bool) (*os.File, error) {
+	sa, err := attributes(perm == PublicFile, false)
+	if err != nil {
+		return nil, err
+	}
+	full := filepath.Join(d.path, name)
+	wide, err := windows.UTF16PtrFromString(full)
+	if err != nil {
+		return nil, err
+	}
+	disposition := uint32(windows.OPEN_ALWAYS)
+	if exclusive {
+		disposition = windows.CREATE_NEW
+	}
+	h, err := windows.CreateFile(wide, windows.GENERIC_READ|windows.GENERIC_WRITE,
+		windows.FILE_SHARE_READ|windows.FILE_SHARE_WRITE|windows.FILE_SHARE_DELETE, sa, disposition,
+		windows.FILE_ATTRIBUTE_NORMAL|windows.FILE_FLAG_OPEN_REPARSE_POINT, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "create", Path: full, Err: err}
+	}
+	return os.NewFile(uintptr(h), full), nil
+}
+
+// widen has nothing to do: the access list was given at creation.
 func widen(*os.File, fs.FileMode) error { return nil }
 
 // renameNew renames without replacing: MoveFileEx without
