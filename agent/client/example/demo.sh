@@ -41,13 +41,14 @@ phase() { agent "$1" status --output json | grep -o '"phase": *"[a-z-]*"' | head
 
 # start_agent NAME: a daemon with its own directory that knows the vendor's anchor.
 start_agent() {
-  local dir=$work/$1
-  mkdir -p "$dir"
-  "$bin/license-agent" --dir "$dir" anchor add "$work/merchant/anchor.json" | show
-  "$bin/license-agent" --dir "$dir" run >"$work/$1.log" 2>&1 &
+  local base=$work/$1/license-agent
+  mkdir -p "$base/etc/anchors"
+  cp "$work/merchant/anchor.json" "$base/etc/anchors/acme.json"
+  agent "$work/$1" run >"$work/$1.log" 2>&1 &
   started+=($!)
-  socket=$("$bin/license-agent" --dir "$dir" version --output json | grep -o '"socket": *"[^"]*"' | sed 's/.*: *"\(.*\)"$/\1/')
+  socket=$base/run/agent.sock
   await "$socket" $!
+  echo "      listening on a Unix socket, knows the trust anchor of acme"
 }
 
 say "The vendor sets up its merchant service: fresh keys, SQLite, TLS with its own authority."

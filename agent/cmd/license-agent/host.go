@@ -53,8 +53,9 @@ func processInfo(started int64) func() api.Process {
 }
 
 // ownSockets lists what this process holds open, from /proc (proc(5)): it shows
-// an operator that the agent listens on nothing but its own endpoint. Where
-// there is no /proc the list says so.
+// an operator that the agent listens on nothing but its own endpoint. The
+// kernel shows a socket under the name it was bound to, and ours is bound under
+// a random one and renamed. Where there is no /proc the list says so.
 func ownSockets() []string {
 	links, err := filepath.Glob("/proc/self/fd/*")
 	if err != nil || len(links) == 0 {
