@@ -141,6 +141,34 @@ func TestDiskFull(t *testing.T) {
 		map[string]int{"cycles": cycles, "failed": failures, "lost": lost, "refused": refused, "control": controls(5, 50), "control_broken": broken})
 }
 
+// Damage on top of a full disk: the start may fail, but it takes nothing with it.
+func TestDamageOnFullDisk(t *testing.T) {
+	disk := smallDisk(t)
+	dir, filler := filepath.Join(disk, "state"), filepath.Join(disk, "filler")
+	s := mustOpen(t, dir, options())
+	mustApply(t, s, counted(5))
+	mustClose(t, s)
+	damaged := []byte("damaged")
+	mustWrite(t, filepath.Join(dir, fileDB), damaged)
+	fill(t, filler, 0)
+	for range 3 {
+		if _, err := Open(dir, options()); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("%v", err)
+		}
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, dir, options())
+	if n, torn := count(mustLoad(t, s)); n != 5 || torn {
+		t.Errorf("count %d, torn %v", n, torn)
+	}
+	if q := s.Stats().Quarantine; len(q) != 1 || string(mustRead(t, filepath.Join(dir, q[0]))) != string(damaged) {
+		t.Errorf("put aside: %v", q)
+	}
+	mustClose(t, s)
+}
+
 // naive is the control: state kept as agents without a store keep it.
 func naive(t *testing.T, disk string, cycles int) (broken int) {
 	t.Helper()

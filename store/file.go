@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -258,5 +259,15 @@ func (s *Store) create(img image) error {
 	if s.opts.seams.inPlace {
 		return nil
 	}
-	return s.dir.Rename(fileNew, fileDB)
+	if err := s.dir.Rename(fileNew, fileDB); err != nil {
+		return err
+	}
+	// The directory may be as new as the file, and its own name is in its parent
+	// (fsync(2)). Where a directory cannot be opened or flushed, such as on
+	// Windows, there is nothing to do.
+	if parent, err := os.Open(filepath.Dir(s.dir.Path())); err == nil {
+		parent.Sync()
+		parent.Close()
+	}
+	return nil
 }

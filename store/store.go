@@ -19,7 +19,7 @@ type Options struct {
 	// MACKey is derived from the device key, at least 32 bytes. Records sealed
 	// under another key are refused: a copied file is worthless elsewhere.
 	MACKey []byte
-	// Now gives UTC seconds; it only names files that are put aside.
+	// Now gives UTC seconds; it only names files that are put aside. nil: 0.
 	Now func() int64
 	// Probe is the command, without the file, that ends in ProbeMain, normally
 	// this program and ProbeArg. Empty: the check runs in this process, which
@@ -77,6 +77,9 @@ func Open(dir string, opts Options) (*Store, error) {
 	}
 	if opts.seams.sealer != nil {
 		opts.seams.sealer(seal)
+	}
+	if opts.Now == nil {
+		opts.Now = func() int64 { return 0 }
 	}
 	s := &Store{opts: opts, seal: seal}
 	if err := s.enter(dir); err != nil {
