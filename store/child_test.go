@@ -259,7 +259,7 @@ func start(t testing.TB, c spec) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.out = bufio.NewReaderSize(out, 1<<20)
+	p.out = bufio.NewReader(out)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
