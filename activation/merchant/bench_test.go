@@ -27,9 +27,11 @@ const loadClients = 32
 
 // newTLSClient opens a TLS 1.3 connection for every request, as agents do that
 // call once a day, and resumes none.
-func newTLSClient(srv *httptest.Server) *http.Client {
+func newTLSClient(srv *httptest.Server) *http.Client { return clientFor(srv.Certificate()) }
+
+func clientFor(cert *x509.Certificate) *http.Client {
 	pool := x509.NewCertPool()
-	pool.AddCert(srv.Certificate())
+	pool.AddCert(cert)
 	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true,
 		TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}}}
 }

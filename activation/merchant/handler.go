@@ -93,9 +93,21 @@ func (h *handler) wrap(do action) http.HandlerFunc {
 		if err != nil {
 			code = h.fail(w, r, id, err)
 		}
-		// The path is one of ours or unknown; the query could hold anything.
-		h.svc.log.Info("request", "request", id, "method", r.Method, "path", r.URL.Path, "from", address(r.RemoteAddr), "code", code, "took", took)
+		h.svc.log.Info("request", "request", id, "path", known(r.URL.Path), "from", address(r.RemoteAddr), "code", code, "took", took)
 	}
+}
+
+// known is the path if it is one of ours: anything else, and any query, may
+// hold what somebody pasted into the wrong place.
+func known(path string) string {
+	switch path {
+	case protocol.PathKeySet, protocol.PathHealth, protocol.PathReady:
+		return path
+	}
+	if protocol.Kind(path) != "" {
+		return path
+	}
+	return "other"
 }
 
 func (h *handler) requestID() string {

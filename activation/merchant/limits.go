@@ -59,7 +59,7 @@ func (g *guesses) wait(addr string, now time.Time) time.Duration {
 	if b = refill(b, now); b.tokens >= 1 {
 		return 0
 	}
-	return time.Duration((1 - b.tokens) * float64(guessInterval))
+	return time.Duration((1 - b.tokens) * float64(guessInterval)).Round(time.Millisecond)
 }
 
 // wrong counts a wrong code.
