@@ -43,7 +43,7 @@ const (
 func TestMain(m *testing.M) {
 	switch os.Getenv(mode) {
 	case "read":
-		os.Stdout.WriteString(strconv.FormatInt(New().Now().Boot, 10))
+		fmt.Print(New().Now().Boot, " ", monotonic())
 	case "namespace":
 		if err := inNamespace(os.Getenv("CLOCK_TEST_AHEAD")); err != nil {
 			os.Stderr.WriteString(err.Error())
@@ -81,17 +81,33 @@ func inNamespace(ahead string) error {
 func TestSuspendCounts(t *testing.T) {
 	const slept = 30 * 24 * 3600
 	here := New().Now().Boot
-	there, err := bootOfNamespace(slept)
+	there, mono, err := bootOfNamespace(slept)
 	if err != nil {
 		t.Fatalf("time namespace: %v (this test needs Linux 5.6 or later and unprivileged user namespaces or root)", err)
 	}
 	if passed := there - here - slept; passed < 0 || passed > 60 {
 		t.Errorf("here %d, after %d seconds of sleep %d: off by %d", here, slept, there, passed)
 	}
+	if mono > 60 {
+		t.Errorf("control: Go's own clock moved by %d s; the namespace does not imitate a sleep", mono)
+	}
+	promise(t, "P21", fmt.Sprintf("a sleep of %d s counts %d s", slept, there-here),
+		fmt.Sprintf("Go's own clock counts %d s", mono))
 }
 
-// bootOfNamespace asks for the boot clock of a process in such a namespace.
-func bootOfNamespace(ahead int64) (int64, error) {
+// monotonic is the clock on which Go's own time differences rest.
+func monotonic() int64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		panic(err)
+	}
+	return ts.Sec
+}
+
+// bootOfNamespace asks for the boot clock of a process in such a namespace, and
+// by how much Go's own clock is ahead there.
+func bootOfNamespace(ahead int64) (boot, own int64, err error) {
+	before := monotonic()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), mode+"=namespace", quickExit, "CLOCK_TEST_AHEAD="+strconv.FormatInt(ahead, 10))
 	if uid := os.Geteuid(); uid != 0 {
@@ -104,9 +120,12 @@ func bootOfNamespace(ahead int64) (int64, error) {
 	cmd.Stderr = &problem
 	out, err := cmd.Output()
 	if err != nil {
-		return 0, fmt.Errorf("%w: %s", err, problem.String())
+		return 0, 0, fmt.Errorf("%w: %s", err, problem.String())
 	}
-	return strconv.ParseInt(string(out), 10, 64)
+	if _, err := fmt.Sscan(string(out), &boot, &own); err != nil {
+		return 0, 0, err
+	}
+	return boot, own - before, nil
 }
 
 // CLOCK_BOOTTIME is the kernel's word, so compare with what the kernel prints.

@@ -69,6 +69,7 @@ func TestHostileNames(t *testing.T) {
 	want := fmt.Sprintf("uid:%d", uid)
 	var wg sync.WaitGroup
 	remotes := map[string]bool{}
+	right, fooled := 0, 0
 	wg.Go(func() {
 		for range hostileCount {
 			c, err := l.Accept()
@@ -78,6 +79,12 @@ func TestHostileNames(t *testing.T) {
 			}
 			remotes[c.RemoteAddr().String()] = true
 			id, ok := IdentityFrom(c)
+			if strings.Contains(c.RemoteAddr().String(), "uid=0") {
+				fooled++ // a service that reads the name sees root
+			}
+			if ok && id.Subject() == want {
+				right++
+			}
 			if !ok || id.Subject() != want || id.Admin(nil) != (uid == os.Geteuid()) {
 				t.Errorf("caller named %q is %+v, %v", c.RemoteAddr(), id, ok)
 			}
@@ -95,6 +102,11 @@ func TestHostileNames(t *testing.T) {
 	if len(remotes) < hostileCount*9/10 {
 		t.Errorf("only %d different names arrived", len(remotes))
 	}
+	if fooled < hostileCount/2 {
+		t.Errorf("control: only %d names would fool a service that reads them", fooled)
+	}
+	promise(t, "P29", fmt.Sprintf("%d of %d callers with hostile socket names are %s", right, hostileCount, want),
+		fmt.Sprintf("identity read from the name: %d would be root", fooled))
 }
 
 // hostileCount is the number that the promise names.

@@ -130,7 +130,7 @@ func refusals() []refusal {
 // TestRefusals is promise P08's list: each wrong permission, owner or kind is
 // refused with its own reason and a next step, and nothing is changed.
 func TestRefusals(t *testing.T) {
-	ran := 0
+	ran, refused, readable := 0, 0, 0
 	for _, r := range refusals() {
 		if r.root && os.Geteuid() != 0 {
 			continue
@@ -151,6 +151,13 @@ func TestRefusals(t *testing.T) {
 			err = readIn(path)
 			if !errors.Is(err, r.want) {
 				t.Errorf("got %v, want %v", err, r.want)
+			} else {
+				refused++
+			}
+			if fi, err := os.Stat(path + "/f"); err == nil && fi.Mode().IsRegular() {
+				if _, err := os.ReadFile(path + "/f"); err == nil {
+					readable++ // what a program without the checks would use
+				}
 			}
 			var e *Error
 			if !errors.As(err, &e) || !strings.HasPrefix(e.Path, base) || !strings.Contains(err.Error(), r.says) {
@@ -164,6 +171,11 @@ func TestRefusals(t *testing.T) {
 	if ran < 20 {
 		t.Errorf("only %d cases", ran)
 	}
+	if readable < 10 {
+		t.Errorf("control: only %d cases can be read without the checks", readable)
+	}
+	promise(t, "P08", fmt.Sprintf("%d wrong owners, modes, links, kinds and sizes, %d refused with the reason", ran, refused),
+		fmt.Sprintf("plain os.ReadFile: %d of them read", readable))
 }
 
 func readIn(path string) error {
