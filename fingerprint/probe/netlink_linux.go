@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"net"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -16,8 +15,8 @@ var errNetlink = errors.New("netlink: no usable answer")
 // nlLink is what RTM_GETLINK says about one interface.
 type nlLink struct {
 	name     string
-	hardware uint16           // ARPHRD_*
-	perm     net.HardwareAddr // IFLA_PERM_ADDRESS, nil where the kernel gives none
+	hardware uint16 // ARPHRD_*
+	perm     []byte // IFLA_PERM_ADDRESS, nil where the kernel gives none
 }
 
 // dumpLinks asks for all links in one go. It waits at most one second for the
@@ -138,7 +137,7 @@ func align4(n int) int { return (n + 3) &^ 3 }
 
 // ethtoolPermAddr asks the driver by SIOCETHTOOL. Virtual devices answer
 // success and six zero bytes, so the caller must look at the value.
-func ethtoolPermAddr(name string) (net.HardwareAddr, error) {
+func ethtoolPermAddr(name string) ([]byte, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
@@ -160,5 +159,5 @@ func ethtoolPermAddr(name string) (net.HardwareAddr, error) {
 	if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&req))); e != 0 {
 		return nil, e
 	}
-	return net.HardwareAddr(bytes.Clone(cmd.data[:min(cmd.size, 32)])), nil
+	return bytes.Clone(cmd.data[:min(cmd.size, 32)]), nil
 }
