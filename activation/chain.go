@@ -58,10 +58,10 @@ func (l *Lifecycle) ask(v *view, rec Record, kind, code string, offline bool) (R
 func (l *Lifecycle) describe(v *view, issuer string, r Reading) license.Request {
 	req := license.Request{
 		V: 1, Issuer: issuer, Device: l.deviceID, Key: l.pub,
-		Fingerprint: fingerprint.Format(v.device).String, Env: v.device.Env.Kind,
+		Fingerprint: fingerprint.Format(*v.device).String, Env: v.device.Env.Kind,
 		Time: max(r.Wall, 0), Agent: l.cfg.AgentVersion,
 	}
-	for _, c := range settledParts(v.device) {
+	for _, c := range settledParts(*v.device) {
 		req.Parts = append(req.Parts, license.ObservedPart{Kind: c.Kind, State: c.State, Alt: spellings(c)})
 	}
 	if k := v.keySets[issuer]; k != nil && k.set != nil {

@@ -116,7 +116,7 @@ func TestP17(t *testing.T) {
 	keep := func(s activation.StateStore) activation.StateStore { return s }
 	drop := func(s activation.StateStore) activation.StateStore { return forgetful{s} }
 	const each = 100
-	runs := scale(20, 4000)
+	runs := scale(10, 4000)
 	var mu sync.Mutex
 	attempts, forks, came, falseForks := 0, 0, 0, 0
 	inParallel(t, runs, func(i int) error {
@@ -143,7 +143,7 @@ func TestP17(t *testing.T) {
 		t.Error("control: no false fork without write-ahead")
 	}
 
-	clones := scale(150, 20_000)
+	clones := scale(40, 20_000)
 	caught, latest := 0, 0
 	inParallel(t, clones, func(i int) error {
 		n, err := clone(i, false, 6)
@@ -159,7 +159,7 @@ func TestP17(t *testing.T) {
 	}
 	unseen := 0
 	inParallel(t, scale(4, 50), func(i int) error {
-		n, err := clone(2*i, true, scale(20, 200))
+		n, err := clone(2*i, true, scale(10, 200))
 		mu.Lock()
 		defer mu.Unlock()
 		if n == 0 {
@@ -225,7 +225,7 @@ func clone(i int, acceptOneBehind bool, most int) (int, error) {
 // TestP18 is the promise: a restored old store is flagged at first contact, and
 // an honest one is back after one self-service step.
 func TestP18(t *testing.T) {
-	n := scale(150, 20_000)
+	n := scale(40, 20_000)
 	var mu sync.Mutex
 	flagged, rebound, unflagged := 0, 0, 0
 	inParallel(t, n, func(i int) error {
@@ -276,7 +276,7 @@ func TestP18(t *testing.T) {
 	if flagged != n || rebound != n {
 		t.Errorf("%d of %d restores flagged at first contact, %d back after one re-bind", flagged, n, rebound)
 	}
-	controls := scale(10, 100)
+	controls := scale(4, 100)
 	inParallel(t, controls, func(i int) error {
 		merchant, machine, agent, err := newPair(fmt.Sprint("control ", i))
 		if err != nil {

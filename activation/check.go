@@ -133,7 +133,7 @@ func (l *Lifecycle) held(v *view, e *entry, r Reading) Held {
 func (l *Lifecycle) DeviceID() string { return l.deviceID }
 
 // Device is the newest observation of the hardware, raw.
-func (l *Lifecycle) Device() fingerprint.Device { return l.snap.Load().device }
+func (l *Lifecycle) Device() fingerprint.Device { return *l.snap.Load().device }
 
 // Now is the effective time with its evidence.
 func (l *Lifecycle) Now() (int64, ClockEvidence) { return l.snap.Load().clock.Believe(l.cfg.Clock()) }

@@ -62,6 +62,7 @@ type rig struct {
 	wall   int64
 	boot   int64
 	boots  int
+	bootID string
 	frozen bool // the wall clock stands still
 
 	eff0   int64
@@ -81,7 +82,7 @@ func newRig(rule timeRule) *rig {
 }
 
 func (g *rig) reading() activation.Reading {
-	return activation.Reading{Wall: g.wall, Boot: g.boot, BootID: fmt.Sprint(g.boots)}
+	return activation.Reading{Wall: g.wall, Boot: g.boot, BootID: g.bootID}
 }
 
 // start is an agent start: it ticks at once.
@@ -94,6 +95,7 @@ func (g *rig) start() {
 // wall afterwards.
 func (g *rig) cut(wall, uptime int64) {
 	g.boots++
+	g.bootID = fmt.Sprint(g.boots)
 	g.boot, g.wall = uptime, wall
 	g.real += uptime
 	g.start()

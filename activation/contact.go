@@ -234,7 +234,7 @@ func (l *Lifecycle) take(v *view, asked Record, o opened) (Held, error) {
 		}
 	}
 	if o.claims != nil {
-		rec.Worse = rec.Worse.After(compare(o.claims, v.device), now)
+		rec.Worse = rec.Worse.After(compare(o.claims, *v.device), now)
 		rec.NextTry = NextContact(l.uniform, now, contactInterval(now, o.claims.RenewBy))
 		if asked.Pending.Kind == license.RequestActivate {
 			rec.NextTry = FirstContact(l.uniform, now, contactInterval(now, o.claims.RenewBy))
@@ -249,7 +249,10 @@ func (l *Lifecycle) take(v *view, asked Record, o opened) (Held, error) {
 	if k := v.keySets[rec.Key.Issuer]; k == nil || string(k.env) != string(o.keys.env) {
 		c.KeySets = map[string][]byte{rec.Key.Issuer: o.keys.env}
 	}
-	if err := l.apply(c); err != nil {
+	l.fresh = o
+	err := l.apply(c)
+	l.fresh = opened{}
+	if err != nil {
 		return Held{}, err
 	}
 	l.copyOut(rec, o)

@@ -71,6 +71,7 @@ type Lifecycle struct {
 	budget   map[string]Budget
 	mirror   map[Key]string // last failure of Mirror
 	told     string         // what OnChange was last called for
+	fresh    opened         // the answer that is just being taken, verified already
 }
 
 // New loads the state and verifies every envelope. A license that does not
@@ -104,7 +105,7 @@ func New(cfg Config) (*Lifecycle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("activation: loading the state: %w", err)
 	}
-	l.publish(state, device)
+	l.publish(state, &device)
 	// Book the read and the tick of this start. A full disk must not keep the
 	// agent from answering, so an error here is left to the next Tick.
 	c := l.starting()

@@ -48,7 +48,7 @@ func live(a *activation.Lifecycle, c *activationtest.Clock, seconds int64, each 
 // TestP24 is the promise: the merchant may vanish for the whole grace without
 // one wrong refusal.
 func TestP24(t *testing.T) {
-	agents := scale(4, 1000)
+	agents := scale(2, 1000)
 	var mu sync.Mutex
 	checks, early, late := 0, 0, int64(0)
 	inParallel(t, agents, func(i int) error {

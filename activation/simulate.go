@@ -37,7 +37,7 @@ func (l *Lifecycle) Simulate(key Key, s Scenario) (Explanation, error) {
 	// The clock goes on being written while nothing is asked of the merchant.
 	in.Clock.Behind = s.Behind
 	in.Contested = in.Contested || s.Contested
-	d := s.device(v.device)
+	d := s.device(*v.device)
 	in.Comparison = compare(e.claims, d)
 	if in.Comparison.Outcome != e.cmp.Outcome {
 		in.Worse = Worse{}.After(in.Comparison, in.Now)

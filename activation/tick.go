@@ -107,7 +107,7 @@ func (l *Lifecycle) Observed() error {
 		return err
 	}
 	v := l.snap.Load()
-	l.publish(v.state(), device)
+	l.publish(v.state(), &device)
 	v = l.snap.Load()
 	now, _ := v.clock.Believe(l.cfg.Clock())
 	var c Change

@@ -21,8 +21,8 @@ import (
 type view struct {
 	clock   ClockState
 	keySets map[string]*heldKeySet
-	entries []*entry // sorted by key
-	device  fingerprint.Device
+	entries []*entry            // sorted by key
+	device  *fingerprint.Device // replaced, never changed
 	bootID  string
 	bootTag string
 }
@@ -49,8 +49,9 @@ type entry struct {
 }
 
 // publish verifies a state and makes it what readers see. Envelopes that were
-// verified before with the same key set are not verified again.
-func (l *Lifecycle) publish(s State, device fingerprint.Device) {
+// verified before with the same key set are not verified again, and a
+// comparison is made anew only for a new license or a new observation.
+func (l *Lifecycle) publish(s State, device *fingerprint.Device) {
 	old := l.snap.Load()
 	r := l.cfg.Clock()
 	v := &view{clock: s.Clock, keySets: map[string]*heldKeySet{}, device: device, bootID: r.BootID, bootTag: l.bootTag(r.BootID)}
@@ -60,6 +61,10 @@ func (l *Lifecycle) publish(s State, device fingerprint.Device) {
 				v.keySets[issuer] = k
 				continue
 			}
+		}
+		if k := l.fresh.keys; k != nil && k.set.Issuer == issuer && bytes.Equal(k.env, env) {
+			v.keySets[issuer] = k
+			continue
 		}
 		v.keySets[issuer] = l.openKeySet(issuer, env)
 	}
@@ -98,8 +103,12 @@ func (l *Lifecycle) entry(rec Record, v, old *view) *entry {
 	} else {
 		l.verify(e)
 	}
-	if e.claims != nil {
-		e.cmp = compare(e.claims, v.device)
+	switch {
+	case e.claims == nil:
+	case was != nil && was.claims == e.claims && old.device == v.device:
+		e.cmp = was.cmp
+	default:
+		e.cmp = compare(e.claims, *v.device)
 	}
 	return e
 }
@@ -117,7 +126,10 @@ func (l *Lifecycle) verify(e *entry) {
 		return
 	}
 	if len(e.rec.License) > 0 {
-		c, err := e.keys.set.OpenLicense(e.rec.License)
+		c, err := l.fresh.claims, error(nil)
+		if c == nil || l.fresh.keys != e.keys || !bytes.Equal(l.fresh.license, e.rec.License) {
+			c, err = e.keys.set.OpenLicense(e.rec.License)
+		}
 		if errors.Is(err, license.ErrKeyRevoked) {
 			// The key set takes back the key that signed. What the license says
 			// can then only be shown, never be used: revoked is a no.

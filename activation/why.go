@@ -35,7 +35,7 @@ func (l *Lifecycle) Why(key Key) (Explanation, error) {
 		return Explanation{}, ErrNotActivated
 	}
 	r := l.cfg.Clock()
-	return l.explain(v, e, r, l.inputs(v, e, r), v.device), nil
+	return l.explain(v, e, r, l.inputs(v, e, r), *v.device), nil
 }
 
 func (l *Lifecycle) explain(v *view, e *entry, r Reading, in Inputs, d fingerprint.Device) Explanation {

@@ -155,9 +155,9 @@ func TestPreviewShowsWhatIsSent(t *testing.T) {
 // TestP19 is the promise: a store copied to another machine, key and all,
 // answers "not this device" without any network; honest drift does not.
 func TestP19(t *testing.T) {
-	n := scale(60, 1000)
+	n := scale(25, 1000)
 	accepted, refused := 0, 0
-	inParallelCount := func(i int) error {
+	run := func(i int) error {
 		merchant, machine, _, err := newPair(fmt.Sprint("home ", i))
 		if err != nil {
 			return err
@@ -203,7 +203,7 @@ func TestP19(t *testing.T) {
 		return nil
 	}
 	for i := range n {
-		if err := inParallelCount(i); err != nil {
+		if err := run(i); err != nil {
 			t.Fatal(err)
 		}
 	}
