@@ -52,18 +52,25 @@ func (h *hub) update(held []activation.Held, now int64) []api.Event {
 	defer h.mu.Unlock()
 	next := make(map[activation.Key]picture, len(held))
 	var fresh []api.Event
+	for key := range h.last {
+		// An activation that was under way has found its product or failed:
+		// news about a contact, not about a license.
+		if key.Product == "" && !holds(held, key) {
+			fresh = append(fresh, api.Event{Time: now, Kind: api.EventContact, Issuer: key.Issuer})
+		}
+	}
 	for _, l := range held {
 		p := pictureOf(l)
 		next[l.Key] = p
 		if old, known := h.last[l.Key]; !known || old != p {
 			fresh = append(fresh, api.Event{
-				Time: now, Kind: kind(old, p, known), Issuer: l.Key.Issuer, Product: l.Key.Product,
+				Time: now, Kind: kind(l.Key, old, p, known), Issuer: l.Key.Issuer, Product: l.Key.Product,
 				Phase: string(l.Verdict.Phase), Runs: l.Verdict.Runs, Reason: l.Verdict.Reason,
 			})
 		}
 	}
 	for key := range h.last {
-		if _, still := next[key]; !still {
+		if _, still := next[key]; !still && key.Product != "" {
 			fresh = append(fresh, api.Event{
 				Time: now, Kind: api.EventLicense, Issuer: key.Issuer, Product: key.Product,
 				Phase: string(activation.Unactivated), Reason: activation.ReasonNotActivated,
@@ -89,9 +96,20 @@ func (h *hub) update(held []activation.Held, now int64) []api.Event {
 	return fresh
 }
 
+func holds(held []activation.Held, key activation.Key) bool {
+	for _, l := range held {
+		if l.Key == key {
+			return true
+		}
+	}
+	return false
+}
+
 // kind names the most important of several differences.
-func kind(old, now picture, known bool) string {
+func kind(key activation.Key, old, now picture, known bool) string {
 	switch {
+	case key.Product == "":
+		return api.EventContact
 	case !known || old.license != now.license:
 		return api.EventLicense
 	case old.verdict != now.verdict:

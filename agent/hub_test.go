@@ -34,6 +34,8 @@ func TestHubReportsDifferences(t *testing.T) {
 		{[]activation.Held{held("a", activation.Grace)}, []string{"verdict a grace"}},
 		{[]activation.Held{held("a", activation.Grace), held("b", activation.Active)}, []string{"license b active"}},
 		{[]activation.Held{held("b", activation.Active)}, []string{"license a unactivated"}},
+		{[]activation.Held{held("b", activation.Active), held("", activation.Unactivated)}, []string{"contact  unactivated"}},
+		{[]activation.Held{held("b", activation.Active)}, []string{"contact  "}},
 	}
 	for i, s := range steps {
 		var got []string
@@ -50,7 +52,7 @@ func TestHubReportsDifferences(t *testing.T) {
 		t.Errorf("contact: %+v", ev)
 	}
 	out, _ := h.since(100)
-	if len(out.Events) != 4 || out.Serial != 104 || out.Missed {
+	if len(out.Events) != 6 || out.Serial != 106 || out.Missed {
 		t.Errorf("since 100: %+v", out)
 	}
 	for i, e := range out.Events {

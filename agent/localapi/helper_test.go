@@ -274,7 +274,7 @@ func helperHonest(socket string) {
 			r.Failures++
 			continue
 		}
-		_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(3 * time.Second))
 		if status, err := askOnce(c); err != nil || status != 200 {
 			r.Failures++
 		}
@@ -394,7 +394,7 @@ func TestP32FloodByOneUser(t *testing.T) {
 	if outgoing.Failures != 0 || outgoing.Requests == 0 {
 		t.Errorf("outgoing: %d of %d connections failed", outgoing.Failures, outgoing.Requests)
 	}
-	badHonest, badOutgoing := flood(t, dir, binary, "off", 300, 0, 5)
+	badHonest, badOutgoing := flood(t, dir, binary, "off", 300, 0, 2)
 	if badHonest.Failures == 0 || badOutgoing.Failures == 0 {
 		t.Errorf("control: without the caps %d of %d requests and %d of %d outgoing connections failed; both should", badHonest.Failures, badHonest.Requests, badOutgoing.Failures, badOutgoing.Requests)
 	}

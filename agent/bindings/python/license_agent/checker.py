@@ -1,0 +1,208 @@
+"""Asking the agent and verifying its answer."""
+
+import json
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Dict, List
+
+from . import probe
+from .canonical import decode64, encode64
+from .errors import AgentError, FormatError, failure
+from .fingerprint import compare
+from .license import Verifier, license_hash, open_notice, parse_anchor
+from .transport import Transport
+
+REASON_AGENT = "agent-says-no"
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was verified. Everything in it ends in the vendor's root keys, but
+    ``message``, ``next_step`` and ``flags``, which are the agent's words."""
+
+    runs: bool
+    phase: str  # active, expiring, grace, suspended, …; from files: valid, valid-stale, not-valid
+    reason: str  # a stable code when runs is false
+    license: str
+    edition: str
+    seats: int
+    features: List[str]
+    limits: Dict[str, int]
+    expires: datetime  # end of the entitlement
+    renew_by: datetime
+    grace_until: datetime
+    device: dict = field(repr=False)  # see fingerprint.compare
+    message: str = ""
+    next_step: str = ""
+    flags: List[str] = field(default_factory=list)
+
+    def has(self, feature):
+        """Says whether the license grants a feature."""
+        return feature in self.features
+
+
+def _clock():
+    # CLOCK_BOOTTIME goes on while the machine sleeps.
+    mono = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return int(time.time()), time.clock_gettime(mono)
+
+
+class Checker:
+    """Asks whether a product may run and verifies the answer by itself.
+
+    ``anchor`` is the vendor's trust anchor file (bytes or str), built into the
+    program. Everything else has a default: ``socket`` (path) or ``instance``
+    (name) say which agent; ``owners`` are further user ids that it may run as;
+    ``timeout`` bounds each call in seconds; ``language`` is "en" or "zh-CN";
+    ``min_keyset`` is the highest key set version that the program remembers,
+    ``tolerance`` how many seconds past its expiry a key set is still accepted
+    (0: 400 days); ``observe`` reads the machine, at most every ``reread``
+    seconds; ``clock`` returns (UTC seconds, monotonic seconds).
+
+    Safe for concurrent use.
+    """
+
+    def __init__(self, anchor, *, socket="", instance="", owners=(), timeout=5.0, language="en",
+                 min_keyset=0, tolerance=0, observe=probe.observe, reread=3600.0, clock=_clock):
+        try:
+            self.anchor = parse_anchor(anchor)
+        except FormatError as e:
+            raise failure("anchor", language, "anchor", str(e)) from None
+        self._transport = Transport(socket, instance, owners, language)
+        self._timeout, self._observe, self._reread, self._clock = timeout, observe, reread, clock
+        self._options = {"min_keyset": min_keyset, "tolerance": tolerance}
+        self._verifier, self._lock = Verifier(self.anchor), threading.Lock()
+        self._device, self._read_at, self._compared, self._result = None, 0.0, "", None
+        self._closed = False
+
+    def close(self):
+        """Ends all connections, and with them a watch."""
+        self._closed = True
+        self._transport.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def check(self, product):
+        """Asks for a fresh proof and verifies the whole chain, failing closed:
+        key set, license, proof over a nonce just drawn, this machine's
+        fingerprint, time. A genuine "no" is a Verdict with runs False;
+        everything else raises AgentError, and nothing is licensed then."""
+        nonce = os.urandom(32)
+        _, asked = self._clock()
+        ask = {"product": product, "issuer": self.anchor["iss"], "nonce": encode64(nonce)}
+        answer = self._transport.call("POST", "/v1/check", ask, self._timeout)
+        now, arrived = self._clock()
+        parts = [answer.get(k, "") for k in ("license", "keyset", "proof")]
+        parts = [decode64(p) if isinstance(p, str) else None for p in parts]
+        if None in parts:
+            raise self._transport.fail("agent-bad-answer", "an envelope is not base64")
+        try:
+            with self._lock:
+                checked = self._verifier.check(product, nonce, now, arrived - asked, *parts, **self._options)
+                device = self._compare(checked.claims, license_hash(parts[0]), arrived)
+        except FormatError as e:
+            raise self._transport.fail("agent-untrusted", e, e.code) from None
+        said = answer.get("verdict") if isinstance(answer.get("verdict"), dict) else {}
+        flags = said.get("flags")
+        words = {
+            "message": _text(said.get("message")), "next_step": _text(said.get("next_step")),
+            "flags": [f for f in flags if isinstance(f, str)] if isinstance(flags, list) else [],
+        }
+        reason = checked.reason or ("" if checked.runs else REASON_AGENT)
+        return self._verdict(checked, device, checked.runs, checked.proof["phase"], reason, **words)
+
+    def check_files(self, product, file):
+        """Verifies a file of the agent's public folder (bytes or str) without
+        asking anybody. Weaker than check: it shows that the vendor issued the
+        license for this machine, not that the agent here holds the device key."""
+        now, mono = self._clock()
+        try:
+            files = _read_files(file)
+            with self._lock:
+                checked = self._verifier.files(product, now, files["license"], files["keyset"], **self._options)
+                device = self._compare(checked.claims, license_hash(files["license"]), mono)
+            self._refuse_other(device)
+            runs, phase, reason = checked.runs, checked.state, checked.reason
+            if files["notice"]:
+                n = open_notice(checked.keyset, files["notice"])
+                about = n["lic"] == checked.claims["lic"] and n["seq"] >= checked.claims["seq"]
+                if about and n["state"] in ("suspended", "revoked", "released"):
+                    runs, phase, reason = False, n["state"], n["reason"]
+        except FormatError as e:
+            raise self._transport.fail("agent-untrusted", e, e.code) from None
+        return self._verdict(checked, device, runs, phase, reason)
+
+    def watch(self, wait=30.0, pause=time.sleep):
+        """Yields at the start and whenever something about the instance's
+        licenses changed: check again then. The value is the agent's answer
+        {"serial", "events"}, which proves nothing. An agent that is not running
+        is waited for; close() from another thread ends it."""
+        since, first, delay = 0, True, 1.0
+        while not self._closed:
+            ask = 0 if first else wait
+            try:
+                answer = self._transport.call("GET", "/v1/events?since=%d&wait=%gs" % (since, ask), timeout=ask + self._timeout)
+                serial = answer.get("serial")
+                if type(serial) is not int or serial < 0:
+                    raise self._transport.fail("agent-bad-answer", "no serial")
+            except AgentError:
+                if self._closed:
+                    return
+                # The serial begins anew with the next agent.
+                since, first = 0, True
+                pause(delay)
+                delay = min(2 * delay, 30.0)
+                continue
+            delay = 1.0
+            if first or answer.get("missed") or serial != since:
+                yield answer
+            since, first = serial, False
+
+    def _compare(self, claims, sha, mono):
+        # Called with the lock held: once per license and reading.
+        if self._device is None or mono - self._read_at >= self._reread:
+            self._device, self._read_at, self._compared = self._observe(), mono, ""
+        if self._compared != sha:
+            dev = claims["dev"]
+            self._result = compare(dev["pol"], dev["env"], decode64(dev["salt"]), dev["fp"], self._device)
+            self._compared = sha
+        return self._result
+
+    def _refuse_other(self, device):
+        # What this process cannot read is no evidence against the machine; a
+        # strong part that it reads and that differs, with none that matches, is.
+        if device["strong_changed"] and not device["strong_match"]:
+            parts = ", ".join("%s %s" % p for p in device["results"].items())
+            raise self._transport.fail("agent-wrong-device", parts)
+
+    def _verdict(self, checked, device, runs, phase, reason, **words):
+        self._refuse_other(device)
+        c = checked.claims
+        return Verdict(
+            runs, phase, reason, c["lic"], c["ed"], c["seats"], list(c["feat"]), {m["name"]: m["value"] for m in c["lim"]},
+            *(_EPOCH + timedelta(seconds=c[t]) for t in ("exp", "ren", "grc")), device=device, **words)
+
+
+def _text(value):
+    return value if isinstance(value, str) else ""
+
+
+def _read_files(file):
+    try:
+        value = json.loads(file)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise FormatError("envelope", "not a file of the agent's public folder")
+    parts = {k: value.get(k, "") for k in ("license", "keyset", "notice")}
+    if not all(isinstance(p, str) for p in parts.values()) or not parts["license"] or not parts["keyset"]:
+        raise FormatError("envelope", "not a file of the agent's public folder")
+    return {k: p.encode("utf-8", "surrogatepass") for k, p in parts.items()}

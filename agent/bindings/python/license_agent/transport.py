@@ -1,0 +1,260 @@
+"""HTTP/1.1 over the agent's Unix socket, with a deadline and limits.
+
+http.client is not used: it bounds each read but not the whole answer, so an
+agent that drips one byte at a time would hold the program for ever.
+"""
+
+import errno
+import json
+import os
+import re
+import socket
+import stat
+import struct
+import threading
+import time
+
+from .errors import AgentError, failure
+
+MAX_ANSWER, MAX_HEADER = 1 << 20, 16 << 10
+_STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: [^\r\n]*)?\r\n")
+_INSTANCE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
+
+
+def socket_path(instance=""):
+    """Where the agent of an instance listens; None for an impossible name."""
+    if instance and not _INSTANCE.fullmatch(instance):
+        return None
+    return "/run/license-agent%s/agent.sock" % ("-" + instance if instance else "")
+
+
+class _Foreign(Exception):
+    """Somebody else than the agent could have put the socket there."""
+
+
+def _owners(path, expect):
+    """Judges the way to the socket and returns the user ids that may listen.
+
+    Each directory must be root's or our own and closed to others; a sticky one
+    like /tmp may stand on the way, but then root is not the only one who could
+    have made what lies in it. Who could change a directory could put another
+    socket there.
+    """
+    me = os.geteuid()
+    here, todo, root_only, links = "/", [p for p in path.split("/") if p], True, 0
+    name = todo.pop()
+    while todo:
+        st = os.stat(here)
+        if st.st_uid != 0:
+            root_only = False
+            if st.st_uid != me and st.st_uid not in expect:
+                raise _Foreign("%s belongs to uid %d" % (here, st.st_uid))
+        if st.st_mode & 0o022:
+            root_only = False
+            if not st.st_mode & stat.S_ISVTX:
+                raise _Foreign("%s has mode %#o" % (here, st.st_mode & 0o7777))
+        step = todo.pop(0)
+        if step == "..":
+            here = os.path.dirname(here)
+            continue
+        here = os.path.join(here, step)
+        st = os.lstat(here)
+        if stat.S_ISLNK(st.st_mode):
+            links += 1
+            if links > 40 or st.st_uid not in (0, me):
+                raise _Foreign("the link %s was made by uid %d" % (here, st.st_uid))
+            target = os.readlink(here)
+            todo = [p for p in target.split("/") if p and p != "."] + todo
+            here = "/" if target.startswith("/") else os.path.dirname(here)
+        elif not stat.S_ISDIR(st.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, "not a directory", here)
+    st = os.stat(here)
+    owners = {0, *expect}
+    if not expect:
+        owners.add(me)
+        if root_only:
+            owners.add(st.st_uid)  # only root could make it, so its owner is root's choice
+    if st.st_uid not in owners or st.st_mode & 0o022:
+        raise _Foreign("%s belongs to uid %d with mode %#o" % (here, st.st_uid, st.st_mode & 0o7777))
+    st = os.lstat(os.path.join(here, name))
+    if not stat.S_ISSOCK(st.st_mode) or st.st_uid not in owners:
+        raise _Foreign("%s is not the agent's socket" % path)
+    return owners
+
+
+class _Connection:
+    def __init__(self, path, expect, deadline):
+        owners = _owners(path, expect)
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            while True:
+                self._arm(deadline)
+                try:
+                    self.sock.connect(path)
+                    break
+                except BlockingIOError:  # the queue of callers is full
+                    time.sleep(0.005)
+            pid, uid, gid = struct.unpack("3I", self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            if uid not in owners:
+                raise _Foreign("the process behind %s runs as uid %d" % (path, uid))
+        except BaseException:
+            self.sock.close()
+            raise
+        self.used = False
+        self.received = False
+
+    def _arm(self, deadline):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise socket.timeout("deadline")
+        self.sock.settimeout(left)
+
+    def send(self, data, deadline):
+        self._arm(deadline)
+        self.sock.sendall(data)
+
+    def receive(self, deadline):
+        self._arm(deadline)
+        data = self.sock.recv(64 << 10)
+        self.received = self.received or bool(data)
+        return data
+
+
+class _BadAnswer(Exception):
+    pass
+
+
+def _read_answer(conn, deadline):
+    """Returns (status, body, keep): one answer with a Content-Length."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        if len(data) > MAX_HEADER or not data.startswith(b"HTTP/1."[: len(data)]):
+            raise _BadAnswer("not an HTTP answer")
+        more = conn.receive(deadline)
+        if not more:
+            raise _BadAnswer("connection ended within the header")
+        data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    head += b"\r\n"
+    status = _STATUS.match(head)
+    if not status or len(head) > MAX_HEADER:
+        raise _BadAnswer("not an HTTP answer")
+    fields = {}
+    for line in head[status.end() :].split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        name = name.strip().lower()
+        if name and fields.setdefault(name, value.strip()) != value.strip():
+            raise _BadAnswer("a header twice")
+    length = fields.get(b"content-length", b"")
+    if not re.fullmatch(rb"[0-9]{1,9}", length) or b"transfer-encoding" in fields:
+        raise _BadAnswer("an answer without Content-Length")
+    length = int(length)
+    if length > MAX_ANSWER:
+        raise _BadAnswer("an answer of %d bytes" % length)
+    body = bytearray(body)
+    while len(body) < length:
+        more = conn.receive(deadline)
+        if not more:
+            raise _BadAnswer("connection ended within the answer")
+        body += more
+    keep = len(body) == length and fields.get(b"connection", b"").lower() != b"close"
+    return int(status.group(1)), bytes(body[:length]), keep
+
+
+class Transport:
+    """Asks one instance of the agent. Safe for concurrent use."""
+
+    def __init__(self, socket="", instance="", owners=(), language="en"):
+        self.language = language
+        self.path = socket or socket_path(instance)
+        self._expect = tuple(owners)
+        self._idle, self._open, self._lock = [], set(), threading.Lock()
+        if not self.path or not os.path.isabs(self.path) or len(os.fsencode(self.path)) > 107:
+            raise failure("config-invalid", language, detail="socket %r, instance %r" % (socket, instance))
+
+    def close(self):
+        """Ends all connections, also those that wait for an answer."""
+        with self._lock:
+            self._idle.clear()
+            for conn in self._open:
+                try:
+                    conn.sock.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+
+    def _take(self, deadline):
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        conn = _Connection(self.path, self._expect, deadline)
+        with self._lock:
+            self._open.add(conn)
+        return conn
+
+    def _drop(self, conn):
+        with self._lock:
+            self._open.discard(conn)
+        conn.sock.close()
+
+    def _exchange(self, request, deadline):
+        conn = self._take(deadline)
+        try:
+            try:
+                conn.received = False
+                conn.send(request, deadline)
+                status, body, keep = _read_answer(conn, deadline)
+            except (ConnectionError, _BadAnswer):
+                if not conn.used or conn.received:
+                    raise
+                # The agent closed a kept connection, as after a restart.
+                self._drop(conn)
+                conn = _Connection(self.path, self._expect, deadline)
+                with self._lock:
+                    self._open.add(conn)
+                conn.send(request, deadline)
+                status, body, keep = _read_answer(conn, deadline)
+        except BaseException:
+            self._drop(conn)
+            raise
+        conn.used = True
+        if keep:
+            with self._lock:
+                self._idle.append(conn)
+        else:
+            self._drop(conn)
+        return status, body
+
+    def call(self, method, target, body=None, timeout=5.0):
+        """Sends one request and returns the parsed answer. Raises AgentError."""
+        deadline = time.monotonic() + timeout
+        data = b"" if body is None else json.dumps(body).encode()
+        head = "%s %s HTTP/1.1\r\nHost: license-agent\r\nAccept-Language: %s\r\n" % (method, target, self.language)
+        if body is not None:
+            head += "Content-Type: application/json\r\nContent-Length: %d\r\n" % len(data)
+        try:
+            status, answer = self._exchange(head.encode("ascii") + b"\r\n" + data, deadline)
+        except socket.timeout as e:
+            raise self.fail("agent-timeout", e) from None
+        except _Foreign as e:
+            raise self.fail("agent-wrong-owner", e) from None
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as e:
+            raise self.fail("agent-not-running", e) from None
+        except (OSError, _BadAnswer) as e:
+            raise self.fail("agent-bad-answer", e) from None
+        try:
+            value = json.loads(answer)
+            if not isinstance(value, dict):
+                raise ValueError("not an object")
+        except (ValueError, RecursionError) as e:
+            raise self.fail("agent-bad-answer", type(e).__name__) from None
+        if status == 200:
+            return value
+        error = value.get("error")
+        if not isinstance(error, dict) or not isinstance(error.get("code"), str) or not error["code"]:
+            raise self.fail("agent-bad-answer", "status %d without an error" % status)
+        texts = [error.get(k) if isinstance(error.get(k), str) else "" for k in ("code", "cause", "message", "hint", "request_id")]
+        raise AgentError(*texts)
+
+    def fail(self, code, detail="", cause=""):
+        """An error of this side."""
+        return failure(code, self.language, cause, str(detail))
