@@ -62,6 +62,8 @@ func TestScripts(t *testing.T) {
 			"foreign-socket":   foreignSocket,
 			"nowhere":          nowhere,
 			"corrupt-envelope": corruptEnvelope,
+			"canary":           canary,
+			"listeners":        listeners,
 		},
 	})
 }
