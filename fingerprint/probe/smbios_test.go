@@ -156,10 +156,10 @@ func TestSMBIOSTexts(t *testing.T) {
 	}
 }
 
-// TestRealDumps runs over the dmidecode texts in $CORPUS, other people's
+// TestCorpusDumps runs over the dmidecode texts in $CORPUS, other people's
 // machines that are not part of this tree, and says what the board rule makes
 // of them; without CORPUS the composed texts of this package do.
-func TestRealDumps(t *testing.T) {
+func TestCorpusDumps(t *testing.T) {
 	texts := map[string]string{"composed": tableText}
 	if dir := os.Getenv("CORPUS"); dir != "" {
 		files, err := filepath.Glob(filepath.Join(dir, "dmidecode", "*.txt"))
