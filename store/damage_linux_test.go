@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -187,26 +188,44 @@ func TestProbe(t *testing.T) {
 	sound := filepath.Join(dir, fileDB)
 	garbage := filepath.Join(dir, "garbage")
 	mustWrite(t, garbage, make([]byte, 3*testPage))
+	says := func(script string) []string {
+		return []string{"/bin/sh", "-c", "echo '" + probeHello + "'; " + script}
+	}
+	const short = 200 * time.Millisecond
 	for name, c := range map[string]struct {
-		argv []string
-		file string
-		want error
+		argv  []string
+		file  string
+		limit time.Duration
+		want  error
 	}{
-		"sound":            {probeCommand(t), sound, nil},
-		"garbage":          {probeCommand(t), garbage, errProbe},
-		"no such program":  {[]string{"/nonexistent/license-agent", ProbeArg}, sound, errNoProbe},
-		"another program":  {[]string{"/bin/true"}, sound, errNoProbe},
-		"talkative":        {[]string{"/bin/echo", "ok"}, sound, errNoProbe},
-		"greets and dies":  {[]string{"/bin/sh", "-c", "echo '" + probeHello + "'; kill -SEGV $$"}, sound, errProbe},
-		"greets and fails": {[]string{"/bin/sh", "-c", "echo '" + probeHello + "'; echo broken; exit 65"}, sound, errProbe},
-		"says ok, fails":   {[]string{"/bin/sh", "-c", "echo '" + probeHello + "'; echo ok; exit 1"}, sound, errProbe},
-		"greets and hangs": {[]string{"/bin/sh", "-c", "echo '" + probeHello + "'; exec sleep 60"}, sound, errProbe},
-		"busy":             {[]string{"/bin/sh", "-c", "echo '" + probeHello + "'; exit 75"}, sound, ErrOwned},
+		"sound":            {probeCommand(t), sound, patient, nil},
+		"garbage":          {probeCommand(t), garbage, patient, errProbe},
+		"no such program":  {[]string{"/nonexistent/license-agent", ProbeArg}, sound, patient, errNoProbe},
+		"another program":  {[]string{"/bin/true"}, sound, patient, errNoProbe},
+		"talkative":        {[]string{"/bin/echo", "ok"}, sound, patient, errNoProbe},
+		"greets and dies":  {says("kill -SEGV $$"), sound, patient, errProbe},
+		"greets and fails": {says("echo broken; exit 65"), sound, patient, errProbe},
+		"says ok, fails":   {says("echo ok; exit 1"), sound, patient, nil},
+		"busy":             {says("exit 75"), sound, patient, ErrOwned},
+		"greets and hangs": {says("exec sleep 60"), sound, short, errLate},
+		"loops":            {says("while :; do :; done"), sound, short, errLate},
+		"never greets":     {[]string{"/bin/sh", "-c", "exec sleep 60"}, sound, short, errLate},
 	} {
-		err := runProbe(c.argv, c.file)
-		if got := c.want == nil && err == nil || c.want != nil && strings.Contains(fmt.Sprint(err), c.want.Error()); !got {
+		err := runProbe(c.argv, c.file, c.limit)
+		if !errors.Is(err, c.want) || errors.Is(err, errLate) && !errors.Is(err, errProbe) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
+	}
+}
+
+// A probe that got no processor time is asked once more.
+func TestStarvedProbe(t *testing.T) {
+	t.Parallel()
+	mark := filepath.Join(t.TempDir(), "asked")
+	// The first one waits without end and without work; the limit it gets decides nothing.
+	script := "if [ -e " + mark + " ]; then echo '" + probeHello + "'; echo ok; exit 0; fi; : > " + mark + "; exec sleep 600"
+	if err := runProbe([]string{"/bin/sh", "-c", script}, "file", 3*time.Second); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -132,7 +132,7 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("the mirror did not recover: %v", err)
 	}
 	mustClose(t, s)
-	broken := naive(t, disk, controls(5, 50))
+	broken := naive(t, smallDisk(t), controls(5, 50))
 	if broken == 0 {
 		t.Error("a file rewritten in place survived every full disk")
 	}

@@ -54,6 +54,7 @@ var (
 	errSchema   = errors.New("schema line is damaged")
 	errOtherKey = errors.New("written under another device key")
 	errProbe    = errors.New("the probe refused the file")
+	errLate     = errors.New("no end")
 	errNoProbe  = errors.New("the probe could not be started")
 	errBehind   = errors.New("the file lost its last commit")
 	errMirror   = errors.New("mirror is damaged")

@@ -108,7 +108,11 @@ func (s *Store) guard() error {
 	}
 	path := filepath.Join(s.dir.Path(), fileDB)
 	if len(s.opts.Probe) > 0 {
-		err := runProbe(s.opts.Probe, path)
+		limit := probeTime
+		if s.opts.seams.probeTime > 0 {
+			limit = s.opts.seams.probeTime
+		}
+		err := runProbe(s.opts.Probe, path, limit)
 		if !errors.Is(err, errNoProbe) {
 			return err
 		}
@@ -151,9 +155,20 @@ func (s *Store) markClean() error {
 const probeTime = 2 * time.Second
 
 // runProbe lets a child process open the file: some damages kill the process
-// beyond recover (a fault in another goroutine or inside the runtime).
-func runProbe(argv []string, path string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), probeTime)
+// beyond recover (a fault in another goroutine or inside the runtime). A probe
+// that was stopped with little processor time behind it did not loop but never
+// got its turn, as on a machine that boots; it gets another one.
+func runProbe(argv []string, path string, limit time.Duration) error {
+	used, err := probeOnce(argv, path, limit)
+	if errors.Is(err, errLate) && used < limit/4 {
+		_, err = probeOnce(argv, path, limit+limit/4)
+	}
+	return err
+}
+
+// probeOnce also returns the processor time that the probe took.
+func probeOnce(argv []string, path string, limit time.Duration) (used time.Duration, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], append(slices.Clone(argv[1:]), path)...)
 	// Nothing of our environment is the probe's business; a crash in it leaves
@@ -161,25 +176,27 @@ func runProbe(argv []string, path string) error {
 	cmd.Env = []string{"GOTRACEBACK=none", "GOMAXPROCS=2"}
 	cmd.WaitDelay = 100 * time.Millisecond
 	out, err := cmd.Output()
-	lines := strings.Split(string(out), "\n")
-	if lines[0] != probeHello {
-		// Not our binary, not executable, no processes left: this says nothing
-		// about the file, and a sound file must not be put aside for it.
-		return fmt.Errorf("%w: %s: %v", errNoProbe, argv[0], err)
+	if p := cmd.ProcessState; p != nil {
+		used = p.UserTime() + p.SystemTime()
 	}
-	if err == nil && len(lines) > 1 && lines[1] == probeOK {
-		return nil
-	}
+	lines := strings.Split(string(out)+"\n", "\n")
 	var exit *exec.ExitError
 	switch {
+	case lines[0] == probeHello && lines[1] == probeOK:
+		// Said after everything was read: whatever the end of the process was.
+		return used, nil
 	case ctx.Err() != nil:
-		return fmt.Errorf("%w: no end within %v", errProbe, probeTime)
+		return used, fmt.Errorf("%w: %w within %v", errProbe, errLate, limit)
+	case lines[0] != probeHello:
+		// Not our binary, not executable, no processes left: this says nothing
+		// about the file, and a sound file must not be put aside for it.
+		return used, fmt.Errorf("%w: %s: %v", errNoProbe, argv[0], err)
 	case errors.As(err, &exit) && exit.ExitCode() == probeBusy:
-		return fmt.Errorf("%w: %s is locked by another program", ErrOwned, path)
-	case len(lines) > 1 && lines[1] != "":
-		return fmt.Errorf("%w: %s", errProbe, lines[1])
+		return used, fmt.Errorf("%w: %s is locked by another program", ErrOwned, path)
+	case lines[1] != "":
+		return used, fmt.Errorf("%w: %s", errProbe, lines[1])
 	}
-	return fmt.Errorf("%w: it died: %v", errProbe, err)
+	return used, fmt.Errorf("%w: it died: %v", errProbe, err)
 }
 
 // keepBad is how many damaged files are kept for whoever wants to look.

@@ -145,7 +145,7 @@ func TestLockedDatabase(t *testing.T) {
 	}
 	os.Remove(filepath.Join(dir, fileClean))
 	o := options()
-	o.Probe = probeCommand(t)
+	o.Probe, o.seams.probeTime = probeCommand(t), patient
 	if _, err := Open(dir, o); !errors.Is(err, ErrOwned) {
 		t.Errorf("with the probe: %v", err)
 	}

@@ -61,11 +61,12 @@ func ProbeMain(args []string) int {
 	}
 }
 
-// limit ends the process when it takes too much time (its parent may be gone)
-// or memory. The sandbox of the service bounds it as well, where there is one.
+// limit ends the process when it takes too much memory, or much more time than
+// its parent gives it: then the parent is gone. The sandbox of the service
+// bounds it as well, where there is one.
 func limit() {
 	sample := []metrics.Sample{{Name: "/memory/classes/total:bytes"}}
-	for range probeTime / (10 * time.Millisecond) {
+	for range 3 * probeTime / (10 * time.Millisecond) {
 		time.Sleep(10 * time.Millisecond)
 		metrics.Read(sample)
 		if sample[0].Value.Uint64() > probeMemory {

@@ -199,7 +199,7 @@ func TestDamagedFiles(t *testing.T) {
 			path := filepath.Join(dir, fileDB)
 			mustWrite(t, path, damage(mustRead(t, path)))
 			o := options()
-			o.Probe = command
+			o.Probe, o.seams.probeTime = command, patient
 			s := mustOpen(t, dir, o)
 			if n, torn := count(mustLoad(t, s)); n != 3 || torn {
 				t.Errorf("%s: count %d, torn %v", name, n, torn)

@@ -34,9 +34,11 @@ type Options struct {
 	seams seams
 }
 
-// seams switch single defences off, so that tests can show what each is for.
+// seams switch single defences off, so that tests can show what each is for,
+// and take the clock out of tests that are not about it.
 type seams struct {
 	lockWait   time.Duration // instead of lockWait
+	probeTime  time.Duration // instead of probeTime
 	noLock     bool          // no instance lock
 	noGuard    bool          // bare bolt.Open
 	noFailStop bool          // go on after a failed commit
