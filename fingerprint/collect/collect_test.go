@@ -88,7 +88,7 @@ func TestBlocked(t *testing.T) {
 func TestPanic(t *testing.T) {
 	c := healthy()
 	c.readNetwork = func() fingerprint.Component { panic("index out of range") }
-	c.readFirmware = func() probe.Firmware { var m map[string]int; m["x"] = 1; return probe.Firmware{} }
+	c.readFirmware = func() probe.Firmware { return []probe.Firmware{}[len(c.notes)] }
 	d := c.Collect(context.Background())
 	for _, part := range []fingerprint.Component{d.MAC, d.Board, d.CPU} {
 		if part.State != fingerprint.Unreadable || !strings.Contains(part.Reason, "the reader failed") {

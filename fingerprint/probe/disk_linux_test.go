@@ -139,11 +139,15 @@ func TestRootDisk(t *testing.T) {
 		{"optional fields", []string{sda, sdb, mounts("22 1 0:22 /@ / rw shared:1 master:2 - btrfs /dev/sdb1 rw")}, bFirst},
 		{"LVM", []string{sda, sdb, "-- disk dm-0 --\ndev 253:0\ndm/name vg-root\n", slave("dm-0", "sdb1", sata1), mounts("22 1 253:0 / / rw - xfs /dev/mapper/vg-root rw")}, bFirst},
 		{"LVM by name", []string{sda, sdb, "-- disk dm-0 --\ndev 253:0\ndm/name vg-root\n", slave("dm-0", "sdb1", sata1), mounts("22 1 0:30 / / rw - btrfs /dev/mapper/vg-root rw")}, bFirst},
-		{"encryption on LVM", []string{sda, sdb, "-- disk dm-0 --\ndev 253:0\n", slave("dm-0", "sdb1", sata1),
-			"-- disk dm-1 --\ndev 253:1\nslave dm-0 virtual/block/dm-0\n", mounts("22 1 253:1 / / rw - ext4 /dev/mapper/luks rw")}, bFirst},
+		{"encryption on LVM", []string{
+			sda, sdb, "-- disk dm-0 --\ndev 253:0\n", slave("dm-0", "sdb1", sata1),
+			"-- disk dm-1 --\ndev 253:1\nslave dm-0 virtual/block/dm-0\n", mounts("22 1 253:1 / / rw - ext4 /dev/mapper/luks rw"),
+		}, bFirst},
 		{"mirror over both", []string{sda, sdb, "-- disk md0 --\ndev 9:0\n", slave("md0", "sdb1", sata1), slave("md0", "sda1", sata0), mounts("22 1 9:0 / / rw - ext4 /dev/md0 rw")}, aFirst},
-		{"devices that hold each other", []string{sda, sdb, "-- disk dm-0 --\ndev 253:0\nslave dm-1 virtual/block/dm-1\n", "-- disk dm-1 --\ndev 253:1\nslave dm-0 virtual/block/dm-0\n",
-			mounts("22 1 253:0 / / rw - ext4 /dev/mapper/x rw")}, aFirst},
+		{"devices that hold each other", []string{
+			sda, sdb, "-- disk dm-0 --\ndev 253:0\nslave dm-1 virtual/block/dm-1\n", "-- disk dm-1 --\ndev 253:1\nslave dm-0 virtual/block/dm-0\n",
+			mounts("22 1 253:0 / / rw - ext4 /dev/mapper/x rw"),
+		}, aFirst},
 		{"a number that does not exist", []string{sda, sdb, mounts("22 1 99:7 / / rw - ext4 /dev/nothing rw")}, aFirst},
 		{"a table that is none", []string{sda, sdb, mounts("\x00\xff - - -\n/ / / /")}, aFirst},
 	} {

@@ -83,8 +83,14 @@ func (f envFacts) container() (fingerprint.Environment, bool) {
 // engineOf recognises the control group paths of the engines.
 func engineOf(path string) (string, bool) {
 	for _, e := range [...]struct{ part, name string }{
-		{"kubepods", "kubernetes"}, {"libpod-", "podman"}, {"/docker/", "docker"}, {"docker-", "docker"},
-		{"/lxc/", "lxc"}, {"/lxc.payload", "lxc"}, {"cri-containerd", "containerd"}, {"/machine.slice/machine-", "systemd-nspawn"},
+		{"kubepods", "kubernetes"},
+		{"libpod-", "podman"},
+		{"/docker/", "docker"},
+		{"docker-", "docker"},
+		{"/lxc/", "lxc"},
+		{"/lxc.payload", "lxc"},
+		{"cri-containerd", "containerd"},
+		{"/machine.slice/machine-", "systemd-nspawn"},
 	} {
 		if strings.Contains(path, e.part) {
 			return e.name, true
@@ -177,16 +183,33 @@ func (id *identity) metal() bool {
 // physical servers carry the same vendor.
 func (id *identity) hypervisor() (name, reason string, ok bool) {
 	for _, field := range [...]struct{ label, text string }{
-		{"product name", id.product}, {"system vendor", id.vendor}, {"board vendor", id.boardVendor},
-		{"BIOS vendor", id.biosVendor}, {"product version", id.version},
+		{"product name", id.product},
+		{"system vendor", id.vendor},
+		{"board vendor", id.boardVendor},
+		{"BIOS vendor", id.biosVendor},
+		{"product version", id.version},
 	} {
 		for _, p := range [...]struct{ prefix, name string }{
-			{"KVM", "kvm"}, {"OpenStack", "kvm"}, {"KubeVirt", "kvm"}, {"Amazon EC2", "amazon"}, {"QEMU", "qemu"},
-			{"VMware", "vmware"}, {"VMW", "vmware"}, {"innotek GmbH", "oracle"}, {"VirtualBox", "oracle"},
-			{"Xen", "xen"}, {"Bochs", "bochs"}, {"Parallels", "parallels"},
-			{"BHYVE", "bhyve"}, {"Hyper-V", "microsoft"}, {"Apple Virtualization", "apple"},
-			{"Google Compute Engine", "google"}, {"Alibaba Cloud ECS", "alibaba"}, {"HUAWEICLOUD", "huawei"},
-			{"RHEV Hypervisor", "kvm"}, {"oVirt", "kvm"},
+			{"KVM", "kvm"},
+			{"OpenStack", "kvm"},
+			{"KubeVirt", "kvm"},
+			{"Amazon EC2", "amazon"},
+			{"QEMU", "qemu"},
+			{"VMware", "vmware"},
+			{"VMW", "vmware"},
+			{"innotek GmbH", "oracle"},
+			{"VirtualBox", "oracle"},
+			{"Xen", "xen"},
+			{"Bochs", "bochs"},
+			{"Parallels", "parallels"},
+			{"BHYVE", "bhyve"},
+			{"Hyper-V", "microsoft"},
+			{"Apple Virtualization", "apple"},
+			{"Google Compute Engine", "google"},
+			{"Alibaba Cloud ECS", "alibaba"},
+			{"HUAWEICLOUD", "huawei"},
+			{"RHEV Hypervisor", "kvm"},
+			{"oVirt", "kvm"},
 		} {
 			if strings.HasPrefix(field.text, p.prefix) {
 				return p.name, field.label + " " + clip(field.text), true
