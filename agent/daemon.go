@@ -73,6 +73,7 @@ type Daemon struct {
 	wake    chan struct{} // something changed: plan again
 	beat    atomic.Int64  // boot seconds of the last step
 	cross   atomic.Pointer[[]string]
+	ready   atomic.Pointer[readyVerdict]
 	working sync.WaitGroup
 	slots   chan struct{}
 

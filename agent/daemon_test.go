@@ -84,11 +84,23 @@ func TestActivateStatusCheckWhy(t *testing.T) {
 		t.Errorf("status %+v", l)
 	}
 	c, err := r.daemon.Check("painter", "", make([]byte, 32), api.Chinese)
-	if err != nil || len(c.License) == 0 || len(c.KeySet) == 0 || len(c.Proof) == 0 || !c.Verdict.Runs {
-		t.Errorf("check %+v %v", c.Verdict, err)
+	var v api.Verdict
+	if jerr := json.Unmarshal(c.Verdict, &v); jerr != nil || err != nil || len(c.License) == 0 || len(c.KeySet) == 0 || len(c.Proof) == 0 || !v.Runs {
+		t.Errorf("check %s %v", c.Verdict, err)
 	}
-	if c.Verdict.Message == l.Verdict.Message {
+	if v.Message == l.Verdict.Message {
 		t.Error("the Chinese sentence is the English one")
+	}
+	for range 2 { // the second answer comes from what is kept ready
+		again, err := r.daemon.Check("painter", "", make([]byte, 32), api.English)
+		if err != nil || !strings.Contains(string(again.Verdict), l.Verdict.Message) {
+			t.Errorf("English again: %s %v", again.Verdict, err)
+		}
+	}
+	r.machine.Clock.Advance(86400)
+	later, err := r.daemon.Check("painter", "", make([]byte, 32), api.English)
+	if err != nil || json.Unmarshal(later.Verdict, &v) != nil || v.DaysLeft != l.Verdict.DaysLeft-1 {
+		t.Errorf("a day later: %s %v", later.Verdict, err)
 	}
 	x, err := r.daemon.Why(api.KeyRequest{Product: "painter"}, api.English)
 	if err != nil || len(x.Device.Parts) == 0 || x.Device.Outcome != "same" || x.Clock.Time == 0 {

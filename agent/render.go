@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"encoding/json"
+	"slices"
 	"strings"
 
 	"licenseagent.example/activation"
@@ -19,6 +21,35 @@ func verdict(v activation.Verdict, lang string) api.Verdict {
 		out.Flags = append(out.Flags, string(f))
 	}
 	return out
+}
+
+// readyVerdict is a verdict rendered for one language. Verdicts change rarely
+// and are part of every answer to a check.
+type readyVerdict struct {
+	of   activation.Verdict
+	lang string
+	json []byte
+}
+
+// verdictJSON renders a verdict, or gives the rendering of the last one again.
+func (d *Daemon) verdictJSON(v activation.Verdict, lang string) ([]byte, error) {
+	if last := d.ready.Load(); last != nil && last.lang == lang && sameVerdict(last.of, v) {
+		return last.json, nil
+	}
+	b, err := json.Marshal(verdict(v, lang))
+	if err != nil {
+		return nil, err
+	}
+	d.ready.Store(&readyVerdict{of: v, lang: lang, json: b})
+	return b, nil
+}
+
+func sameVerdict(a, b activation.Verdict) bool {
+	if !slices.Equal(a.Flags, b.Flags) {
+		return false
+	}
+	return a.Phase == b.Phase && a.Runs == b.Runs && a.Reason == b.Reason && a.Next == b.Next && a.Until == b.Until &&
+		a.Expires == b.Expires && a.RenewBy == b.RenewBy && a.GraceUntil == b.GraceUntil && a.DaysLeft == b.DaysLeft
 }
 
 // license is one license as a status shows it.

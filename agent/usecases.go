@@ -38,7 +38,8 @@ func (d *Daemon) Check(product, issuer string, nonce []byte, lang string) (local
 	if err != nil {
 		return localapi.Checked{}, err
 	}
-	return localapi.Checked{License: a.License, KeySet: a.KeySet, Proof: a.Proof, Verdict: verdict(a.Verdict, lang)}, nil
+	v, err := d.verdictJSON(a.Verdict, lang)
+	return localapi.Checked{License: a.License, KeySet: a.KeySet, Proof: a.Proof, Verdict: v}, err
 }
 
 // Files returns the envelopes for a check without a nonce.

@@ -63,7 +63,8 @@ func (f *fake) Status(lang string) api.Status {
 }
 func (f *fake) Check(product, _ string, nonce []byte, lang string) (Checked, error) {
 	err := f.called("check")
-	return Checked{License: []byte("L:" + product), KeySet: []byte("K"), Proof: nonce, Verdict: f.license(lang).Verdict}, err
+	verdict, merr := json.Marshal(f.license(lang).Verdict)
+	return Checked{License: []byte("L:" + product), KeySet: []byte("K"), Proof: nonce, Verdict: verdict}, errors.Join(err, merr)
 }
 func (f *fake) Files(key api.KeyRequest) (api.Files, error) {
 	return api.Files{License: key.Issuer, KeySet: key.Product}, f.called("files")

@@ -82,9 +82,16 @@ func FuzzCheckBody(f *testing.F) {
 	f.Add([]byte(`{"PRODUCT":"p"}`))
 	f.Add([]byte(`{"product":"\ud800"}`))
 	f.Add([]byte(`null`))
+	f.Add([]byte(`{"nonce":"AA==","product":"p","issuer":"i"}`))
+	f.Add([]byte(`{"product":"p" , "nonce":"x"}`))
+	f.Add([]byte(`{"product":"a\u0062"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var q api.CheckRequest
-		if decodeJSON(b, &q) != nil {
+		err := decodeJSON(b, &q)
+		if plain, ok := plainCheck(b); ok && (err != nil || plain != q) {
+			t.Fatalf("%q is %+v in short and %+v, %v in full", b, plain, q, err)
+		}
+		if err != nil {
 			return
 		}
 		again, err := json.Marshal(q)

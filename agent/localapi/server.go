@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,10 +39,12 @@ type Licenses interface {
 	Diagnose(ctx context.Context, lang string) (api.Diagnosis, error)
 }
 
-// Checked is the answer to a check: three DSSE envelopes and, for people, the verdict.
+// Checked is the answer to a check: three DSSE envelopes, which nobody changes
+// afterwards (License and KeySet are recognised by their memory), and, for
+// people, the verdict as the JSON of an api.Verdict, which an implementation can keep ready.
 type Checked struct {
 	License, KeySet, Proof []byte
-	Verdict                api.Verdict
+	Verdict                []byte
 }
 
 // Config is everything a Server needs. Licenses, Identify and Now must be set.
@@ -68,6 +71,8 @@ type Server struct {
 	requests atomic.Uint64
 	rejected rejections
 	statuses [2]statusCache // English, Chinese
+	leading  atomic.Pointer[leading]
+	buffers  sync.Pool // of *[]byte, answers to checks
 	limiter  atomic.Pointer[limiter]
 	http     *http.Server
 	ctx      context.Context
@@ -91,6 +96,7 @@ func New(cfg Config) (*Server, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.gate = newGate(cfg.Now, s.limits)
+	s.buffers.New = func() any { return new([]byte) }
 	s.routes = s.table()
 	if err := checkTable(s.routes); err != nil {
 		return nil, err

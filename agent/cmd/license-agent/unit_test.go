@@ -1,0 +1,213 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"licenseagent.example/activation"
+	"licenseagent.example/agent/api"
+	"licenseagent.example/platform/devicekey"
+	"licenseagent.example/platform/ipc"
+	"licenseagent.example/platform/securefile"
+	"licenseagent.example/store"
+)
+
+func TestParseConfig(t *testing.T) {
+	for _, c := range []struct {
+		text, want string // want is part of the error, or "key=value"
+	}{
+		{"", ""},
+		{"warn_days = 3", "warn_days=3"},
+		{`admin_groups = ["wheel", 7]`, "admin_groups=wheel,7"},
+		{`proxy = "direct"`, "proxy=direct"},
+		{"warn_day = 3", `did you mean "warn_days"?`},
+		{"loglevel = 'x'", `did you mean "log_level"?`},
+		{"warn_days = 3.5", "want a text, a number or a list"},
+		{"[section]\nx = 1", "unknown key"},
+		{"warn_days = 1\nwarn_days = 2", "line 2"},
+		{"= 1", "line 1"},
+	} {
+		got, err := parseConfig("f", c.text)
+		if name, value, ok := strings.Cut(c.want, "="); ok && err == nil {
+			if got[name] != value {
+				t.Errorf("%q: %v, want %s", c.text, got, c.want)
+			}
+			continue
+		}
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v, want %q", c.text, err, c.want)
+		}
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"kitten", "sitting", 3}, {"log_levle", "log_level", 2}, {"same", "same", 0}} {
+		if got := distance(c.a, c.b); got != c.want || distance(c.b, c.a) != c.want {
+			t.Errorf("distance(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+}
+
+func TestSettingsSources(t *testing.T) {
+	s := settings{"proxy": {Name: "proxy", Value: "http://user:secret@proxy:3128", Source: "file"}}
+	for _, v := range s.list() {
+		if strings.Contains(v.Value, "secret") {
+			t.Error("the bundle would show the proxy's password")
+		}
+	}
+	if s.get("proxy") != "http://user:secret@proxy:3128" {
+		t.Error("list changed the setting itself")
+	}
+}
+
+func TestSeconds(t *testing.T) {
+	for text, want := range map[string]int64{"": 0, "40d": 40 * 86400, "36h": 36 * 3600, "-2h": -7200, "-3d": -3 * 86400, "90s": 90} {
+		if got, err := seconds(text); err != nil || got != want {
+			t.Errorf("%q: %d %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"d", "40", "1w", "99999999999d", "x"} {
+		if _, err := seconds(text); err == nil {
+			t.Errorf("%q is accepted", text)
+		}
+	}
+}
+
+// Text from outside cannot rewrite the screen, and columns line up in both languages.
+func TestTable(t *testing.T) {
+	var b bytes.Buffer
+	tab := &table{out: &b}
+	tab.row("phase", "active")
+	tab.row("阶段", "\x1b[2Jevil\r\nsecond\u0085line\xff")
+	tab.optional("absent", "")
+	if err := tab.print(); err != nil {
+		t.Fatal(err)
+	}
+	want := "  phase  active\n  阶段   ?[2Jevil??second?line�\n"
+	if b.String() != want {
+		t.Errorf("got %q, want %q", b.String(), want)
+	}
+}
+
+func TestWhen(t *testing.T) {
+	for in, want := range map[int64]string{0: "", 253402300799: "", 1798963200: "2027-01-03 08:00 UTC"} {
+		if got := when(in); got != want {
+			t.Errorf("when(%d) = %q", in, got)
+		}
+	}
+}
+
+// Every word that the sources ask for exists in both languages.
+func TestLabels(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := regexp.MustCompile(`a\.label\("([a-z]+)"\)`)
+	n := 0
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range used.FindAllStringSubmatch(string(b), -1) {
+			n++
+			if en, zh := labels(m[1]); en == m[1] && zh == m[1] {
+				t.Errorf("%s asks for the word %q, which has no text", f, m[1])
+			}
+		}
+	}
+	if n < 40 {
+		t.Errorf("found only %d uses: the test looks at the wrong place", n)
+	}
+}
+
+// Every way in which a start can fail has its code and exit code.
+func TestEveryFailureHasItsCode(t *testing.T) {
+	a := &app{env: func(string) string { return "" }, stderr: &bytes.Buffer{}}
+	for _, c := range []struct {
+		err  error
+		code string
+		exit int
+	}{
+		{fmt.Errorf("x: %w", store.ErrOwned), api.CodeStateInUse, 1},
+		{store.ErrUnsafe, api.CodeStateUnsafe, 5},
+		{&securefile.Error{Path: "/x", Err: securefile.ErrMode}, api.CodeStateUnsafe, 5},
+		{store.ErrNewerSchema, api.CodeStateNewer, 1},
+		{store.ErrCommit, api.CodeStorage, 1},
+		{fmt.Errorf("%w: %w", store.ErrCommit, syscall.ENOSPC), api.CodeStorageFull, 1},
+		{ipc.ErrInUse, api.CodeSocketTaken, 5},
+		{ipc.ErrStale, api.CodeSocketTaken, 5},
+		{ipc.ErrDirectory, api.CodeSocketTaken, 5},
+		{ipc.ErrPath, api.CodeUsage, 2},
+		{devicekey.ErrDamaged, api.CodeDeviceKey, 1},
+		{devicekey.ErrForeignMachine, api.CodeDeviceKey, 1},
+		{fs.ErrPermission, api.CodePermission, 5},
+		{fs.ErrNotExist, api.CodeFileAccess, 2},
+		{context.Canceled, api.CodeInterrupted, 130},
+		{activation.ErrUnreachable, api.CodeUnreachable, 6},
+		{&activation.RefusedError{Code: "code-used-up", Message: "No."}, api.CodeRefused, 7},
+		{errors.New("unknown command \"x\""), api.CodeUsage, 2},
+		{errors.New("something else"), api.CodeInternal, 1},
+		{&api.Error{Code: api.CodeNotRunning}, api.CodeNotRunning, 4},
+	} {
+		if e := a.asProblem(c.err); e.Code != c.code {
+			t.Errorf("%v: %s, want %s", c.err, e.Code, c.code)
+		}
+		if exit := a.report(c.err); exit != c.exit {
+			t.Errorf("%v ends with %d, want %d", c.err, exit, c.exit)
+		}
+	}
+	if exit := a.report(unlicensed{}); exit != api.ExitNotLicensed {
+		t.Errorf("unlicensed ends with %d", exit)
+	}
+}
+
+// The code is one line; where it comes from does not change it.
+func TestReadCode(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	a := &app{env: func(string) string { return "" }, stderr: &bytes.Buffer{}}
+	for name, text := range map[string]string{"plain": "AAAA-BBBB", "line": "AAAA-BBBB\n", "dos": "AAAA-BBBB\r\n", "spaces": "  AAAA-BBBB  \n"} {
+		path := file(name, text)
+		if got, err := a.readCode(codeOptions{file: path}); err != nil || got != "AAAA-BBBB" {
+			t.Errorf("%s from a file: %q %v", name, got, err)
+		}
+		in, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.stdin = in
+		if got, err := a.readCode(codeOptions{}); err != nil || got != "AAAA-BBBB" {
+			t.Errorf("%s from standard input: %q %v", name, got, err)
+		}
+		in.Close()
+	}
+	for name, text := range map[string]string{"empty": "\n", "long": strings.Repeat("A", 300), "two": "AAAA\nBBBB\n", "escape": "AA\x1b[2J"} {
+		if _, err := a.readCode(codeOptions{file: file(name, text)}); err == nil {
+			t.Errorf("%s is accepted", name)
+		} else if strings.Contains(err.Error(), "AAAA") {
+			t.Errorf("%s: the error quotes the code: %v", name, err)
+		}
+	}
+}
