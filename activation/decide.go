@@ -152,6 +152,9 @@ func deviceRule(in *Inputs, now int64) (ruling, bool) {
 		return ruling{}, false
 	case !d.StrongMatch && d.StrongChanged:
 		return ruling{WrongDevice, ReasonOtherDevice, NextActivateHere}, true
+	case d.Unidentified():
+		// The vendor knew when it signed: no grace, the contact is all there is.
+		return ruling{WrongDevice, ReasonUnidentifiedEnded, NextRenew}, now >= in.License.RenewBy
 	case !d.StrongMatch:
 		return ruling{WrongDevice, ReasonDeviceUnreadable, NextCheckAccess}, now >= blindEnd(in)
 	case isDifferent(in):
@@ -164,6 +167,9 @@ func deviceRule(in *Inputs, now int64) (ruling, bool) {
 // blindEnd is the instant at which a device that shows no strong part at all
 // stops running. A first such read that nobody wrote down yet is this one.
 func blindEnd(in *Inputs) int64 {
+	if in.Comparison.Unidentified() {
+		return in.License.RenewBy
+	}
 	first := in.Worse.Blind
 	if first == 0 {
 		first = in.Now
@@ -179,12 +185,14 @@ func nextOf(in *Inputs, usual string) string {
 		return NextRebind
 	case isDifferent(in):
 		return NextCheckDevice
-	case !isSame(in):
+	case !isSame(in) && !in.Comparison.Unidentified():
 		return NextCheckAccess
 	case usual != "":
 		return usual
 	case in.Clock.Provisional:
 		return NextFixClock
+	case in.Comparison.Unidentified():
+		return NextGiveSerial
 	}
 	return ""
 }

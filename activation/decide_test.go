@@ -226,6 +226,16 @@ func TestOnlyTheNewestNoticeCounts(t *testing.T) {
 	}
 }
 
+// unidentified is a license for a machine that had no serial of its own.
+func unidentified() fingerprint.Comparison {
+	none := func(k fingerprint.Kind) fingerprint.PartResult {
+		return fingerprint.PartResult{Kind: k, Result: fingerprint.ResultNotEnrolled, Strong: true}
+	}
+	return fingerprint.Comparison{Outcome: fingerprint.Indeterminate, Parts: []fingerprint.PartResult{
+		none(fingerprint.MAC), none(fingerprint.Disk), none(fingerprint.Board), {Kind: fingerprint.CPU, Result: fingerprint.ResultMatch},
+	}}
+}
+
 func TestVerdictOfNothing(t *testing.T) {
 	got := activation.Decide(activation.Inputs{Now: t0, Notice: notice(license.NoticeRevoked, 1), Revoked: true, Contested: true})
 	want := activation.Verdict{Phase: activation.Unactivated, Reason: activation.ReasonNotActivated, Next: activation.NextActivate}
@@ -254,6 +264,14 @@ func TestDatesOfAVerdict(t *testing.T) {
 			Phase: activation.Active, Runs: true, Flags: []activation.Flag{"indeterminate"}, Reason: "valid", Next: "check-hardware-access",
 			Until: t0 + 2*days, Expires: tExp, RenewBy: tRen, GraceUntil: tGrc, DaysLeft: 1,
 		}},
+		{"no serial of its own", func(in *activation.Inputs) { in.Comparison = unidentified() }, activation.Verdict{
+			Phase: activation.Active, Runs: true, Flags: []activation.Flag{"indeterminate"}, Reason: "valid", Next: "give-serial",
+			Until: tRen, Expires: tExp, RenewBy: tRen, GraceUntil: tGrc, DaysLeft: 29,
+		}},
+		{"no serial of its own and no contact", func(in *activation.Inputs) { in.Comparison, in.Now = unidentified(), tRen }, activation.Verdict{
+			Phase: activation.WrongDevice, Flags: []activation.Flag{"indeterminate"}, Reason: "unidentified-machine", Next: "renew-now",
+			Until: tGrc, Expires: tExp, RenewBy: tRen, GraceUntil: tGrc,
+		}},
 		{"every flag", func(in *activation.Inputs) {
 			in.Contested, in.Clock.Provisional = true, true
 			in.Comparison = indeterminate(true, true)
@@ -279,7 +297,7 @@ func TestDatesOfAVerdict(t *testing.T) {
 // situations is the product of everything that Decide distinguishes but time.
 func situations(yield func(name string, in activation.Inputs)) {
 	notices := []*license.Notice{nil, notice(license.NoticeActive, 5), notice(license.NoticeSuspended, 6), notice(license.NoticeRevoked, 5), notice(license.NoticeReleased, 5), notice(license.NoticeContested, 6), notice(license.NoticeSuspended, 4)}
-	comparisons := []fingerprint.Comparison{same(), different(true), different(false), indeterminate(true, false), indeterminate(true, true), indeterminate(false, false), indeterminate(false, true), {}}
+	comparisons := []fingerprint.Comparison{same(), different(true), different(false), indeterminate(true, false), indeterminate(true, true), indeterminate(false, false), indeterminate(false, true), unidentified(), {}}
 	worse := []activation.Worse{{}, {Reads: 3, First: t0, Last: t0 + days}, {Reads: 2, First: t0, Last: t0 + days}, {Blind: t0 + 2*days}}
 	dates := [][3]int64{{tRen, tGrc, tExp}, {tExp, tExp, tExp}, {tExp + days, tExp + 2*days, tExp}, {tRen, tRen, license.NoEnd}, {tExp - 3*days, tExp - days, tExp}}
 	for n, nt := range notices {

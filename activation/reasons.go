@@ -24,6 +24,7 @@ const (
 	ReasonDeviceChanged      = "device-changed"
 	ReasonDeviceUnreadable   = "device-unreadable"
 	ReasonIndeterminateEnded = "device-indeterminate"
+	ReasonUnidentifiedEnded  = "unidentified-machine"
 	ReasonValid              = "valid"
 )
 
@@ -39,6 +40,7 @@ const (
 	NextFixClock      = "fix-clock"
 	NextCheckAccess   = "check-hardware-access"
 	NextCheckDevice   = "check-hardware"
+	NextGiveSerial    = "give-serial"
 )
 
 // Languages that Sentence speaks.
@@ -53,9 +55,9 @@ func Codes() []string {
 		ReasonNotActivated, ReasonNotYetValid, ReasonRevokedByKeySet, ReasonRevoked, ReasonReleased,
 		ReasonSuspended, ReasonClockBehind, ReasonEntitlementEnded, ReasonEntitlementEnds,
 		ReasonContestedEnded, ReasonGraceEnded, ReasonRenewalOverdue, ReasonOtherDevice,
-		ReasonDeviceChanged, ReasonDeviceUnreadable, ReasonIndeterminateEnded, ReasonValid,
+		ReasonDeviceChanged, ReasonDeviceUnreadable, ReasonIndeterminateEnded, ReasonUnidentifiedEnded, ReasonValid,
 		NextActivate, NextActivateHere, NextWait, NextRenew, NextExtend, NextRebind,
-		NextContactVendor, NextFixClock, NextCheckAccess, NextCheckDevice,
+		NextContactVendor, NextFixClock, NextCheckAccess, NextCheckDevice, NextGiveSerial,
 	}
 }
 
@@ -123,6 +125,8 @@ func texts(code string) (en, zh string) {
 		return "No serial number of this machine could be read for too long.", "长时间无法读取本机的任何硬件序列号。"
 	case ReasonIndeterminateEnded:
 		return "Too little of the hardware can be read to recognise this machine, and the time allowed for that ended at {renewby}.", "可读取的硬件信息过少，无法确认本机身份，允许的时间已于 {renewby} 结束。"
+	case ReasonUnidentifiedEnded:
+		return "This machine has no serial number of its own, so the license needed a contact with the vendor by {renewby}.", "本机没有自己的硬件序列号，许可证须在 {renewby} 前与供应商联系。"
 	case ReasonValid:
 		return "The license is valid.", "许可证有效。"
 	case NextActivate:
@@ -145,6 +149,8 @@ func texts(code string) (en, zh string) {
 		return "Let the agent read the hardware serial numbers (see \"why\"), then start it again.", "请允许代理读取硬件序列号（见 why 命令），然后重新启动代理。"
 	case NextCheckDevice:
 		return "See \"why\" for the changed parts: put them back, or renew or rebind while it still runs.", "请用 why 命令查看变化的部件：恢复原部件，或在仍可使用时续期或重新绑定。"
+	case NextGiveSerial:
+		return "Nothing is urgent. Give the virtual machine a disk or board serial or an address of its own, then rebind; until then only regular contact keeps the license.", "暂无需处理。请为虚拟机配置唯一的磁盘序列号、主板序列号或网卡地址后重新绑定；在此之前许可证依靠定期联系维持。"
 	}
 	return code, code
 }

@@ -73,3 +73,15 @@ type Comparison struct {
 	Drift         bool         `json:"drift"`          // a part that counts is lost, whatever the outcome
 	Why           string       `json:"why"`            // one sentence for people
 }
+
+// Unidentified says that the license was issued for a machine that showed no
+// board, disk or network address of its own: there is nothing to compare, and
+// only the device key and the regular contact tell its copies apart.
+func (c Comparison) Unidentified() bool {
+	for _, p := range c.Parts {
+		if p.Strong && p.Result != ResultNotEnrolled {
+			return false
+		}
+	}
+	return len(c.Parts) > 0
+}

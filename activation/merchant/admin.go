@@ -33,6 +33,10 @@ type CodeSpec struct {
 	Grace     int64            `json:"grace"`      // seconds, 0: the service's terms
 	Policy    string           `json:"policy"`     // fingerprint policy: strict, balanced, tolerant
 	Note      string           `json:"note"`       // for support
+	// Unidentified lets machines hold the code that show no board, disk or
+	// network address of their own. Their licenses are held by the device key
+	// and the regular contact alone.
+	Unidentified bool `json:"unidentified"`
 }
 
 // CodeInfo is a code as support sees it: without the code.
@@ -73,6 +77,14 @@ func (c CodeSpec) check(issuer string, signer license.Signer) error {
 		return fmt.Errorf("%w: a time is out of range", ErrInput)
 	}
 	return nil
+}
+
+// flag is how a truth value is stored: SQLite has none of its own.
+func flag(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func sortedLimits(m map[string]int64) []license.Limit {
@@ -127,10 +139,10 @@ func (s *Service) AddCodes(ctx context.Context, spec CodeSpec, n int) (codes []s
 			}
 			info := CodeInfo{ID: id[:14], CodeSpec: spec, Hint: codeHint(c), Source: "own", Status: statusActive, Created: t.now, Updated: t.now}
 			if _, err := t.exec(`INSERT INTO codes (id, lookup, hint, source, product, edition, devices, seats, features, limits,
-				valid_days, ends, renew, grace, policy, status, note, first_used, created, updated)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 0, $18, $19)`,
+				valid_days, ends, renew, grace, policy, status, note, first_used, created, updated, unidentified)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 0, $18, $19, $20)`,
 				info.ID, lookup(s.pepper, c), info.Hint, info.Source, spec.Product, spec.Edition, spec.Devices, spec.Seats, features, limits,
-				spec.ValidDays, spec.Ends, spec.Renew, spec.Grace, spec.Policy, info.Status, spec.Note, t.now, t.now); err != nil {
+				spec.ValidDays, spec.Ends, spec.Renew, spec.Grace, spec.Policy, info.Status, spec.Note, t.now, t.now, flag(spec.Unidentified)); err != nil {
 				return err
 			}
 			if err := t.audit("operator", "code.add", info.ID, map[string]any{"product": spec.Product, "devices": spec.Devices}); err != nil {
@@ -144,7 +156,7 @@ func (s *Service) AddCodes(ctx context.Context, spec CodeSpec, n int) (codes []s
 }
 
 const codeQuery = `SELECT c.id, c.product, c.edition, c.devices, c.seats, c.features, c.limits, c.valid_days, c.ends, c.renew, c.grace, c.policy,
-	c.status, c.first_used, c.hint, c.source, c.note, c.created, c.updated,
+	c.status, c.first_used, c.unidentified, c.hint, c.source, c.note, c.created, c.updated,
 	(SELECT COUNT(*) FROM activations a WHERE a.code_id = c.id AND a.status = 'active') FROM codes c `
 
 func scanCode(rows *sql.Rows) (CodeInfo, error) {
@@ -155,6 +167,7 @@ func scanCode(rows *sql.Rows) (CodeInfo, error) {
 	}
 	i.ID, i.Product, i.Edition, i.Devices, i.Seats = e.id, e.product, e.edition, e.devices, e.seats
 	i.ValidDays, i.Ends, i.Renew, i.Grace, i.Policy = e.validDays, e.ends, e.renew, e.grace, e.policy
+	i.Unidentified = e.unidentified
 	i.Status, i.FirstUsed, i.Expires = e.status, e.firstUsed, e.expires()
 	if err := json.Unmarshal([]byte(e.features), &i.Features); err != nil {
 		return i, fmt.Errorf("merchant: code %s: %w", i.ID, err)

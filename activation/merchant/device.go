@@ -84,8 +84,9 @@ func (t *tx) uncommon(device string, d fingerprint.Device) (fingerprint.Device, 
 }
 
 // enrol makes the remembered form of a device with a fresh salt. A device that
-// shows nothing of its own cannot hold a seat: its license would fit them all.
-func (t *tx) enrol(device string, d fingerprint.Device) (fingerprint.Enrolled, error) {
+// shows nothing of its own cannot hold a seat, because its license would fit
+// them all, unless the vendor allowed it for this code.
+func (t *tx) enrol(device string, d fingerprint.Device, unidentified bool) (fingerprint.Enrolled, error) {
 	d, err := t.uncommon(device, d)
 	if err != nil {
 		return fingerprint.Enrolled{}, err
@@ -100,6 +101,9 @@ func (t *tx) enrol(device string, d fingerprint.Device) (fingerprint.Enrolled, e
 			return e, nil
 		}
 	}
+	if unidentified {
+		return e, nil
+	}
 	return e, refuse(protocol.CodeNoIdentity)
 }
 
@@ -111,10 +115,10 @@ func (t *tx) recognise(s *seat, in *incoming) (fingerprint.Comparison, error) {
 	if err != nil {
 		return c, err
 	}
-	switch c.Outcome {
-	case fingerprint.Same:
+	switch {
+	case c.Outcome == fingerprint.Same, c.Unidentified():
 		return c, nil
-	case fingerprint.Indeterminate:
+	case c.Outcome == fingerprint.Indeterminate:
 		return c, refuse(protocol.CodeDeviceUnread)
 	}
 	if err := t.contest(s, "other-hardware", in); err != nil {

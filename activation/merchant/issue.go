@@ -169,7 +169,7 @@ func (t *tx) activate(in *incoming) (outcome, error) {
 	if used >= code.devices {
 		return outcome{}, refuse(protocol.CodeUsedUp)
 	}
-	e, err := t.enrol(in.req.Device, in.device)
+	e, err := t.enrol(in.req.Device, in.device, code.unidentified)
 	if err != nil {
 		return outcome{}, err
 	}

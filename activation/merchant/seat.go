@@ -28,13 +28,14 @@ type entitlement struct {
 	renew, grace         int64
 	policy, status       string
 	firstUsed            int64
+	unidentified         bool // machines without any serial of their own may hold it
 }
 
-const entitlementColumns = `c.id, c.product, c.edition, c.devices, c.seats, c.features, c.limits, c.valid_days, c.ends, c.renew, c.grace, c.policy, c.status, c.first_used`
+const entitlementColumns = `c.id, c.product, c.edition, c.devices, c.seats, c.features, c.limits, c.valid_days, c.ends, c.renew, c.grace, c.policy, c.status, c.first_used, c.unidentified`
 
 func (e *entitlement) fields() []any {
 	return []any{&e.id, &e.product, &e.edition, &e.devices, &e.seats, &e.features, &e.limits,
-		&e.validDays, &e.ends, &e.renew, &e.grace, &e.policy, &e.status, &e.firstUsed}
+		&e.validDays, &e.ends, &e.renew, &e.grace, &e.policy, &e.status, &e.firstUsed, &e.unidentified}
 }
 
 // expires is the entitlement end: the earlier of a fixed end and the days that

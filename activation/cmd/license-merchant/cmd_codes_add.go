@@ -47,6 +47,7 @@ one per line. ` + exitHelp,
 	f.StringVar(&o.grace, "grace", "", "time from renew-by to grace-until, such as 14d (default: terms)")
 	f.StringVar(&o.spec.Policy, "policy", "balanced", "fingerprint policy: strict, balanced, tolerant")
 	f.StringVar(&o.spec.Note, "note", "", "for support, such as an order number")
+	f.BoolVar(&o.spec.Unidentified, "allow-unidentified", false, "also for machines without any serial of their own (micro-VMs): held by device key and contact alone")
 	f.IntVar(&o.count, "count", 1, "how many codes")
 	f.StringVar(&o.out, "out", "", "write the codes to this new file instead of printing them")
 	return c

@@ -24,6 +24,7 @@ CREATE TABLE codes (
     renew      BIGINT NOT NULL,      -- seconds from an answer to renew-by, 0: service default
     grace      BIGINT NOT NULL,      -- seconds from renew-by to grace-until, 0: service default
     policy     TEXT NOT NULL,        -- name of the fingerprint policy
+    unidentified BIGINT NOT NULL,    -- 1: machines without any serial of their own may hold it
     status     TEXT NOT NULL,        -- active, frozen, revoked
     note       TEXT NOT NULL,
     first_used BIGINT NOT NULL,
