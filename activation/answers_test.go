@@ -91,6 +91,76 @@ func TestAnswersFromBrokenMerchants(t *testing.T) {
 	}
 }
 
+// A license and a notice in one answer must come from the same step: an old
+// suspension must not ride on a fresh license, nor an old release.
+func TestLicenseAndNoticeOfOneAnswer(t *testing.T) {
+	w := newWorld(t, activationtest.Offer{})
+	w.activate()
+	w.merchant.SetState(code, license.NoticeSuspended)
+	var old []byte
+	w.merchant.After = func(_ *license.Request, a *activation.Answer) error {
+		old = a.Notice
+		return nil
+	}
+	w.renew()
+	w.merchant.SetState(code, license.NoticeActive)
+	w.merchant.After = func(_ *license.Request, a *activation.Answer) error {
+		a.Notice = old
+		return nil
+	}
+	_, err := w.agent.Renew(t.Context(), key())
+	w.fails(err, activation.ErrAnswer)
+	w.merchant.After = nil
+	w.renew()
+	w.phase(activation.Active, activation.ReasonValid)
+}
+
+// An older key set in an answer is refused even when everything else fits it:
+// it may lack a revocation.
+func TestAnswerWithOlderKeySet(t *testing.T) {
+	w := newWorld(t, activationtest.Offer{})
+	w.activate()
+	old, err := w.merchant.KeySet(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.merchant.RevokeLicenses("lic-of-somebody-else")
+	if err := w.agent.Refresh(t.Context(), "acme"); err != nil {
+		t.Fatal(err)
+	}
+	w.merchant.Alter = func(c *license.Claims) { c.KeySet = 1 }
+	w.merchant.After = func(_ *license.Request, a *activation.Answer) error {
+		a.KeySet = old
+		return nil
+	}
+	_, err = w.agent.Renew(t.Context(), key())
+	w.fails(err, license.ErrKeySetRollback)
+	if h := w.held(); h.KeySetVersion != 2 || h.Claims.Seq != 1 {
+		t.Errorf("taken all the same: %+v", h)
+	}
+}
+
+// The answer may come in as a file while the same request is on its way.
+func TestFileOvertakesNetwork(t *testing.T) {
+	w := newWorld(t, activationtest.Offer{})
+	overtake := func(_ *license.Request, a *activation.Answer) error {
+		_, err := w.agent.Import(activationtest.Encode(*a))
+		return err
+	}
+	w.merchant.After = overtake
+	if h := w.activate(); !h.Verdict.Runs || h.Claims.Seq != 1 {
+		t.Errorf("activation: %+v", h)
+	}
+	if h := w.renew(); h.Claims.Seq != 2 || h.Failures != 0 || h.Pending != "" {
+		t.Errorf("renewal: %+v", h)
+	}
+	w.merchant.After = nil
+	w.renew()
+	if w.merchant.Forks != 0 {
+		t.Errorf("%d forks", w.merchant.Forks)
+	}
+}
+
 // TestReadsDoNotWait: while a merchant takes its time, checks and status go on,
 // and a second request of the same license is refused in words.
 func TestReadsDoNotWait(t *testing.T) {
@@ -185,11 +255,12 @@ func TestRevokedNoticeKeyGivesNothingBack(t *testing.T) {
 	w.activate()
 	w.merchant.SetState(code, license.NoticeSuspended)
 	w.renew()
-	w.merchant.RotateKeys(true)
+	w.merchant.RevokeNoticeKey()
 	if err := w.agent.Refresh(t.Context(), "acme"); err != nil {
 		t.Fatal(err)
 	}
 	w.start()
+	w.phase(activation.Suspended, activation.ReasonSuspended)
 	if h := w.held(); h.Verdict.Runs {
 		t.Errorf("runs again: %+v", h.Verdict)
 	}

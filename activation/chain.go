@@ -171,9 +171,6 @@ func (l *Lifecycle) open(a license.Anchor, prev *license.KeySet, ans Answer) (op
 		if n := o.notice; n != nil && (n.License != c.ID || n.Nonce != c.Nonce || n.Seq != c.Seq || n.Head != c.Head || n.Product != c.Product || n.Device != c.Device.ID) {
 			return opened{}, fmt.Errorf("%w: license and notice are not from one answer", ErrAnswer)
 		}
-		if c.Device.Key != l.pub {
-			return opened{}, fmt.Errorf("%w: and to another device", ErrWrongAnswer)
-		}
 		o.license, o.claims = ans.License, c
 		o.product, o.nonce, o.seq, o.head, o.serverTime, device = c.Product, c.Nonce, c.Seq, c.Head, c.ServerTime, c.Device.ID
 	}
@@ -196,9 +193,6 @@ func (o opened) answers(rec Record, heldID string) error {
 	p := rec.Pending
 	switch {
 	case p == nil || p.Nonce != o.nonce:
-		if slices.Contains(rec.UsedNonce, o.nonce) {
-			return ErrAlreadyImported
-		}
 		return ErrWrongAnswer
 	case rec.Key.Product != "" && o.product != rec.Key.Product:
 		return fmt.Errorf("%w: it is for product %s", ErrWrongAnswer, o.product)
@@ -218,6 +212,16 @@ func (o opened) answers(rec Record, heldID string) error {
 	}
 	if id != heldID && p.Kind != license.RequestRebind {
 		return fmt.Errorf("%w: it is for another license", ErrWrongAnswer)
+	}
+	return nil
+}
+
+// answered is the entry that has taken the answer to a nonce, nil for none.
+func (v *view) answered(issuer, nonce string) *entry {
+	for _, e := range v.entries {
+		if e.rec.Key.Issuer == issuer && slices.Contains(e.rec.UsedNonce, nonce) {
+			return e
+		}
 	}
 	return nil
 }

@@ -139,10 +139,14 @@ func (l *Lifecycle) exchange(ctx context.Context, key Key, what func(*view) (Rec
 		return Held{}, p.Kind, l.failed(key, p, err)
 	}
 	h, err := l.commit(key, ans)
-	if err != nil && !errors.Is(err, ErrStore) {
-		return Held{}, p.Kind, l.failed(key, p, err)
+	if err == nil || errors.Is(err, ErrStore) {
+		return h, p.Kind, err
 	}
-	return h, p.Kind, err
+	v := l.snap.Load()
+	if e := v.answered(key.Issuer, p.Nonce); e != nil { // the same answer came in as a file meanwhile
+		return l.held(v, e, l.cfg.Clock()), p.Kind, nil
+	}
+	return Held{}, p.Kind, l.failed(key, p, err)
 }
 
 // prepare makes the request and its nonce durable. It is written again also

@@ -74,21 +74,16 @@ func (l *Lifecycle) Import(file []byte) (Held, error) {
 		defer l.mu.Unlock()
 		return Held{Key: Key{Issuer: a.Issuer}}, l.takeKeySet(a, ans.KeySet)
 	}
-	known := error(ErrWrongAnswer)
-	for _, e := range l.snap.Load().entries {
-		if e.rec.Key.Issuer != a.Issuer {
-			continue
-		}
-		if e.rec.Pending != nil && e.rec.Pending.Nonce == o.nonce {
+	v := l.snap.Load()
+	if v.answered(a.Issuer, o.nonce) != nil {
+		return Held{}, ErrAlreadyImported
+	}
+	for _, e := range v.entries {
+		if e.rec.Key.Issuer == a.Issuer && e.rec.Pending != nil && e.rec.Pending.Nonce == o.nonce {
 			return l.commit(e.rec.Key, ans)
 		}
-		for _, n := range e.rec.UsedNonce {
-			if n == o.nonce {
-				known = ErrAlreadyImported
-			}
-		}
 	}
-	return Held{}, known
+	return Held{}, ErrWrongAnswer
 }
 
 // whose finds the vendor of an answer by whose root keys signed it. The key set

@@ -197,6 +197,15 @@ func (m *Merchant) RotateKeys(revoke bool) {
 	m.publish(revoked, nil)
 }
 
+// RevokeNoticeKey publishes a key set that takes back the key of the notices.
+func (m *Merchant) RevokeNoticeKey() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old := license.KeyID(m.noteKey.Public())
+	m.noteKey = Signer(m.issuer + " notice after " + old)
+	m.publish([]string{old}, nil)
+}
+
 // KeySet returns the current key set envelope.
 func (m *Merchant) KeySet(context.Context) ([]byte, error) {
 	m.mu.Lock()
