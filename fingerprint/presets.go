@@ -29,9 +29,10 @@ const (
 //   - balanced: half of the points. On a virtual machine the identity alone
 //     reaches that and nothing else does; one without identity needs its
 //     address or its disk.
-//   - tolerant: a third of the points, that is one strong part (an address
-//     together with the CPU); a virtual machine may get a new identity as long
-//     as its address and a disk stay.
+//   - tolerant: four points in ten, that is the board or a disk together with
+//     the CPU or an address; a virtual machine may get a new identity as long as
+//     its address and a disk stay. One disk alone must not do: cheap controllers
+//     share serials.
 func Presets() map[string]Policy {
 	physical := Weights{Board: 3, Disk: 3, MAC: 2, CPU: 1}
 	virtual := Weights{Board: 6, Disk: 2, MAC: 2, CPU: 0}
@@ -48,7 +49,7 @@ func Presets() map[string]Policy {
 		},
 		PresetTolerant: {
 			Name:     PresetTolerant,
-			Physical: Profile{Required: []Kind{}, Weights: physical, Minimum: 33, Floor: 33},
+			Physical: Profile{Required: []Kind{}, Weights: physical, Minimum: 40, Floor: 33},
 			Virtual:  Profile{Required: []Kind{}, Weights: virtual, Minimum: 40, Floor: 33},
 		},
 	}

@@ -17,6 +17,9 @@ type world struct {
 	stringEqual  bool // control: the whole string must be equal
 	contactEvery int  // hours between contacts
 	badAsAbsent  int  // per mille of bad reads that look like "there is none"
+	secondLook   bool // the agent reads again before it acts at once; one bad read in ten persists
+	lostOnly     bool // control: roll-forward replaces lost parts only and counts the CPU as one
+	dockOnly     bool // laptops whose only network adapter is the dock
 }
 
 func defaultWorld(p Policy) world {
@@ -97,7 +100,12 @@ type life struct {
 
 // live plays n years and returns the counts.
 func live(w world, pop population, r *rand.Rand, years int) tallies {
-	l := life{world: w, pop: pop, m: pop.draw(r), salt: []byte{byte(r.IntN(256)), byte(r.IntN(256))}, drift: -1, rolled: -hoursPerYear}
+	m := pop.draw(r)
+	if w.dockOnly {
+		m = pop.laptop(r)
+		m.macs, m.dockMAC = nil, newMAC(r)
+	}
+	l := life{world: w, pop: pop, m: m, salt: []byte{byte(r.IntN(256)), byte(r.IntN(256))}, drift: -1, rolled: -hoursPerYear}
 	l.enroll()
 	var total tallies
 	for y := range years {
@@ -240,6 +248,9 @@ func (l *life) badRead(pick *rand.Rand, hour int) {
 	}
 	cmp := l.compare(d)
 	atOnce := !l.debounce || !cmp.StrongMatch && cmp.StrongChanged
+	if l.secondLook && pick.IntN(10) > 0 {
+		return
+	}
 	if cmp.Outcome == Different && atOnce {
 		l.refuse()
 	}
@@ -264,7 +275,7 @@ func (l *life) contact(now int) {
 		return
 	}
 	var kinds []Kind
-	if l.ref, kinds = Roll(l.ref, d, limit); len(kinds) > 0 {
+	if l.ref, kinds = l.roll(d, limit); len(kinds) > 0 {
 		l.rolled = at
 	}
 	l.drift = -1
@@ -274,11 +285,28 @@ func (l *life) contact(now int) {
 	}
 }
 
+// roll is Roll, or the control that is less than it.
+func (l *life) roll(d Device, limit int) (Enrolled, []Kind) {
+	if !l.lostOnly {
+		return Roll(l.ref, d, limit)
+	}
+	out, fresh := Enrolled{Env: l.ref.Env, Salt: l.ref.Salt, Parts: slices.Clone(l.ref.Parts)}, Enroll(l.salt, d)
+	for _, p := range Compare(l.policy, l.ref, d).Parts {
+		if p.Result == ResultChanged && limit > 0 {
+			i := slices.IndexFunc(out.Parts, func(q Part) bool { return q.Kind == p.Kind })
+			j := slices.IndexFunc(fresh.Parts, func(q Part) bool { return q.Kind == p.Kind })
+			out.Parts[i] = fresh.Parts[j]
+			return out, []Kind{p.Kind}
+		}
+	}
+	return out, nil
+}
+
 // notice remembers that something waits for a contact.
 func (l *life) notice(hour int) {
 	for _, docked := range l.docking() {
 		d := l.observe(docked, hour)
-		after, kinds := Roll(l.ref, d, 1)
+		after, kinds := l.roll(d, 1)
 		if l.drift < 0 && (len(kinds) > 0 || !slices.EqualFunc(after.Parts, l.ref.Parts, samePart)) {
 			l.drift = hour
 		}
