@@ -42,6 +42,10 @@ prove: tools ## the promises at their full numbers that fit in an hour
 	@mkdir -p $(TIERDIR) && rm -f $(TIERDIR)/promises.prove
 	PROVE=1 PROMISES_OUT=$(TIERDIR)/promises.prove go test -count=1 -p 1 -timeout 60m ./platform/... ./store/... ./activation/... ./agent/... ./fingerprint/...
 
+.PHONY: promises
+promises: ## write docs/promises.md from the results of the last test, prove and soak runs
+	go test -count=1 -run TestPromises . -update-promises
+
 .PHONY: bench
 bench: ## benchmarks, as ratios against named baselines
 	@.ci/bench
