@@ -263,15 +263,16 @@ func (s signer) Public() license.PublicKey {
 func (s signer) Sign(message []byte) ([]byte, error) { return s.key.Sign(message) }
 
 // smbiosFile is the copy of the SMBIOS table that somebody with the right to
-// read it has handed over: the setting, or a systemd credential of the name
-// smbios (systemd.exec(5), LoadCredential=).
+// read it has handed over: the setting, or a systemd credential of the name dmi
+// (systemd.exec(5), LoadCredential=). Where the machine has no table the unit's
+// default is handed over, which is shorter than any table.
 func smbiosFile(p paths.Paths, s settings) string {
 	if f := s.get("smbios-file"); f != "" {
 		return f
 	}
 	if p.Credentials != "" {
-		f := filepath.Join(p.Credentials, "smbios")
-		if _, err := os.Stat(f); err == nil {
+		f := filepath.Join(p.Credentials, "dmi")
+		if fi, err := os.Stat(f); err == nil && fi.Size() > int64(len("none")) {
 			return f
 		}
 	}
