@@ -58,9 +58,6 @@ func isNVMePath(name string) bool {
 	return strings.HasPrefix(rest, "c")
 }
 
-// networkTransport names the NVMe transports that are no local disk.
-func networkTransport(s string) bool { return s == "tcp" || s == "fc" || s == "rdma" }
-
 // vpd80 reads the unit serial number page (SPC-4, 7.8.19): four bytes of
 // header, the last two the length, then the serial, padded on either side.
 func vpd80(b []byte) (string, error) {

@@ -96,6 +96,9 @@ func (t *tree) remoteSubsystem(dir string) bool {
 	return false
 }
 
+// networkTransport names the NVMe transports that are no local disk.
+func networkTransport(s string) bool { return s == "tcp" || s == "fc" || s == "rdma" }
+
 // scsi takes the unit serial number of SATA, SAS and SCSI disks.
 func (t *tree) scsi(c candidate, dir string) candidate {
 	if kind := t.text(dir + "/device/type"); kind != "0" && kind != "" {

@@ -19,6 +19,7 @@ var errNotPlain = errors.New("not a plain file")
 type tree struct {
 	root *os.File // open recorded root, nil for the live system
 	err  error    // why the recorded root cannot be used
+	walk bool     // resolve links of the recorded root here (see openInRoot)
 	buf  [4096]byte
 }
 
@@ -53,7 +54,7 @@ func (t *tree) open(name string, flags int) (fd int, err error) {
 		case t.root == nil:
 			fd, err = unix.Open("/"+name, flags, 0)
 		default:
-			fd, err = unix.Openat2(int(t.root.Fd()), name, &unix.OpenHow{Flags: uint64(flags), Resolve: unix.RESOLVE_IN_ROOT})
+			fd, err = t.openInRoot(name, flags)
 		}
 		if err == nil {
 			return fd, nil
@@ -62,6 +63,61 @@ func (t *tree) open(name string, flags int) (fd int, err error) {
 			return -1, &fs.PathError{Op: "open", Path: name, Err: err}
 		}
 	}
+}
+
+// openInRoot opens name below the recorded root. Kernels before 5.6 (RHEL 8)
+// have no openat2, and a sandbox may refuse it; then links are resolved here.
+func (t *tree) openInRoot(name string, flags int) (int, error) {
+	root := int(t.root.Fd())
+	if !t.walk {
+		fd, err := unix.Openat2(root, name, &unix.OpenHow{Flags: uint64(flags), Resolve: unix.RESOLVE_IN_ROOT})
+		if err != unix.ENOSYS && err != unix.EPERM {
+			return fd, err
+		}
+		t.walk = true
+	}
+	plain, err := plainPath(root, name, flags&unix.O_NOFOLLOW == 0)
+	if err != nil {
+		return -1, err
+	}
+	return unix.Openat(root, plain, flags|unix.O_NOFOLLOW, 0)
+}
+
+// plainPath replaces the links in name, the last one only if last is set, as if
+// root were the root directory: ".." stops there, absolute targets begin there.
+func plainPath(root int, name string, last bool) (string, error) {
+	rest := strings.Split(name, "/")
+	done, links := ".", 0
+	var buf [4096]byte
+	for len(rest) > 0 {
+		part := rest[0]
+		rest = rest[1:]
+		switch part {
+		case "", ".":
+			continue
+		case "..":
+			done = path.Dir(done)
+			continue
+		}
+		next := path.Join(done, part)
+		n, err := unix.Readlinkat(root, next, buf[:])
+		switch {
+		case err == unix.EINVAL, err == nil && len(rest) == 0 && !last: // no link, or one that is wanted as such
+			done = next
+			continue
+		case err != nil:
+			return "", err
+		}
+		if links++; links > 40 {
+			return "", unix.ELOOP
+		}
+		target := string(buf[:n])
+		if strings.HasPrefix(target, "/") {
+			done = "."
+		}
+		rest = append(strings.Split(target, "/"), rest...)
+	}
+	return done, nil
 }
 
 // read returns the content of a small file, at most one page, which is all
