@@ -249,7 +249,7 @@ func helperFlood(socket string) {
 					continue
 				}
 				_ = c.SetDeadline(time.Now().Add(time.Second))
-				_, _ = ask(c, bufio.NewReader(c))
+				_, _ = askOnce(c)
 				c.Close()
 			}
 		})
