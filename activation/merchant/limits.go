@@ -81,20 +81,18 @@ func (g *guesses) wrong(addr string, now time.Time) {
 	g.bad[addr] = b
 }
 
-// forget drops who has been quiet long enough, and anybody if that is nobody:
-// memory is bounded whatever the number of addresses.
+// forget makes room. It looks at a few entries only, in the random order of a
+// map: a full table must not make every further wrong code expensive. Whoever
+// has been quiet goes first, else the last one looked at.
 func (g *guesses) forget(now time.Time) {
+	looked, victim := 0, ""
 	for a, b := range g.bad {
-		if refill(b, now).tokens >= guessBurst {
-			delete(g.bad, a)
-		}
-	}
-	for a := range g.bad {
-		if len(g.bad) < guessMemory {
+		victim = a
+		if looked++; looked == 64 || refill(b, now).tokens >= guessBurst {
 			break
 		}
-		delete(g.bad, a)
 	}
+	delete(g.bad, victim)
 }
 
 func refill(b guess, now time.Time) guess {

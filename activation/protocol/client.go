@@ -245,6 +245,10 @@ func (c *Client) once(ctx context.Context, method, path string, send []byte, ide
 	defer resp.Body.Close()
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch {
+	case resp.StatusCode < 200:
+		// After "101 Switching Protocols" net/http hands out the bare
+		// connection as the body, and no deadline of ours ends a read from it.
+		return nil, &failure{err: fmt.Errorf("%w: status %d", activation.ErrAnswer, resp.StatusCode)}
 	case resp.StatusCode/100 == 3:
 		return nil, &failure{err: fmt.Errorf("%w: it redirects elsewhere, which is never followed", activation.ErrAnswer)}
 	case resp.Header.Get("Content-Encoding") != "" && resp.Header.Get("Content-Encoding") != "identity":

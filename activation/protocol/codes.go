@@ -32,8 +32,6 @@ const (
 	CodeDeviceUnread   Code = "device-unreadable"
 	CodeNoIdentity     Code = "no-identity"
 	CodeRebindLimit    Code = "rebind-limit"
-	CodeReleased       Code = "license-released"
-	CodeReplayed       Code = "request-replayed"
 	CodeUnknown        Code = "unknown-error"
 )
 
@@ -163,12 +161,6 @@ func Specs() []Spec {
 		refused(CodeRebindLimit, http.StatusForbidden,
 			"This seat was already re-bound within the last 30 days.", "该名额在最近 30 天内已重新绑定过。",
 			"Ask the vendor to release the seat.", "请联系供应商释放该名额。"),
-		refused(CodeReleased, http.StatusGone,
-			"This license was released.", "该许可证已被释放。",
-			"Activate again with the authorization code.", "请用授权码重新激活。"),
-		refused(CodeReplayed, http.StatusConflict,
-			"This request was answered before and something else has happened since.", "该请求此前已处理，之后状态已变化。",
-			"Make a new request.", "请重新生成请求。"),
 		refused(CodeUnknown, http.StatusBadRequest,
 			"The merchant service refused for a reason this version does not know.", "许可证服务以本版本未知的原因拒绝。",
 			"Update license-agent, or ask the vendor.", "请更新 license-agent，或联系供应商。"),
