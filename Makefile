@@ -9,7 +9,7 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 LDFLAGS   := -s -w -buildid= -X main.version=$(VERSION)
 BUILD     := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)"
 # Pinned, run from the module proxy: nothing to install, go.mod stays free of them.
-STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     := go run mvdan.cc/gofumpt@v0.12.0
 TIERDIR   := $(CURDIR)/.cache
 
@@ -71,8 +71,9 @@ lint: ## gofumpt, go vet and staticcheck, pinned
 	@out="$$($(GOFUMPT) -l $$(git ls-files '*.go' | grep -v testdata))"; if [ -n "$$out" ]; then echo "not formatted (run: $(GOFUMPT) -w FILE): $$out"; exit 1; fi
 	go vet ./...
 	GOOS=windows go vet ./...
-	$(STATICCHECK) ./...
-	GOOS=windows $(STATICCHECK) ./...
+	@mkdir -p $(TIERDIR)/tools && GOBIN=$(TIERDIR)/tools go install $(STATICCHECK)
+	$(TIERDIR)/tools/staticcheck ./...
+	GOOS=windows $(TIERDIR)/tools/staticcheck ./...
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (default 20s)

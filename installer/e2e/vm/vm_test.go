@@ -155,7 +155,7 @@ func bootOnce(t *testing.T, cache, arch string, h hardware) (answer, error) {
 	}
 	console := map[string]string{"amd64": "ttyS0", "arm64": "ttyAMA0"}[arch]
 	args = append(args, "-kernel", filepath.Join(cache, "kernel."+arch), "-initrd", ramdisk,
-		"-append", "console="+console+" quiet panic=-1 net.ifnames=0")
+		"-append", "console="+console+" quiet panic=-1 no_timer_check net.ifnames=0")
 	qemu := map[string]string{"amd64": "qemu-system-x86_64", "arm64": "qemu-system-aarch64"}[arch]
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
