@@ -121,6 +121,12 @@ func (c *Client) doWithin(ctx context.Context, timeout time.Duration, method, pa
 	if c.Language != "" {
 		req.Header.Set("Accept-Language", c.Language)
 	}
+	if path == api.PathCheck || path == api.PathSimulate {
+		// These change nothing, so net/http may send them again when the agent
+		// has just closed the kept connection. An empty list marks the request
+		// as repeatable without sending the header (net/http, Transport).
+		req.Header["Idempotency-Key"] = []string{}
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return c.transport(err)
