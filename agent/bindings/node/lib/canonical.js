@@ -17,8 +17,7 @@ const SIGNATURE = /\{"keyid":"([A-Za-z0-9+/=._:-]{1,128})","sig":"([A-Za-z0-9+/=
  */
 function lexical(text, newline) {
   const rest = text.replace(newline ? STRING_NL : STRING, '');
-  // A line end would slip past $ without this: . and $ know about lines.
-  if (!OUTSIDE.test(rest) || rest.includes('\n')) throw new FormatError('payload', 'a byte or escape that is not allowed');
+  if (!OUTSIDE.test(rest)) throw new FormatError('payload', 'a byte or escape that is not allowed');
   let depth = 0;
   for (const c of rest) {
     if (c === '{' || c === '[') {

@@ -11,12 +11,7 @@ from .shared import cases, load
 
 VECTORS = load("fingerprint/testdata/vectors.json")
 HOSTS = load("agent/bindings/testdata/hosts.json")
-PRESETS = {}
-for _name, _low, _min, _floor, _vmin, _vfloor in (("strict", ["board"], 65, 65, 65, 65), ("balanced", [], 50, 50, 50, 50), ("tolerant", [], 33, 33, 40, 33)):
-    PRESETS[_name] = {
-        "phys": {"req": _low, "w": {"board": 3, "disk": 3, "mac": 2, "cpu": 1}, "min": _min, "floor": _floor},
-        "virt": {"req": _low, "w": {"board": 6, "disk": 2, "mac": 2, "cpu": 0}, "min": _vmin, "floor": _vfloor},
-    }
+PRESETS = load("agent/bindings/testdata/conversation.json")["presets"]
 
 
 class Fingerprint(unittest.TestCase):

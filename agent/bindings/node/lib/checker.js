@@ -1,0 +1,158 @@
+'use strict';
+// Asking the agent and verifying its answer.
+
+const crypto = require('node:crypto');
+const { decode64 } = require('./canonical');
+const { FormatError, failure } = require('./errors');
+const fingerprint = require('./fingerprint');
+const license = require('./license');
+const probe = require('./probe');
+const { Transport } = require('./transport');
+
+const REASON_AGENT = 'agent-says-no';
+const DEFAULT_TIMEOUT_MS = 5000;
+const REREAD_MS = 3600 * 1000;
+
+const machineClock = () => ({ now: Math.floor(Date.now() / 1000), monoMs: Number(process.hrtime.bigint()) / 1e6 });
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const string = (v) => (typeof v === 'string' ? v : '');
+
+/** See index.d.ts. */
+class Checker {
+  constructor(anchor, options = {}) {
+    try {
+      this.anchor = license.parseAnchor(anchor);
+    } catch (e) {
+      throw failure('anchor', options.language, 'anchor', e.message);
+    }
+    this.transport = new Transport(options);
+    this.timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    this.observe = options.observe ?? probe.observe;
+    this.rereadMs = options.rereadMs ?? REREAD_MS;
+    this.clock = options.clock ?? machineClock;
+    this.options = { minKeySet: options.minKeySet ?? 0, tolerance: options.tolerance ?? 0 };
+    this.verifier = new license.Verifier(this.anchor);
+    this.device = null;
+    this.closed = false;
+  }
+
+  close() {
+    this.closed = true;
+    this.transport.close();
+  }
+
+  async check(product) {
+    const nonce = crypto.randomBytes(32);
+    const asked = this.clock().monoMs;
+    const ask = { product, issuer: this.anchor.iss, nonce: nonce.toString('base64') };
+    const answer = await this.transport.call('POST', '/v1/check', ask, this.timeoutMs);
+    const { now, monoMs } = this.clock();
+    const parts = ['license', 'keyset', 'proof'].map((k) => answer[k] ?? '').map((p) => (typeof p === 'string' ? decode64(p) : null));
+    if (parts.includes(null)) throw this.transport.fail('agent-bad-answer', 'an envelope is not base64');
+    return this.trusted(() => {
+      const checked = this.verifier.check({ product, nonce, now, ageMs: monoMs - asked, ...this.options }, ...parts);
+      const device = this.compare(checked.claims, license.sha256(parts[0]), monoMs);
+      const said = typeof answer.verdict === 'object' && answer.verdict !== null ? answer.verdict : {};
+      const verdict = makeVerdict(checked, device, checked.runs, checked.proof.phase, checked.reason || (checked.runs ? '' : REASON_AGENT));
+      verdict.message = string(said.message);
+      verdict.nextStep = string(said.next_step);
+      verdict.flags = Array.isArray(said.flags) ? said.flags.filter((f) => typeof f === 'string') : [];
+      return verdict;
+    });
+  }
+
+  checkFiles(product, file) {
+    const { now, monoMs } = this.clock();
+    return this.trusted(() => {
+      const files = readFiles(file);
+      const checked = this.verifier.files({ product, now, ...this.options }, files.license, files.keyset);
+      const device = this.compare(checked.claims, license.sha256(files.license), monoMs);
+      let { runs, state, reason } = checked;
+      if (files.notice.length > 0) {
+        const n = license.openNotice(checked.keyset, files.notice);
+        const about = n.lic === checked.claims.lic && n.seq >= checked.claims.seq;
+        if (about && ['suspended', 'revoked', 'released'].includes(n.state)) [runs, state, reason] = [false, n.state, n.reason];
+      }
+      return makeVerdict(checked, device, runs, state, reason);
+    });
+  }
+
+  async *watch({ waitMs = 30000, pause = sleep } = {}) {
+    let [since, first, delay] = [0, true, 1000];
+    while (!this.closed) {
+      const ask = first ? 0 : waitMs;
+      let answer;
+      try {
+        answer = await this.transport.call('GET', `/v1/events?since=${since}&wait=${ask / 1000}s`, undefined, ask + this.timeoutMs);
+        if (!Number.isSafeInteger(answer.serial) || answer.serial < 0) throw this.transport.fail('agent-bad-answer', 'no serial');
+      } catch {
+        if (this.closed) return;
+        // The serial begins anew with the next agent.
+        [since, first] = [0, true];
+        await pause(delay);
+        delay = Math.min(2 * delay, 30000);
+        continue;
+      }
+      delay = 1000;
+      const changed = first || answer.missed || answer.serial !== since;
+      [since, first] = [answer.serial, false];
+      if (changed) yield answer;
+    }
+  }
+
+  /** Runs what may find that the format does not allow something. */
+  trusted(run) {
+    try {
+      return run();
+    } catch (e) {
+      if (!(e instanceof FormatError)) throw e;
+      throw this.transport.fail('agent-untrusted', e.message, e.code);
+    }
+  }
+
+  /** Holds this machine against the license, once per license and reading. */
+  compare(claims, hash, monoMs) {
+    if (!this.device || monoMs - this.readAt >= this.rereadMs) {
+      Object.assign(this, { device: this.observe(), readAt: monoMs, compared: '' });
+    }
+    if (this.compared !== hash) {
+      const { pol, env, salt, fp } = claims.dev;
+      this.result = fingerprint.compare(pol, env, decode64(salt), fp, this.device);
+      this.compared = hash;
+    }
+    // What this process cannot read is no evidence against the machine; a
+    // strong part that it reads and that differs, with none that matches, is.
+    if (this.result.strong_changed && !this.result.strong_match) {
+      const parts = Object.entries(this.result.results).map((p) => p.join(' '));
+      throw this.transport.fail('agent-wrong-device', parts.join(', '));
+    }
+    return this.result;
+  }
+}
+
+function makeVerdict({ claims: c }, device, runs, phase, reason) {
+  return {
+    runs, phase, reason, message: '', nextStep: '', flags: [], license: c.lic, edition: c.ed, seats: c.seats,
+    features: [...c.feat], limits: Object.fromEntries(c.lim.map((l) => [l.name, l.value])),
+    expires: new Date(c.exp * 1000), renewBy: new Date(c.ren * 1000), graceUntil: new Date(c.grc * 1000), device,
+    has(feature) {
+      return c.feat.includes(feature);
+    },
+  };
+}
+
+function readFiles(file) {
+  let value = null;
+  try {
+    value = JSON.parse(Buffer.from(file).toString('utf8'));
+  } catch {
+    // refused below
+  }
+  const ok = (s) => typeof s === 'string' && s !== '';
+  if (!value || !ok(value.license) || !ok(value.keyset) || !['string', 'undefined'].includes(typeof value.notice)) {
+    throw new FormatError('envelope', "not a file of the agent's public folder");
+  }
+  return { license: Buffer.from(value.license), keyset: Buffer.from(value.keyset), notice: Buffer.from(value.notice ?? '') };
+}
+
+module.exports = { Checker, REASON_AGENT };

@@ -1,0 +1,118 @@
+/// <reference types="node" />
+
+/** What was verified. Everything ends in the vendor's root keys, but message, nextStep and flags, which are the agent's words. */
+export interface Verdict {
+  /** The answer. */
+  runs: boolean;
+  /** active, expiring, grace, suspended, expired, revoked, …; from files: valid, valid-stale, not-valid. */
+  phase: string;
+  /** A stable code when runs is false. */
+  reason: string;
+  message: string;
+  nextStep: string;
+  flags: string[];
+  /** The license id. */
+  license: string;
+  edition: string;
+  seats: number;
+  features: string[];
+  limits: Record<string, number>;
+  /** End of the entitlement. */
+  expires: Date;
+  renewBy: Date;
+  graceUntil: Date;
+  device: Comparison;
+  /** Says whether the license grants a feature. */
+  has(feature: string): boolean;
+}
+
+/** The enrolled device against this machine, as this process could read it. */
+export interface Comparison {
+  outcome: 'same' | 'different' | 'indeterminate';
+  results: Record<'mac' | 'disk' | 'board' | 'cpu', 'match' | 'changed' | 'absent' | 'unreadable' | 'placeholder' | 'not-enrolled'>;
+  matched: number;
+  available: number;
+  enrolled: number;
+  need: number;
+  left: number;
+  strong_match: boolean;
+  strong_changed: boolean;
+  drift: boolean;
+}
+
+/** Nothing is licensed as far as the program can tell. */
+export class AgentError extends Error {
+  /**
+   * Stable: agent-not-running, agent-timeout, agent-wrong-owner, agent-bad-answer, agent-untrusted,
+   * agent-wrong-device, config-invalid, anchor, or a code that the agent sent, such as not-activated.
+   */
+  readonly code: string;
+  /** Behind agent-untrusted the word of SPEC.md section 11 (nonce, signature, …), or the merchant's code. */
+  readonly reason: string;
+  /** A sentence for people. */
+  readonly sentence: string;
+  /** The next step. */
+  readonly hint: string;
+  /** For a log. */
+  readonly detail: string;
+  readonly requestId: string;
+}
+
+export interface Part {
+  state: 'ok' | 'absent' | 'unreadable' | 'placeholder';
+  values?: { text: string; alt?: string[] }[];
+  rejected?: { state?: string }[];
+}
+
+export interface Device {
+  mac: Part;
+  disk: Part;
+  board: Part;
+  cpu: Part;
+  env: { kind: string };
+}
+
+export interface Options {
+  /** Path of the agent's socket. */
+  socket?: string;
+  /** Name of another instance of the agent. */
+  instance?: string;
+  /** Further user ids that the agent may run as. */
+  owners?: number[];
+  /** Bounds each call; 5000. */
+  timeoutMs?: number;
+  language?: 'en' | 'zh-CN';
+  /** The highest key set version that the program remembers. */
+  minKeySet?: number;
+  /** Seconds past its expiry that a key set is still accepted; 0: 400 days. */
+  tolerance?: number;
+  /** Reads this machine; the default reads what this process may. */
+  observe?: () => Device;
+  /** How long a reading is used; an hour. */
+  rereadMs?: number;
+  clock?: () => { now: number; monoMs: number };
+}
+
+/** A change notice of the agent. It proves nothing: check again. */
+export interface Events {
+  serial: number;
+  missed?: boolean;
+  events: { serial: number; time: number; kind: string; issuer?: string; product?: string; phase?: string; runs: boolean; reason?: string }[];
+}
+
+/** Asks whether a product may run and verifies the answer by itself. */
+export class Checker {
+  /** anchor is the vendor's trust anchor file, built into the program. Throws AgentError "anchor" or "config-invalid". */
+  constructor(anchor: string | Uint8Array, options?: Options);
+  /** Asks for a fresh proof and verifies key set, license, proof, this machine and time. Rejects with AgentError. */
+  check(product: string): Promise<Verdict>;
+  /** Verifies a file of the agent's public folder. Weaker: no proof that the agent here holds the device key. */
+  checkFiles(product: string, file: string | Uint8Array): Verdict;
+  /** Yields at the start and at each change, waits for an agent that does not run; close() ends it. */
+  watch(options?: { waitMs?: number; pause?: (ms: number) => Promise<unknown> }): AsyncGenerator<Events, void, void>;
+  /** Ends all connections, and with them a watch. */
+  close(): void;
+}
+
+/** The reason beside a verified proof in which the agent says no; see Verdict.phase. */
+export const REASON_AGENT: 'agent-says-no';

@@ -1,0 +1,300 @@
+'use strict';
+// Genuine and fake agents on a real Unix socket.
+const assert = require('node:assert/strict');
+const crypto = require('node:crypto');
+const fs = require('node:fs');
+const http = require('node:http');
+const net = require('node:net');
+const os = require('node:os');
+const path = require('node:path');
+const test = require('node:test');
+const { AgentError, Checker } = require('..');
+const { pae } = require('../lib/canonical');
+const { keyId } = require('../lib/keys');
+const { sha256 } = require('../lib/license');
+const { socketPath } = require('../lib/transport');
+const { load } = require('./shared');
+
+const talk = load('agent/bindings/testdata/conversation.json');
+const { data, start, product } = talk;
+const PROOF = 'application/vnd.license-agent.proof.v1+json';
+const base64 = (s) => Buffer.from(s).toString('base64');
+
+/** The proof that a side in possession of the named key makes. */
+function sealProof(p, nonce) {
+  if (!p) return '';
+  if (p.data) return data[p.data];
+  const n = Buffer.from(nonce);
+  if (p.flip) n[0] ^= 1;
+  const der = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), Buffer.from(talk.seeds[p.key], 'hex')]);
+  const key = crypto.createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+  const pub = crypto.createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-32).toString('base64');
+  const payload = Buffer.from(JSON.stringify({
+    v: 1, nonce: n.toString('base64'), prod: p.product, sha: sha256(data[p.license]), phase: p.phase, runs: p.runs, time: p.time, boot: 'boot-1',
+  }));
+  const sig = crypto.sign(null, pae(PROOF, payload), key).toString('base64');
+  return `{"payloadType":"${PROOF}","payload":"${payload.toString('base64')}","signatures":[{"keyid":"${keyId({ alg: 'ed25519', pub })}","sig":"${sig}"}]}`;
+}
+
+/** Status and body that the answering side of a case sends. */
+function answer(c, request) {
+  if (c.raw) return [c.status || 200, c.raw];
+  const proof = sealProof(c.proof, Buffer.from(request.nonce, 'base64'));
+  return [200, JSON.stringify({
+    license: base64(data[c.license]), keyset: base64(data[c.keyset]), proof: base64(proof),
+    verdict: { phase: 'active', runs: true, message: 'Said by the agent.', flags: ['drift'] },
+  })];
+}
+
+/** Listens with server in a private directory while run runs. */
+async function serving(server, run) {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'agent'));
+  const socket = path.join(dir, 'a.sock');
+  const open = new Set();
+  server.on('connection', (c) => {
+    open.add(c);
+    c.on('error', () => {}).on('close', () => open.delete(c));
+  });
+  await new Promise((resolve) => server.listen(socket, resolve));
+  try {
+    return await run(socket, open, dir);
+  } finally {
+    for (const c of open) c.destroy();
+    await new Promise((resolve) => server.close(resolve));
+    fs.rmSync(dir, { recursive: true });
+  }
+}
+
+const agent = (handle) => http.createServer((request, response) => {
+  const chunks = [];
+  request.on('data', (c) => chunks.push(c)).on('end', () => {
+    const said = handle(request.url, Buffer.concat(chunks).toString());
+    if (!said) return; // silence
+    response.writeHead(said[0], { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(said[1]) });
+    response.end(said[1]);
+  });
+});
+const says = (c) => agent((url, body) => answer(c, JSON.parse(body)));
+const genuine = () => says(talk.checks[0]);
+
+function checker(socket, c = {}, options = {}) {
+  let [calls, monoMs] = [0, 1000];
+  const clock = () => {
+    if (++calls % 2 === 0) monoMs += c.age_ms || 0;
+    return { now: start + (c.late || 0), monoMs };
+  };
+  return new Checker(talk.anchor, { socket, clock, observe: () => c.observe || talk.checks[0].observe, ...options });
+}
+
+async function codeOf(socket, options) {
+  const k = checker(socket, {}, options);
+  try {
+    await k.check(product);
+    return '';
+  } catch (e) {
+    assert.ok(e instanceof AgentError, e.stack);
+    return e.code;
+  } finally {
+    k.close();
+  }
+}
+
+function judged(want, error, v) {
+  if (error) {
+    assert.ok(error instanceof AgentError, error.stack);
+    assert.equal(error.code, want.code, error.message);
+    if (want.cause) assert.equal(error.reason, want.cause);
+    assert.notEqual(error.sentence || 'none', '');
+    return;
+  }
+  assert.equal(want.code, undefined);
+  assert.deepEqual([v.runs, v.phase, v.reason], [want.runs, want.phase, want.reason || '']);
+  assert.equal(v.device.outcome, want.outcome);
+}
+
+for (const c of talk.checks) {
+  test(`check: ${c.name}`, async () => {
+    const seen = [];
+    const server = agent((url, body) => {
+      seen.push({ url, ...JSON.parse(body) });
+      return answer(c, seen.at(-1));
+    });
+    await serving(server, async (socket) => {
+      const k = checker(socket, c);
+      for (let i = 0; i < 2; i++) { // the second time license and key set are remembered
+        await k.check(product).then((v) => judged(c.want, null, v), (e) => judged(c.want, e));
+      }
+      k.close();
+    });
+    assert.deepEqual(seen.map((s) => [s.url, s.product, s.issuer]), Array(2).fill(['/v1/check', 'studio', 'acme']));
+    assert.notEqual(seen[0].nonce, seen[1].nonce);
+  });
+}
+
+for (const c of talk.files) {
+  test(`files: ${c.name}`, () => {
+    let verdict;
+    try {
+      verdict = checker('/nowhere', c).checkFiles(c.product, c.file);
+    } catch (e) {
+      judged(c.want, e);
+      return;
+    }
+    judged(c.want, null, verdict);
+  });
+}
+
+for (const c of talk.endpoints) {
+  test(`endpoint: ${c.name}`, async () => {
+    const server = net.createServer((conn) => {
+      conn.once('data', () => {
+        conn.write(c.say + 'x'.repeat(c.fill || 0));
+        if (!c.hang) conn.end();
+      });
+    });
+    await serving(server, async (socket) => assert.equal(await codeOf(socket, { timeoutMs: 400 }), c.want));
+  });
+}
+
+test('control: a program that believes the answer is fooled by at least ten fakes', () => {
+  const fooled = talk.checks.filter((c) => {
+    try {
+      return c.fake && JSON.parse(answer(c, { nonce: base64(Buffer.alloc(32)) })[1]).verdict.runs;
+    } catch {
+      return false;
+    }
+  });
+  assert.ok(fooled.length >= 10);
+});
+
+test('verdict', () => serving(genuine(), async (socket) => {
+  const k = checker(socket);
+  const v = await k.check(product);
+  k.close();
+  assert.ok(v.has('mesh') && !v.has('none'));
+  assert.deepEqual([v.edition, v.seats, v.limits, v.license], ['pro', 3, { 'max-projects': 10 }, 'lic-desk']);
+  assert.deepEqual([v.message, v.flags], ['Said by the agent.', ['drift']]);
+  assert.equal(v.expires.toISOString(), '2027-06-01T00:00:00.000Z');
+}));
+
+test('one connection and one reading of the machine for many checks', () => serving(genuine(), async (socket, open) => {
+  let [reads, connections] = [0, 0];
+  const observe = () => {
+    reads++;
+    return talk.checks[0].observe;
+  };
+  let monoMs = 0;
+  const k = checker(socket, {}, { observe, clock: () => ({ now: start, monoMs }) });
+  for (let i = 0; i < 5; i++) {
+    await k.check(product);
+    connections = Math.max(connections, open.size);
+  }
+  assert.deepEqual([reads, connections], [1, 1]);
+  monoMs += 3600 * 1000;
+  await k.check(product);
+  assert.equal(reads, 2);
+  k.close();
+}));
+
+test('many checks at once', () => serving(genuine(), async (socket) => {
+  const k = checker(socket, {}, { clock: () => ({ now: start, monoMs: 0 }) });
+  const all = await Promise.all(Array.from({ length: 50 }, () => k.check(product)));
+  assert.ok(all.every((v) => v.runs));
+  k.close();
+}));
+
+test('a kept connection that the agent closed is replaced', () => serving(genuine(), async (socket, open) => {
+  const k = checker(socket);
+  await k.check(product);
+  const ended = [...open].map((c) => new Promise((resolve) => c.on('close', resolve).destroy()));
+  await Promise.all(ended);
+  assert.ok((await k.check(product)).runs);
+  k.close();
+}));
+
+test('nobody listens', async () => {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'agent'));
+  assert.equal(await codeOf(path.join(dir, 'none.sock')), 'agent-not-running');
+  assert.equal(await codeOf(path.join(dir, 'no/such/dir.sock')), 'agent-not-running');
+  fs.writeFileSync(path.join(dir, 'file'), '');
+  assert.equal(await codeOf(path.join(dir, 'file')), 'agent-wrong-owner');
+  fs.rmSync(dir, { recursive: true });
+});
+
+test('somebody else could have put the socket there', () => serving(genuine(), async (socket, open, dir) => {
+  fs.chmodSync(dir, 0o777);
+  assert.equal(await codeOf(socket), 'agent-wrong-owner');
+  fs.chmodSync(dir, 0o700);
+  fs.symlinkSync(dir, path.join(dir, 'link'));
+  assert.equal(await codeOf(path.join(dir, 'link/a.sock')), '');
+  if (process.geteuid() !== 0) return; // only root can give a file away
+  fs.chownSync(socket, 65534, 65534);
+  assert.equal(await codeOf(socket), 'agent-wrong-owner');
+  assert.equal(await codeOf(socket, { owners: [65534] }), '');
+  fs.chownSync(dir, 65534, 65534);
+  assert.equal(await codeOf(socket), 'agent-wrong-owner');
+}));
+
+test('configuration', () => {
+  assert.equal(socketPath(), '/run/license-agent/agent.sock');
+  assert.equal(socketPath('cad'), '/run/license-agent-cad/agent.sock');
+  for (const options of [{ instance: 'Bad Name' }, { instance: '../x' }, { socket: 'relative' }, { socket: `/${'x'.repeat(200)}` }]) {
+    assert.throws(() => new Checker(talk.anchor, options), { code: 'config-invalid' });
+  }
+  for (const anchor of ['', '{}', Buffer.of(0xff), talk.anchor.replace('acme', 'ACME')]) {
+    assert.throws(() => new Checker(anchor, { language: 'zh-CN' }), (e) => e.code === 'anchor' && e.sentence.includes('信任锚'));
+  }
+});
+
+test('golden answers', async () => {
+  for (const [name, status, want] of [['check-answer', 200, 'agent-untrusted'], ['error', 422, 'merchant-refused']]) {
+    const body = JSON.stringify(load(`agent/api/testdata/${name}.json`));
+    await serving(agent(() => [status, body]), async (socket) => assert.equal(await codeOf(socket), want));
+  }
+});
+
+test('watch', async () => {
+  const golden = load('agent/api/testdata/events.json');
+  const answers = [{ serial: 5, events: [] }, { serial: 5, events: [] }, golden, null, { serial: 1, events: [] }];
+  const [asked, seen, pauses] = [[], [], []];
+  const server = agent((url) => {
+    asked.push(url);
+    const said = answers[asked.length - 1];
+    return said ? [200, JSON.stringify(said)] : [500, '{}'];
+  });
+  await serving(server, async (socket) => {
+    const k = checker(socket);
+    for await (const event of k.watch({ pause: async (ms) => pauses.push(ms) })) {
+      seen.push(event.serial);
+      if (seen.length === 3) break;
+    }
+    k.close();
+  });
+  assert.deepEqual(seen, [5, golden.serial, 1]);
+  assert.deepEqual(asked, ['0&wait=0s', '5&wait=30s', '5&wait=30s', '7&wait=30s', '0&wait=0s'].map((s) => `/v1/events?since=${s}`));
+  assert.deepEqual(pauses, [1000]);
+});
+
+test('close ends a watch', async () => {
+  let k;
+  const server = agent((url) => {
+    if (url.includes('wait=0s')) return [200, '{"serial":1,"events":[]}'];
+    setImmediate(() => k.close());
+    return null;
+  });
+  await serving(server, async (socket) => {
+    k = checker(socket);
+    const seen = [];
+    for await (const event of k.watch()) seen.push(event.serial);
+    assert.deepEqual(seen, [1]);
+  });
+});
+
+test('one byte at a time keeps no program waiting past its deadline', async () => {
+  const server = net.createServer((conn) => {
+    conn.write('HTTP/1.1 200 OK\r\n');
+    const timer = setInterval(() => conn.write('X'), 10);
+    conn.on('close', () => clearInterval(timer));
+  });
+  await serving(server, async (socket) => assert.equal(await codeOf(socket, { timeoutMs: 300 }), 'agent-timeout'));
+});
