@@ -158,6 +158,82 @@ func TestRetryRhythm(t *testing.T) {
 	}
 }
 
+// However often somebody tries by hand, the agent's own plan keeps the budget.
+func TestBudgetBoundsThePlan(t *testing.T) {
+	w := newWorld(t, activationtest.Offer{})
+	w.activate()
+	w.merchant.Before = func(*license.Request) error {
+		return fmt.Errorf("%w: %w", activation.ErrUnreachable, &activation.RefusedError{Code: "unavailable", Status: 503, RetryAfter: time.Second})
+	}
+	for range 12 {
+		_, err := w.agent.Renew(t.Context(), key())
+		w.fails(err, activation.ErrUnreachable)
+	}
+	// Ten at once, then one per half hour: the thirteenth is due in an hour and a half.
+	if wait := w.held().NextTry - w.machine.Clock.Wall(); wait < 3*activation.BudgetEvery {
+		t.Errorf("after twelve failures the next contact is planned in %d s", wait)
+	}
+}
+
+// Someone who only ever starts the agent for a moment is debounced all the same.
+func TestEveryStartIsARead(t *testing.T) {
+	w := newWorld(t, activationtest.Offer{})
+	w.activate()
+	other := activationtest.Hardware("other")
+	w.machine.Change(func(d *fingerprint.Device) { d.Board, d.Disk = other.Board, other.Disk })
+	for i, want := range []activation.Phase{activation.Active, activation.Active, activation.WrongDevice} {
+		w.start()
+		if got := w.held().Verdict.Phase; got != want {
+			t.Errorf("start %d: %s, want %s", i, got, want)
+		}
+		w.machine.Clock.Advance(12 * hour)
+	}
+}
+
+// A store that lost its clock does not bring back time before the license was
+// signed.
+func TestNoTimeBeforeTheLicense(t *testing.T) {
+	w := newWorld(t, activationtest.Offer{})
+	w.machine.Clock.Advance(100 * days)
+	w.activate()
+	if err := w.machine.Store.Apply(activation.Change{Clock: &activation.ClockState{}}); err != nil {
+		t.Fatal(err)
+	}
+	w.machine.Clock.Reboot(-100*days, 30)
+	w.start()
+	x, err := w.agent.Why(key())
+	if err != nil || x.Inputs.Now < x.Held.Claims.ServerTime {
+		t.Errorf("decided at %d, signed at %d, %v", x.Inputs.Now, x.Held.Claims.ServerTime, err)
+	}
+	w.phase(activation.Active, activation.ReasonValid)
+}
+
+// The boot tag of a proof changes with the boot, also under a running process
+// (a restored snapshot).
+func TestBootTag(t *testing.T) {
+	w := newWorld(t, activationtest.Offer{})
+	w.activate()
+	tag := func() string {
+		t.Helper()
+		a, err := w.agent.Check("studio", "", nonce(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := license.OpenProof(w.machine.Key.Public(), a.Proof)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Boot
+	}
+	first, again := tag(), tag()
+	w.machine.Clock.Reboot(60, 30)
+	second := tag()
+	w.start()
+	if first != again || first == second || tag() != second {
+		t.Errorf("tags %s, %s, %s, %s", first, again, second, tag())
+	}
+}
+
 func TestRestartDoesNotContact(t *testing.T) {
 	w := newWorld(t, activationtest.Offer{})
 	w.activate()
@@ -286,6 +362,7 @@ func TestDaysOfUse(t *testing.T) {
 		t.Errorf("reported again: %v", sent)
 	}
 	// A day that follows the lost request is not lost with its late answer.
+	w.machine.Clock.Advance(60)
 	use(5)
 	w.merchant.After = func(*license.Request, *activation.Answer) error { return activation.ErrUnreachable }
 	_, err := w.agent.Renew(t.Context(), key())
