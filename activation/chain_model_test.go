@@ -116,7 +116,7 @@ func TestP17(t *testing.T) {
 	keep := func(s activation.StateStore) activation.StateStore { return s }
 	drop := func(s activation.StateStore) activation.StateStore { return forgetful{s} }
 	const each = 100
-	runs := scale(10, 4000)
+	runs := scale(10, 2000)
 	var mu sync.Mutex
 	attempts, forks, came, falseForks := 0, 0, 0, 0
 	inParallel(t, runs, func(i int) error {
