@@ -46,6 +46,11 @@ func (t *tx) chained(in *incoming, remember bool) (outcome, bool, error) {
 		return outcome{}, false, err
 	}
 	if !current && s.status == statusActive {
+		if !remember { // not looked up before: renewals rarely need it
+			if out, done, err := t.recall(in); done || err != nil {
+				return out, false, err
+			}
+		}
 		out, err := t.fork(s, in)
 		return out, true, err
 	}
@@ -218,38 +223,56 @@ func (t *tx) issueNotice(s *seat, in *incoming, state, reason string) error {
 // same name with another body is refused: one of the two is not the request
 // that was signed and written down before sending.
 func (t *tx) recall(in *incoming) (outcome, bool, error) {
-	names := []string{"n:" + hash(in.req.Device+"\n"+in.req.Nonce)}
-	if in.idem != "" {
-		names = append(names, "k:"+in.idem)
+	var out outcome
+	var body string
+	err := t.row(`SELECT body, license, notice, keyset FROM answers WHERE nonce = $1`, in.nonce()).
+		Scan(&body, &out.license, &out.notice, &out.keySet)
+	switch {
+	case err == nil && body == in.body:
+		return out, true, nil
+	case err == nil:
+		return outcome{}, true, refuse(protocol.CodeIdempotency)
+	case !errors.Is(err, sql.ErrNoRows):
+		return outcome{}, false, fmt.Errorf("merchant: answers: %w", err)
+	case in.idem == "":
+		return outcome{}, false, nil
 	}
-	for _, name := range names {
-		var out outcome
-		var body string
-		err := t.row(`SELECT body, license, notice, keyset FROM idempotency WHERE name = $1`, name).
-			Scan(&body, &out.license, &out.notice, &out.keySet)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-			continue
-		case err != nil:
-			return outcome{}, false, fmt.Errorf("merchant: idempotency: %w", err)
-		case body != in.body:
-			return outcome{}, true, refuse(protocol.CodeIdempotency)
-		case out.keySet > 0:
-			return out, true, nil
-		}
+	err = t.row(`SELECT body FROM idempotency WHERE name = $1`, in.idem).Scan(&body)
+	switch {
+	case errors.Is(err, sql.ErrNoRows), err == nil && body == in.body:
+		return outcome{}, false, nil
+	case err == nil:
+		return outcome{}, true, refuse(protocol.CodeIdempotency)
 	}
-	return outcome{}, false, nil
+	return outcome{}, false, fmt.Errorf("merchant: idempotency: %w", err)
 }
+
+// nonce names a request among those of all devices.
+func (in *incoming) nonce() string { return hash(in.req.Device + "\n" + in.req.Nonce) }
 
 // remember keeps the answer under the nonce, and the body under the name.
 func (t *tx) remember(in *incoming, out outcome) error {
-	const insert = `INSERT INTO idempotency (name, body, license, notice, keyset, created) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name) DO NOTHING`
-	if _, err := t.exec(insert, "n:"+hash(in.req.Device+"\n"+in.req.Nonce), in.body, out.license, out.notice, out.keySet, t.now); err != nil {
+	if _, err := t.exec(`INSERT INTO answers (nonce, body, license, notice, keyset, created) VALUES ($1, $2, $3, $4, $5, $6)`,
+		in.nonce(), in.body, out.license, out.notice, out.keySet, t.now); err != nil {
 		return err
 	}
 	if in.idem == "" {
 		return nil
 	}
-	_, err := t.exec(insert, "k:"+in.idem, in.body, "", "", 0, t.now)
+	_, err := t.exec(`INSERT INTO idempotency (name, body, created) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING`, in.idem, in.body, t.now)
+	return err
+}
+
+// nameLife is how long an Idempotency-Key is remembered: twice the 24 hours
+// that clients may rely on. The answer itself is kept by its nonce.
+const nameLife = 2 * day
+
+// tidy forgets old names, at most once an hour.
+func (t *tx) tidy() error {
+	if t.now-t.svc.tidied < 3600 {
+		return nil
+	}
+	t.svc.tidied = t.now
+	_, err := t.exec(`DELETE FROM idempotency WHERE created < $1`, t.now-nameLife)
 	return err
 }

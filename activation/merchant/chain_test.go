@@ -129,18 +129,47 @@ func TestRestoredStore(t *testing.T) {
 	}
 }
 
-// TestForkRetry: a fork's answer is remembered too.
+// TestForkRetry: a fork's answer is remembered too, on line and as a file.
 func TestForkRetry(t *testing.T) {
+	for _, offline := range []bool{false, true} {
+		b := newBed(t)
+		code, _ := b.code()
+		d := b.device(1)
+		must0(t, d.activate(code))
+		c := d.copied()
+		must0(t, d.renew())
+		request := c.request(license.RequestRenew, "", func(r *license.Request) { r.Offline = offline })
+		first := must(b.svc.Process(context.Background(), request, "", "fork"))(t)
+		if diff := cmp.Diff(first, must(b.svc.Process(context.Background(), request, "", "fork"))(t)); diff != "" {
+			t.Errorf("offline %v: the retry differs:\n%s", offline, diff)
+		}
+	}
+}
+
+// TestNamesAreForgotten: an Idempotency-Key is kept for days, the answer to a
+// recorded request for ever.
+func TestNamesAreForgotten(t *testing.T) {
 	b := newBed(t)
-	code, _ := b.code()
-	d := b.device(1)
-	must0(t, d.activate(code))
-	c := d.copied()
-	must0(t, d.renew())
-	request := c.request(license.RequestRenew, "", func(r *license.Request) { r.Offline = true })
-	first := must(b.svc.Process(context.Background(), request, "", ""))(t)
-	if diff := cmp.Diff(first, must(b.svc.Process(context.Background(), request, "", ""))(t)); diff != "" {
-		t.Errorf("the retry differs:\n%s", diff)
+	ctx := context.Background()
+	code, _ := b.code(func(s *CodeSpec) { s.Devices = 9 })
+	request := b.device(1).request(license.RequestActivate, code)
+	first := must(b.svc.Process(ctx, request, "", "name"))(t)
+	names := func() (n int) {
+		must0(t, b.db.read.QueryRow(`SELECT COUNT(*) FROM idempotency`).Scan(&n))
+		return n
+	}
+	b.clock.Add(nameLife * time.Second)
+	must(b.svc.Process(ctx, b.device(2).request(license.RequestActivate, code), "", "other"))(t)
+	if n := names(); n != 2 {
+		t.Errorf("%d names at the end of their life, want 2", n)
+	}
+	b.clock.Add(2 * time.Hour)
+	must(b.svc.Process(ctx, b.device(3).request(license.RequestActivate, code), "", "third"))(t)
+	if n := names(); n != 2 {
+		t.Errorf("%d names, want the 2 young ones", n)
+	}
+	if diff := cmp.Diff(first, must(b.svc.Process(ctx, request, "", "name"))(t)); diff != "" {
+		t.Errorf("the recorded request did something new:\n%s", diff)
 	}
 }
 

@@ -56,6 +56,8 @@ type Service struct {
 	keysMu sync.Mutex
 	keys   *keyState
 
+	tidied int64 // when old names were last forgotten; the writer's own
+
 	closing sync.RWMutex
 	closed  bool
 	queue   chan *job

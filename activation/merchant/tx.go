@@ -21,8 +21,7 @@ type tx struct {
 	grew bool      // tip must be written back
 }
 
-// hot reports the statements that every renewal executes and that are worth
-// keeping prepared.
+// stmt returns the prepared form of a hot query, nil for others.
 func (t *tx) stmt(query string) *sql.Stmt {
 	t.svc.db.mu.Lock()
 	defer t.svc.db.mu.Unlock()
@@ -112,6 +111,9 @@ func (t *tx) audit(actor, action, subject string, detail map[string]any) error {
 
 // finish writes what the requests of the transaction share.
 func (t *tx) finish() error {
+	if err := t.tidy(); err != nil {
+		return err
+	}
 	if !t.grew {
 		return nil
 	}

@@ -70,13 +70,22 @@ CREATE INDEX activations_code ON activations (code_id, status);
 CREATE INDEX activations_device ON activations (device_id);
 
 -- Answers to requests that must stay answered the same way: activations,
--- re-binds, releases, files. name is k:… (Idempotency-Key) or n:… (nonce).
-CREATE TABLE idempotency (
-    name    TEXT PRIMARY KEY,
-    body    TEXT NOT NULL,
+-- re-binds, releases, forks, files. They are kept: a recorded request must
+-- never do anything a second time.
+CREATE TABLE answers (
+    nonce   TEXT PRIMARY KEY,        -- hash of device and nonce
+    body    TEXT NOT NULL,           -- hash of the request
     license TEXT NOT NULL,
     notice  TEXT NOT NULL,
     keyset  BIGINT NOT NULL,
+    created BIGINT NOT NULL
+);
+
+-- Idempotency-Key values of the last days, so that one is not used for two
+-- different requests.
+CREATE TABLE idempotency (
+    name    TEXT PRIMARY KEY,        -- hash of device and key
+    body    TEXT NOT NULL,
     created BIGINT NOT NULL
 );
 CREATE INDEX idempotency_age ON idempotency (created);
@@ -132,6 +141,7 @@ DROP TABLE keys;
 DROP TABLE tips;
 DROP TABLE audit;
 DROP TABLE idempotency;
+DROP TABLE answers;
 DROP TABLE activations;
 DROP TABLE codes;
 DROP TABLE settings;
