@@ -58,7 +58,7 @@ func bulky(n int64) activation.Change {
 	c := counted(n)
 	for i := range 4 {
 		c.Put = append(c.Put, activation.Record{
-			Key: activation.Key{Issuer: "bulk.example", Product: fmt.Sprint(i, "-", n%5)}, Seq: n, License: make([]byte, 4000+int(n%7)*3000),
+			Key: activation.Key{Issuer: "bulk.example", Product: fmt.Sprint(i, "-", n%5)}, Seq: n, License: make([]byte, 1000+int(n%7)*600),
 		})
 	}
 	return c

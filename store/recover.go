@@ -151,8 +151,10 @@ func (s *Store) decide(found content, whole error, mirror image) (plan, error) {
 // heal replaces the refused values of the database by those of the mirror.
 func (s *Store) heal(found content, mirror image) image {
 	img := image{schema: found.img.schema, gen: max(found.img.gen, mirror.gen) + 1, data: maps.Clone(found.img.data)}
-	if mirror.gen > 0 && mirror.gen >= found.img.gen {
-		// As new as the database, or the database's own number is unreadable.
+	if mirror.gen > 0 && mirror.gen+1 >= found.img.gen {
+		// As new as the database, or the database's own number is unreadable, or the
+		// commit between the two was never acknowledged: a mixture of both could pair
+		// a new license with an old key set.
 		img.schema, img.data = mirror.schema, mirror.data
 	} else if mirror.schema == found.img.schema {
 		for _, r := range found.bad {

@@ -146,6 +146,38 @@ func TestRefusedValues(t *testing.T) {
 	}
 }
 
+// With one value refused the age of the mirror decides: a mirror as new, or older
+// by the one commit that was never acknowledged, is taken as a whole; an older
+// one only lends the value that is missing.
+func TestHealsByAgeOfMirror(t *testing.T) {
+	one := []byte("acme.example\x00one")
+	for behind, want := range map[int64][2]int64{0: {4, 4}, 1: {3, 3}, 2: {2, 4}} {
+		dir := newDir(t)
+		s := mustOpen(t, dir, options())
+		var mirror []byte
+		for n := int64(1); n <= 4; n++ {
+			mustApply(t, s, counted(n))
+			if n == 4-behind {
+				mirror = mustRead(t, filepath.Join(dir, fileMirror))
+			}
+		}
+		mustClose(t, s)
+		mustWrite(t, filepath.Join(dir, fileMirror), mirror)
+		edit(t, dir, func(tx *bolt.Tx) {
+			b := tx.Bucket([]byte(bucketRecords))
+			b.Put(one, flip(b.Get(one)))
+		})
+		s = mustOpen(t, dir, options())
+		st := mustLoad(t, s)
+		if len(st.Records) != 2 || st.Records[0].Seq != want[0] || st.Records[1].Seq != want[1] || st.Clock.HighWater != want[1] {
+			t.Errorf("mirror %d commits behind: %+v", behind, st)
+		}
+		if got := kinds(s); !slices.Equal(got, []string{EventHealed, EventQuarantined, EventRestored}) {
+			t.Errorf("mirror %d commits behind: %v", behind, got)
+		}
+	}
+}
+
 // A deleted record that comes back on an old page is not believed.
 func TestRefusesUnlisted(t *testing.T) {
 	dir := filled(t, 1, options())
