@@ -1,0 +1,196 @@
+package installer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"licenseagent.example/platform/securefile"
+)
+
+// partial is the name under which a file is written before it gets its own. It
+// is always the same one, so that the next run finds what a killed one left.
+func partial(path string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".part")
+}
+
+// directory makes one directory that everybody may pass.
+func (t Target) directory(path string) Step {
+	at := t.at(path)
+	made := false
+	return Step{
+		Text: "create directory " + path,
+		Done: func(context.Context) (bool, error) {
+			fi, err := os.Lstat(at)
+			if errors.Is(err, fs.ErrNotExist) {
+				return false, nil
+			}
+			if err == nil && !fi.IsDir() {
+				err = fmt.Errorf("%s: %w", path, securefile.ErrNotDirectory)
+			}
+			return err == nil, err
+		},
+		Do: func(context.Context) error {
+			t.point("mkdir")
+			if err := os.Mkdir(at, 0o755); err != nil {
+				return err
+			}
+			made = true
+			return os.Chmod(at, 0o755) // whatever the umask was
+		},
+		Undo: func(context.Context) error {
+			if !made {
+				return nil
+			}
+			return os.Remove(at)
+		},
+	}
+}
+
+// file makes a file have this content and mode. With keep, one that exists is
+// the administrator's and stays.
+func (t Target) file(path string, content []byte, mode fs.FileMode, keep bool) Step {
+	at := t.at(path)
+	var before *saved
+	return Step{
+		Text: fmt.Sprintf("write %s (%d bytes, mode %04o)", path, len(content), mode),
+		Done: func(context.Context) (bool, error) {
+			s, err := save(at)
+			if err != nil || s == nil {
+				return false, err
+			}
+			return keep || bytes.Equal(s.content, content) && s.mode == mode, nil
+		},
+		Do: func(context.Context) (err error) {
+			if before, err = save(at); err != nil {
+				return err
+			}
+			return t.put(at, content, mode)
+		},
+		Undo: func(context.Context) error {
+			if err := os.Remove(partial(at)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			return t.restore(at, before)
+		},
+	}
+}
+
+// absent removes one file, and what a killed run left beside it.
+func (t Target) absent(path string) Step {
+	at := t.at(path)
+	var before *saved
+	return Step{
+		Text: "remove " + path,
+		Done: func(context.Context) (bool, error) {
+			_, err := os.Lstat(at)
+			_, errPart := os.Lstat(partial(at))
+			return errors.Is(err, fs.ErrNotExist) && errors.Is(errPart, fs.ErrNotExist), nil
+		},
+		Do: func(context.Context) (err error) {
+			if before, err = save(at); err != nil {
+				return err
+			}
+			for _, f := range []string{partial(at), at} {
+				t.point("remove")
+				if err := os.Remove(f); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return err
+				}
+			}
+			return nil
+		},
+		Undo: func(context.Context) error { return t.restore(at, before) },
+	}
+}
+
+// gone removes a directory with everything in it. There is no way back.
+func (t Target) gone(path, what string) Step {
+	at := t.at(path)
+	return Step{
+		Text: "remove " + path + " with " + what,
+		Done: func(context.Context) (bool, error) {
+			_, err := os.Lstat(at)
+			return errors.Is(err, fs.ErrNotExist), nil
+		},
+		Do: func(context.Context) error {
+			t.point("remove all")
+			return os.RemoveAll(at) // does not follow links
+		},
+	}
+}
+
+// saved is a file as it was.
+type saved struct {
+	content []byte
+	mode    fs.FileMode
+}
+
+// save reads a file; nil if there is none. Anything but a plain file at a place
+// that is ours is refused: it was put there by somebody else.
+func save(at string) (*saved, error) {
+	fi, err := os.Lstat(at)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !fi.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: %w; look what it is and move it away", at, securefile.ErrNotRegular)
+	}
+	b, err := os.ReadFile(at)
+	return &saved{b, fi.Mode().Perm()}, err
+}
+
+func (t Target) restore(at string, before *saved) error {
+	if before == nil {
+		if err := os.Remove(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	if now, err := save(at); err == nil && now != nil && bytes.Equal(now.content, before.content) && now.mode == before.mode {
+		return nil
+	}
+	return t.put(at, before.content, before.mode)
+}
+
+// put writes a file under another name, flushes it, and gives it its own. The
+// directory must be closed to everybody but root: files in one that others may
+// change were exchanged under an installer before (CVE-2022-23296).
+func (t Target) put(at string, content []byte, mode fs.FileMode) error {
+	dir, err := securefile.OpenPublic(filepath.Dir(at))
+	if err != nil {
+		return err
+	}
+	defer dir.Close() //nolint:errcheck // only its handle was needed
+	part := partial(at)
+	t.point("before write")
+	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	half := len(content) / 2
+	_, err = f.Write(content[:half])
+	t.point("half written")
+	if err == nil {
+		_, err = f.Write(content[half:])
+	}
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err != nil {
+		return errors.Join(err, os.Remove(part))
+	}
+	t.point("before rename")
+	if err := os.Rename(part, at); err != nil {
+		return errors.Join(err, os.Remove(part))
+	}
+	t.point("renamed")
+	return dir.Sync()
+}

@@ -1,0 +1,363 @@
+package installer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"licenseagent.example/installer/packaging"
+	"licenseagent.example/platform/paths"
+	"licenseagent.example/platform/service"
+)
+
+// manager is what a plan needs from one service manager. The library that
+// platform/service uses installs and starts in one go; a plan needs the parts,
+// each with its way back, and works on images too.
+type manager struct {
+	run      func(context.Context, ...string) (string, error)
+	name     string // of the service
+	owner    string
+	program  string // path below the root
+	image    bool
+	systemd  bool
+	sysusers string // path of the user's declaration, "" where users are made by command
+	files    []managed
+	links    []string   // exist when the service is enabled
+	on, off  [][]string // commands that enable and disable
+}
+
+// managed is a file that belongs to the service manager.
+type managed struct {
+	path, text string
+	mode       fs.FileMode
+}
+
+// manage fills a manager for the target.
+func (t Target) manage(l layout) (manager, error) {
+	m := manager{run: t.Run, name: l.Service, owner: l.Service, program: t.at(l.names.Program), image: t.Root != "" && !t.live}
+	want := map[string]string{}
+	switch platform := t.platform(); platform {
+	case "linux-systemd":
+		m.systemd = true
+		m.sysusers = "/etc/sysusers.d/" + l.Service + ".conf"
+		dir := "/etc/systemd/system"
+		want[packaging.Socket], want[packaging.Service] = path.Join(dir, l.Service+".socket"), path.Join(dir, l.Service+".service")
+		m.links = []string{
+			t.at(path.Join(dir, "sockets.target.wants", l.Service+".socket")),
+			t.at(path.Join(dir, "multi-user.target.wants", l.Service+".service")),
+		}
+		ctl := []string{"systemctl"}
+		if m.image {
+			ctl = append(ctl, "--root="+t.Root)
+		}
+		units := []string{l.Service + ".socket", l.Service + ".service"}
+		m.on = [][]string{append(append(ctl[:len(ctl):len(ctl)], "enable"), units...)}
+		m.off = [][]string{append(append(ctl[:len(ctl):len(ctl)], "disable"), units...)}
+	case "linux-openrc":
+		want[packaging.OpenRC] = "/etc/init.d/" + l.Service
+		m.links = []string{t.at("/etc/runlevels/default/" + l.Service)}
+		m.on, m.off = [][]string{{"rc-update", "add", l.Service, "default"}}, [][]string{{"rc-update", "del", l.Service, "default"}}
+	case "unix-systemv":
+		want[packaging.SysV] = "/etc/init.d/" + l.Service
+		m.links = []string{t.at("/etc/rc2.d/S01" + l.Service)}
+		m.on, m.off = [][]string{{"update-rc.d", l.Service, "defaults"}}, [][]string{{"update-rc.d", "-f", l.Service, "remove"}}
+	case "":
+		return m, service.ErrNoManager
+	default:
+		return m, fmt.Errorf("%w: %s is not supported", service.ErrNoManager, platform)
+	}
+	for _, name := range []string{packaging.Socket, packaging.Service, packaging.OpenRC, packaging.SysV} {
+		to := want[name]
+		if to == "" {
+			continue
+		}
+		text, err := packaging.Text(name, l.names)
+		if err != nil {
+			return m, err
+		}
+		mode := fs.FileMode(0o644)
+		if !m.systemd {
+			mode = 0o755
+		}
+		m.files = append(m.files, managed{to, text, mode})
+	}
+	return m, nil
+}
+
+// all runs commands until one fails.
+func (m manager) all(ctx context.Context, commands [][]string) error {
+	for _, c := range commands {
+		if _, err := m.run(ctx, c...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// user makes the account of the instance.
+func (m manager) user(t Target) []Step {
+	made := false
+	step := Step{
+		Text: "create user " + m.owner,
+		Done: func(context.Context) (bool, error) { return t.account("/etc/passwd", m.owner) },
+		Do: func(ctx context.Context) error {
+			t.point("user")
+			made = true
+			argv := []string{"useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/", "--shell", "/usr/sbin/nologin", m.owner}
+			if m.sysusers != "" {
+				argv = []string{"systemd-sysusers", t.at(m.sysusers)}
+				if m.image {
+					// A path would be looked for outside the image, a name inside it.
+					argv = []string{"systemd-sysusers", "--root=" + t.Root, path.Base(m.sysusers)}
+				}
+			}
+			_, err := m.run(ctx, argv...)
+			t.point("user made")
+			return err
+		},
+		Undo: func(ctx context.Context) error {
+			if !made {
+				return nil
+			}
+			return m.deleteUser(ctx, t)
+		},
+	}
+	if m.sysusers == "" {
+		return []Step{step}
+	}
+	text, err := packaging.Text(packaging.Sysusers, packaging.Names{Service: m.owner})
+	declare := t.file(m.sysusers, []byte(text), 0o644, false)
+	if err != nil {
+		declare.Do = func(context.Context) error { return err }
+	}
+	return []Step{declare, step}
+}
+
+// noUser removes the account, and the administrators' group when the last
+// instance goes.
+func (m manager) noUser(t Target) []Step {
+	return []Step{{
+		Text: "remove user " + m.owner,
+		Done: func(context.Context) (bool, error) {
+			user, err := t.account("/etc/passwd", m.owner)
+			group, errGroup := t.account("/etc/group", m.owner)
+			return !user && !group, errors.Join(err, errGroup)
+		},
+		Do: func(ctx context.Context) error { t.point("no user"); return m.deleteUser(ctx, t) },
+	}, {
+		Text: "remove group " + admins + " unless another instance needs it",
+		Done: func(context.Context) (bool, error) {
+			group, err := t.account("/etc/group", admins)
+			if err != nil || !group {
+				return true, err
+			}
+			other, err := filepath.Glob(t.at("/etc/" + paths.Program + "*"))
+			return len(other) > 0, err
+		},
+		Do: func(ctx context.Context) error {
+			_, err := m.run(ctx, t.inside("groupdel", admins)...)
+			return err
+		},
+	}}
+}
+
+// admins is the group of the default configuration.
+const admins = "license-admin"
+
+// inside adds the option by which the tools of passwd(5) work on an image.
+func (t Target) inside(tool string, args ...string) []string {
+	if t.Root != "" {
+		return append([]string{tool, "--prefix", t.Root}, args...)
+	}
+	return append([]string{tool}, args...)
+}
+
+// deleteUser removes user and group; userdel(8) removes the group with it where
+// login.defs(5) says so.
+func (m manager) deleteUser(ctx context.Context, t Target) error {
+	for _, a := range []struct{ file, tool string }{{"/etc/passwd", "userdel"}, {"/etc/group", "groupdel"}} {
+		there, err := t.account(a.file, m.owner)
+		if err != nil {
+			return err
+		}
+		if there {
+			if _, err := m.run(ctx, t.inside(a.tool, m.owner)...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// enabled says whether the service starts at boot.
+func (m manager) enabled() bool {
+	for _, l := range m.links {
+		if _, err := os.Lstat(l); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+func (m manager) enable() Step {
+	before := m.enabled()
+	return Step{
+		Text: "start " + m.name + " at every boot",
+		Done: func(context.Context) (bool, error) { return m.enabled(), nil },
+		Do:   func(ctx context.Context) error { return m.all(ctx, m.on) },
+		Undo: func(ctx context.Context) error {
+			if before {
+				return nil
+			}
+			return m.all(ctx, m.off)
+		},
+	}
+}
+
+// running says whether the service runs, and whether it runs the program that
+// is on the disk now: a run killed between the two leaves an old process.
+func (m manager) running(ctx context.Context) (runs, current bool) {
+	if m.image {
+		return false, false
+	}
+	if !m.systemd {
+		_, err := m.run(ctx, "/etc/init.d/"+m.name, "status")
+		return err == nil, false
+	}
+	out, err := m.run(ctx, "systemctl", "show", "-p", "ActiveState,MainPID,NeedDaemonReload", m.name+".service")
+	if err != nil || !strings.Contains(out, "ActiveState=active") {
+		return false, false
+	}
+	for _, line := range strings.Split(out, "\n") {
+		if pid, ok := strings.CutPrefix(line, "MainPID="); ok {
+			exe, err := os.Stat("/proc/" + pid + "/exe")
+			disk, errDisk := os.Stat(m.program)
+			current = err == nil && errDisk == nil && os.SameFile(exe, disk)
+		}
+	}
+	return true, current && strings.Contains(out, "NeedDaemonReload=no")
+}
+
+// remember restarts what ran before, when everything after it was taken back.
+func (m manager) remember() Step {
+	var ran bool
+	return Step{
+		Do: func(ctx context.Context) error { ran, _ = m.running(ctx); return nil },
+		Undo: func(ctx context.Context) error {
+			if m.image {
+				return nil
+			}
+			return m.bring(ctx, ran)
+		},
+	}
+}
+
+// bring makes the manager read its files again and the service run or not.
+func (m manager) bring(ctx context.Context, run bool) error {
+	var commands [][]string
+	script := "/etc/init.d/" + m.name
+	switch {
+	case m.systemd && run:
+		// The socket stays open: callers wait in its queue during the restart.
+		commands = [][]string{{"systemctl", "daemon-reload"}, {"systemctl", "start", m.name + ".socket"}, {"systemctl", "restart", m.name + ".service"}}
+	case m.systemd:
+		commands = [][]string{{"systemctl", "daemon-reload"}}
+	case run:
+		commands = [][]string{{script, "restart"}}
+	}
+	return m.all(ctx, commands)
+}
+
+func (m manager) start() Step {
+	return Step{
+		Text: "start " + m.name + " now, or restart it if it runs an older program",
+		Done: func(ctx context.Context) (bool, error) {
+			_, current := m.running(ctx)
+			return current || m.image, nil
+		},
+		Do:   func(ctx context.Context) error { return m.bring(ctx, true) },
+		Undo: m.stop, // remember starts what ran before
+	}
+}
+
+func (m manager) stop(ctx context.Context) error {
+	if m.image {
+		return nil
+	}
+	if m.systemd {
+		_, err := m.run(ctx, "systemctl", "stop", m.name+".socket", m.name+".service")
+		if err != nil && strings.Contains(err.Error(), "not loaded") {
+			return nil
+		}
+		return err
+	}
+	if _, err := os.Stat("/etc/init.d/" + m.name); err != nil {
+		return nil
+	}
+	_, err := m.run(ctx, "/etc/init.d/"+m.name, "stop")
+	return err
+}
+
+// disable stops the service and takes it out of the boot.
+func (m manager) disable() Step {
+	var ran, was bool
+	return Step{
+		Text: "stop " + m.name + " and do not start it at boot any more",
+		Done: func(ctx context.Context) (bool, error) {
+			runs, _ := m.running(ctx)
+			left := false
+			for _, l := range m.links {
+				_, err := os.Lstat(l)
+				left = left || err == nil
+			}
+			_, err := os.Lstat(path.Join("/run", m.name, paths.SocketName))
+			return !runs && !left && (m.image || err != nil), nil
+		},
+		Do: func(ctx context.Context) error {
+			ran, _ = m.running(ctx)
+			was = m.enabled()
+			if err := m.stop(ctx); err != nil {
+				return err
+			}
+			return m.all(ctx, m.off)
+		},
+		Undo: func(ctx context.Context) error {
+			var commands [][]string
+			if was {
+				commands = m.on
+			}
+			if err := m.all(ctx, commands); err != nil {
+				return err
+			}
+			if ran {
+				return m.bring(ctx, true)
+			}
+			return nil
+		},
+	}
+}
+
+// forget makes systemd drop the removed units from its memory.
+func (m manager) forget() Step {
+	return Step{
+		Text: "make the service manager forget " + m.name,
+		Done: func(ctx context.Context) (bool, error) {
+			if m.image || !m.systemd {
+				return true, nil
+			}
+			out, err := m.run(ctx, "systemctl", "show", "-p", "LoadState", "--value", m.name+".service")
+			return err == nil && strings.TrimSpace(out) == "not-found", nil
+		},
+		Do: func(ctx context.Context) error {
+			m.run(ctx, "systemctl", "reset-failed", m.name+".service", m.name+".socket") //nolint:errcheck // usually nothing has failed
+			_, err := m.run(ctx, "systemctl", "daemon-reload")
+			return err
+		},
+		Undo: func(ctx context.Context) error { return m.bring(ctx, false) },
+	}
+}

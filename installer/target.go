@@ -1,0 +1,226 @@
+package installer
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"licenseagent.example/installer/packaging"
+	"licenseagent.example/platform/paths"
+	"licenseagent.example/platform/service"
+)
+
+var (
+	// ErrUnsupported is returned on systems that have an installer of their own.
+	ErrUnsupported = errors.New("installer: only for Linux; on Windows use the MSI package")
+	// ErrPackaged is returned when the unnamed instance belongs to a package:
+	// two owners of one file would undo each other's work.
+	ErrPackaged = errors.New("installer: this machine has the agent from a package")
+	// ErrMissing is returned by Upgrade when there is nothing to upgrade.
+	ErrMissing = errors.New("installer: not installed; use: license-agent install")
+)
+
+// Target is the machine, or the image, that an instance is installed on.
+type Target struct {
+	// Root is the directory that holds the file tree of an image; empty for this
+	// machine. In an image nothing is started, and no key is made: a key in an
+	// image would make all its copies one device.
+	Root string
+	// Instance is the name of the instance, "" for the unnamed one.
+	Instance string
+	// Manager is the service manager as service.Platform names it; empty means
+	// the one of this machine, and systemd for an image.
+	Manager string
+	// Run runs a program of the system, by name, and returns what it printed. nil
+	// runs it for real.
+	Run func(ctx context.Context, argv ...string) (string, error)
+	// For tests: hook is told each place at which the process may be killed; live
+	// treats Root as a machine that runs.
+	hook func(string)
+	live bool
+}
+
+// layout is what a plan speaks about.
+type layout struct {
+	paths.Paths
+	names   packaging.Names
+	manager manager
+}
+
+// bin is where the program goes: the directory of the File Hierarchy Standard
+// for programs that no package owns. It has the label that SELinux wants for a
+// service, which /usr/local/lib does not. Each instance has a program of its
+// own, so that two vendors can be at two versions.
+const bin = "/usr/local/bin"
+
+func (t Target) at(p string) string { return filepath.Join(t.Root, p) }
+
+func (t Target) point(where string) {
+	if t.hook != nil {
+		t.hook(where)
+	}
+}
+
+func (t Target) layout() (layout, error) {
+	if runtime.GOOS != "linux" {
+		return layout{}, ErrUnsupported
+	}
+	p, err := paths.For(t.Instance)
+	if err != nil {
+		return layout{}, err
+	}
+	if t.Instance == "" {
+		for _, dir := range []string{"/usr/lib/systemd/system", "/lib/systemd/system", "/etc/init.d"} {
+			_, err := os.Lstat(t.at(path.Join(dir, packaging.Service)))
+			_, errProgram := os.Lstat(t.at("/usr/bin/" + paths.Program))
+			if err == nil && errProgram == nil {
+				return layout{}, fmt.Errorf("%w (%s): use apt, dnf or apk, or --instance NAME for another instance beside it", ErrPackaged, dir)
+			}
+		}
+	}
+	if t.Run == nil {
+		t.Run = command
+	}
+	l := layout{Paths: p, names: packaging.Names{Service: p.Service, Instance: t.Instance, Program: path.Join(bin, p.Service)}}
+	l.manager, err = t.manage(l)
+	return l, err
+}
+
+// command runs a program of the system with a short environment: what the
+// caller has in PATH or LD_PRELOAD must not decide what root runs.
+func command(ctx context.Context, argv ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, find(argv[0]), argv[1:]...)
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "SYSTEMD_PAGER=", "SYSTEMD_COLORS=0"}
+	out, err := cmd.CombinedOutput()
+	text := strings.TrimSpace(string(out))
+	if err != nil {
+		return text, fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, text)
+	}
+	return text, nil
+}
+
+// find looks for a program in the system's directories only.
+func find(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	for _, dir := range []string{"/usr/sbin", "/usr/bin", "/sbin", "/bin"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return filepath.Join(dir, name)
+		}
+	}
+	return filepath.Join("/usr/bin", name) // the error will name it
+}
+
+// Install plans that the instance is there, starts at boot, and, unless the
+// target is an image, runs now. program is the content of the program. What is
+// there already is left or replaced, so that Install also repairs and upgrades.
+// The configuration and the state are never replaced.
+func (t Target) Install(program []byte) (Plan, error) {
+	l, err := t.layout()
+	if err != nil {
+		return Plan{}, err
+	}
+	t.Run = l.manager.run
+	config, err := packaging.Text(packaging.Config, l.names)
+	if err != nil {
+		return Plan{}, err
+	}
+	steps := []Step{l.manager.remember()}
+	for _, dir := range []string{"/usr", "/usr/local", bin, "/etc", path.Dir(l.manager.files[0].path)} {
+		steps = append(steps, t.directory(dir))
+	}
+	if l.manager.sysusers != "" {
+		steps = append(steps, t.directory(path.Dir(l.manager.sysusers)))
+	}
+	steps = append(steps,
+		t.file(l.names.Program, program, 0o755, false),
+		t.directory(l.Config), t.directory(path.Join(l.Config, "anchors")),
+		t.file(path.Join(l.Config, packaging.Config), []byte(config), 0o644, true),
+	)
+	steps = append(steps, l.manager.user(t)...)
+	for _, f := range l.manager.files {
+		steps = append(steps, t.file(f.path, []byte(f.text), f.mode, false))
+	}
+	return Plan{append(steps, l.manager.enable(), l.manager.start())}, nil
+}
+
+// Upgrade is Install on a machine that has the instance, and ErrMissing
+// elsewhere.
+func (t Target) Upgrade(program []byte) (Plan, error) {
+	l, err := t.layout()
+	if err != nil {
+		return Plan{}, err
+	}
+	if _, err := os.Lstat(t.at(l.names.Program)); errors.Is(err, fs.ErrNotExist) {
+		return Plan{}, ErrMissing
+	}
+	return t.Install(program)
+}
+
+// Uninstall plans that program and service are gone. State and configuration
+// stay, so that the same version or a later one goes on with the same license;
+// purge removes them and the user as well.
+func (t Target) Uninstall(purge bool) (Plan, error) {
+	l, err := t.layout()
+	if err != nil {
+		return Plan{}, err
+	}
+	t.Run = l.manager.run
+	steps := []Step{l.manager.disable()}
+	for _, f := range l.manager.files {
+		steps = append(steps, t.absent(f.path))
+	}
+	steps = append(steps, l.manager.forget())
+	if purge && l.manager.sysusers != "" {
+		steps = append(steps, t.absent(l.manager.sysusers))
+	}
+	steps = append(steps, t.absent(l.names.Program))
+	// From here on there is no way back.
+	if !l.manager.image {
+		steps = append(steps, t.gone(l.Runtime, "the socket"))
+	}
+	if purge {
+		steps = append(steps, t.gone(l.State, "licenses and device key"), t.gone(l.Config, "configuration and trust anchors"))
+		steps = append(steps, l.manager.noUser(t)...)
+	}
+	return Plan{steps}, nil
+}
+
+// account says whether a line of passwd(5) or group(5) has this name.
+func (t Target) account(file, name string) (bool, error) {
+	f, err := os.Open(t.at(file))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close() //nolint:errcheck // read only
+	sc := bufio.NewScanner(f)
+	for sc.Scan() {
+		if strings.HasPrefix(sc.Text(), name+":") {
+			return true, nil
+		}
+	}
+	return false, sc.Err()
+}
+
+// platform is the service manager to plan for.
+func (t Target) platform() string {
+	switch {
+	case t.Manager != "":
+		return t.Manager
+	case t.Root != "":
+		return "linux-systemd"
+	}
+	return service.Platform()
+}
