@@ -1,0 +1,155 @@
+#!/bin/sh
+# What the packages run, for deb, rpm and apk. The three tools call the same
+# moments by other names and arguments; the last line, which the build fills in,
+# says whose script this is: main KIND STAGE "$@".
+#
+# No step activates anything or uses the network, and no key is made here: in an
+# image it would make all copies one device.
+set -e
+name=license-agent
+schema=@SCHEMA@ # the newest state that this version of the program can read
+root=${LICENSE_AGENT_ROOT:-} # tests only
+PATH=/usr/sbin:/usr/bin:/sbin:/bin${LICENSE_AGENT_PATH:+:$LICENSE_AGENT_PATH}
+
+say() { echo "license-agent: $*"; }
+has() { command -v "$1" >/dev/null 2>&1; }
+# A systemd that runs, not one that only lies on the disk of an image.
+booted() { [ -d "$root/run/systemd/system" ]; }
+
+# A state written by a newer program is not touched by an older one, so the older
+# one would not start: refuse before anything is changed.
+refuse_downgrade() {
+	for state in "$root"/var/lib/$name "$root"/var/lib/$name-*; do
+		[ -f "$state/state.db" ] || continue
+		newest=$(LC_ALL=C grep -a -o "$name-store [0-9][0-9]* " "$state/state.db" 2>/dev/null | cut -d' ' -f2 | sort -n | tail -n 1)
+		[ -n "$newest" ] || continue
+		if [ "$newest" -gt "$schema" ]; then
+			say "this version is too old for the licenses in $state: they were written in format $newest and it reads up to $schema." >&2
+			say "Install the newer version again, or move $state away to start without licenses." >&2
+			exit 1
+		fi
+	done
+}
+
+create_user() {
+	if has systemd-sysusers; then
+		systemd-sysusers $name.conf
+	elif has useradd; then
+		getent group license-admin >/dev/null || groupadd --system license-admin
+		getent passwd $name >/dev/null || useradd --system --user-group --no-create-home --home-dir / --shell /usr/sbin/nologin $name
+	else # busybox
+		grep -q '^license-admin:' /etc/group || addgroup -S license-admin
+		grep -q "^$name:" /etc/group || addgroup -S $name
+		grep -q "^$name:" /etc/passwd || adduser -S -D -H -h / -s /sbin/nologin -G $name $name
+	fi
+}
+
+fresh() {
+	create_user
+	if has systemctl; then
+		booted && systemctl daemon-reload
+		systemctl enable $name.socket $name.service || say "not enabled; do it by: systemctl enable --now $name.socket $name.service"
+		if booted; then
+			systemctl start $name.socket $name.service || say "did not start; see: journalctl -u $name"
+		fi
+	elif has rc-update; then
+		rc-update add $name default || true
+	elif has update-rc.d; then
+		# Not shipped in /etc/init.d: systemd would make a unit of it when the
+		# package is removed and its own unit is gone.
+		install -m 0755 /usr/share/$name/$name.sysv /etc/init.d/$name
+		update-rc.d $name defaults || true
+		/etc/init.d/$name start || say "did not start; see: /var/log/$name.log"
+	fi
+}
+
+# The old program finishes its answers (SIGTERM) and the new one takes over the
+# socket, which stays open: callers wait and are not refused. What the operator
+# has stopped stays stopped.
+upgraded() {
+	create_user
+	if ! has systemctl && has update-rc.d; then install -m 0755 /usr/share/$name/$name.sysv /etc/init.d/$name; fi
+	if booted; then
+		systemctl daemon-reload
+		systemctl try-restart $name.service "$name@*.service" || say "did not start; see: journalctl -u $name"
+	elif has rc-service; then
+		rc-service --ifstarted $name restart || true
+	elif [ -x /etc/init.d/$name ] && /etc/init.d/$name status >/dev/null 2>&1; then
+		/etc/init.d/$name restart || true
+	fi
+}
+
+stop() {
+	if booted; then
+		systemctl stop $name.socket $name.service "$name@*.socket" "$name@*.service" "$name-user@*.service" || true
+	elif has rc-service; then
+		rc-service --ifstarted $name stop || true
+	elif [ -x /etc/init.d/$name ]; then
+		/etc/init.d/$name stop || true
+	fi
+	if has systemctl; then
+		for link in "$root"/etc/systemd/system/*.wants/$name@*; do
+			[ -L "$link" ] && rm -f "$link" # instances of the template
+		done
+		systemctl disable $name.socket $name.service || true
+	elif has rc-update; then
+		rc-update del $name default || true
+	fi
+}
+
+removed() {
+	if booted; then
+		systemctl daemon-reload || true
+		systemctl reset-failed $name.service $name.socket "$name@*" "$name-user@*" 2>/dev/null || true
+	fi
+	rm -rf "$root/run/$name"
+	rm -f "$root/run/$name.dmi" "$root/run/$name.pid"
+	if ! has systemctl && has update-rc.d; then
+		rm -f /etc/init.d/$name
+		update-rc.d $name remove || true
+	fi
+}
+
+# An instance of the template belongs to this package if its user was made for
+# it; private instances of other vendors have a user and units of their own.
+instances() { sed -n "s/^\($name-[a-z0-9-]*\):[^:]*:[^:]*:[^:]*:License agent [a-z0-9-]* (package):.*/\1/p" "$root/etc/passwd"; }
+
+purge() {
+	for each in $name $(instances); do
+		rm -rf "$root/var/lib/$each" "$root/etc/$each" "$root/run/$each"
+		rm -f "$root/var/log/$each.log"
+		[ -z "$root" ] || continue
+		if has userdel; then
+			! getent passwd "$each" >/dev/null || userdel "$each" || true
+			! getent group "$each" >/dev/null || groupdel "$each" || true
+		fi
+	done
+	# Somebody else's instance may still use the group of administrators.
+	if [ -z "$root" ] && has groupdel && ! grep -q "^$name" /etc/passwd; then
+		! getent group license-admin >/dev/null || groupdel license-admin || true
+	fi
+}
+
+kept() { say "licenses and configuration stay in /var/lib/$name and /etc/$name; remove them by hand to forget them: rm -r /var/lib/$name /etc/$name"; }
+
+main() {
+	kind=$1 stage=$2
+	shift 2
+	case $kind-$stage-${1:-} in
+	deb-preinstall-install | deb-preinstall-upgrade | rpm-preinstall-[12]) refuse_downgrade ;;
+	deb-postinstall-configure) if [ -z "${2:-}" ]; then fresh; else upgraded; fi ;;
+	deb-postinstall-abort-*) if booted; then systemctl start $name.socket $name.service || true; fi ;;
+	deb-preremove-remove) stop ;;
+	deb-postremove-remove) removed ;;
+	deb-postremove-purge) purge ;;
+	rpm-postinstall-1) fresh ;;
+	rpm-postinstall-*) upgraded ;;
+	rpm-preremove-0) stop ;;
+	rpm-postremove-0) removed; kept ;;
+	apk-preinstall-* | apk-preupgrade-*) refuse_downgrade ;;
+	apk-postinstall-*) fresh ;;
+	apk-postupgrade-*) upgraded ;;
+	apk-preremove-*) stop ;;
+	apk-postremove-*) removed; kept ;;
+	esac
+}
