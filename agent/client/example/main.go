@@ -1,7 +1,7 @@
 // Command example is a licensed program in miniature: it knows its vendor's
 // trust anchor and nothing else, asks the agent of this machine, and believes
-// only what it has verified. A real product compiles the anchor in with
-// go:embed; here it is read from a file so that the demo can make its own.
+// only what it has verified. A real product compiles the anchor in (package
+// embed); here it is read from a file so that the demo can make its own.
 package main
 
 import (
