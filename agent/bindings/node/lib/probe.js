@@ -12,10 +12,14 @@ const MANY = 4096; // more interfaces or disks than this are not looked at
 const MAX_FILE = 64 << 10;
 const UNREADABLE = Symbol('unreadable');
 
-/** Text of hardware: padding cut, bytes that are no UTF-8 become '_'. */
+/**
+ * Text of hardware: padding cut. In text that is not UTF-8 each byte outside
+ * ASCII becomes '_', as it would in the canonical form.
+ */
 function clean(data) {
-  const text = data.toString('latin1').replace(/^[ \t\r\n\v\f\0]+/, '').replace(/[ \t\r\n\v\f\0]+$/, '');
-  return Buffer.from(text, 'latin1').toString('utf8').replace(/\ufffd/g, '_');
+  let text = data.toString('utf8');
+  if (text.includes('\ufffd')) text = data.toString('latin1').replace(/[\x80-\xff]/g, '_');
+  return text.replace(/^[ \t\r\n\v\f\0]+/, '').replace(/[ \t\r\n\v\f\0]+$/, '');
 }
 
 /**

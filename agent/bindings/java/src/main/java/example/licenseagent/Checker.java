@@ -1,0 +1,330 @@
+package example.licenseagent;
+
+import java.nio.charset.StandardCharsets;
+import java.security.SecureRandom;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.Consumer;
+import java.util.function.LongPredicate;
+import java.util.function.LongSupplier;
+import java.util.function.Supplier;
+
+/**
+ * Asks whether a product may run and verifies the answer by itself. It keeps what
+ * was verified once, so that only the proof is verified per call. Safe for
+ * concurrent use.
+ */
+public final class Checker implements AutoCloseable {
+    /** The reason beside a verified proof in which the agent says no; see {@link Verdict#phase}. */
+    public static final String REASON_AGENT = "agent-says-no";
+
+    private static final Set<String> STOPS = Set.of("suspended", "revoked", "released");
+    private final Members anchor;
+    private final Transport transport;
+    private final License.Verifier verifier;
+    private final Builder with;
+    private final SecureRandom random = new SecureRandom();
+    private volatile boolean closed;
+    private Device device;
+    private long readAt;
+    private String compared = "";
+    private Comparison result;
+
+    /** What can be set; everything but the anchor has a default. */
+    public static final class Builder {
+        private final byte[] anchor;
+        private String socket = "";
+        private String instance = "";
+        private Set<Integer> owners = Set.of();
+        private long timeoutMs = 5000;
+        private String language = "en";
+        private long minKeySet;
+        private long tolerance;
+        private long rereadMs = 3600_000;
+        private Supplier<Device> observe = () -> Probe.observe(null);
+        private LongSupplier wall = () -> System.currentTimeMillis() / 1000;
+        private LongSupplier monoMs = () -> System.nanoTime() / 1_000_000;
+
+        private Builder(byte[] anchor) {
+            this.anchor = anchor.clone();
+        }
+
+        /** Path of the agent's socket. */
+        public Builder socket(String path) {
+            socket = path;
+            return this;
+        }
+
+        /** Name of another instance of the agent: that of another vendor. */
+        public Builder instance(String name) {
+            instance = name;
+            return this;
+        }
+
+        /** Further user ids that the agent may run as. */
+        public Builder owners(Set<Integer> uids) {
+            owners = Set.copyOf(uids);
+            return this;
+        }
+
+        /** Bounds each call; 5000 ms. */
+        public Builder timeoutMs(long ms) {
+            timeoutMs = ms;
+            return this;
+        }
+
+        /** Language of the sentences: en or zh-CN. */
+        public Builder language(String tag) {
+            language = tag;
+            return this;
+        }
+
+        /** The highest key set version that the program remembers. */
+        public Builder minKeySet(long version) {
+            minKeySet = version;
+            return this;
+        }
+
+        /** Seconds past its expiry that a key set is still accepted; 0: 400 days. */
+        public Builder tolerance(long seconds) {
+            tolerance = seconds;
+            return this;
+        }
+
+        /** How long a reading of the machine is used; an hour. */
+        public Builder rereadMs(long ms) {
+            rereadMs = ms;
+            return this;
+        }
+
+        /** Reads this machine; the default reads what this process may. */
+        public Builder observe(Supplier<Device> reader) {
+            observe = reader;
+            return this;
+        }
+
+        /** The program's clocks: UTC seconds, and monotonic milliseconds. */
+        public Builder clock(LongSupplier wallSeconds, LongSupplier monotonicMs) {
+            wall = wallSeconds;
+            monoMs = monotonicMs;
+            return this;
+        }
+
+        /** Throws AgentException "anchor" or "config-invalid". */
+        public Checker build() throws AgentException {
+            return new Checker(this);
+        }
+    }
+
+    /** A checker for the vendor's trust anchor file, which is built into the program. */
+    public static Builder of(byte[] anchor) {
+        return new Builder(anchor);
+    }
+
+    private Checker(Builder with) throws AgentException {
+        this.with = with;
+        try {
+            anchor = License.parseAnchor(with.anchor);
+        } catch (FormatException e) {
+            throw AgentException.of("anchor", with.language, "anchor", e.getMessage());
+        }
+        transport = new Transport(with.socket, with.instance, with.owners, with.language);
+        verifier = new License.Verifier(anchor);
+    }
+
+    /** Ends all connections, and with them a watch. */
+    @Override
+    public void close() {
+        closed = true;
+        transport.close();
+    }
+
+    private License.Options options(String product, byte[] nonce, long ageMs) {
+        return new License.Options(product, "", nonce, with.wall.getAsLong(), ageMs, with.tolerance, with.minKeySet);
+    }
+
+    /**
+     * Asks for a fresh proof and verifies the whole chain, failing closed: key set,
+     * license, proof over a nonce just drawn, this machine's fingerprint, time. A
+     * genuine "no" is a Verdict; whatever proves nothing is an AgentException, and
+     * nothing is licensed then.
+     */
+    public Verdict check(String product) throws AgentException {
+        byte[] nonce = new byte[32];
+        random.nextBytes(nonce);
+        long asked = with.monoMs.getAsLong();
+        Map<String, Object> ask = new LinkedHashMap<>();
+        ask.put("product", product);
+        ask.put("issuer", anchor.text("iss"));
+        ask.put("nonce", Canonical.encode64(nonce));
+        Map<?, ?> answer = transport.call("/v1/check", ask, with.timeoutMs);
+        long arrived = with.monoMs.getAsLong();
+        List<byte[]> parts = new ArrayList<>();
+        for (String name : List.of("license", "keyset", "proof")) {
+            Object text = answer.containsKey(name) ? answer.get(name) : "";
+            byte[] part = text instanceof String s ? Canonical.decode64(s) : null;
+            if (part == null) {
+                throw transport.fail("agent-bad-answer", "an envelope is not base64", "");
+            }
+            parts.add(part);
+        }
+        try {
+            License.Checked c;
+            Comparison same;
+            synchronized (this) {
+                c = verifier.check(options(product, nonce, arrived - asked), parts.get(0), parts.get(1), parts.get(2));
+                same = compare(c.claims(), License.sha256(parts.get(0)), arrived);
+            }
+            String reason = c.state().reason().isEmpty() && !c.runs() ? REASON_AGENT : c.state().reason();
+            Map<?, ?> said = answer.get("verdict") instanceof Map<?, ?> map ? map : Map.of();
+            return verdict(c, same, c.runs(), c.proof().text("phase"), reason, said);
+        } catch (FormatException e) {
+            throw transport.fail("agent-untrusted", e.getMessage(), e.code);
+        }
+    }
+
+    /**
+     * Verifies a file of the agent's public folder without asking anybody. Weaker
+     * than check: it shows that the vendor issued the license for this machine, not
+     * that the agent here holds the device key.
+     */
+    public Verdict checkFiles(String product, byte[] file) throws AgentException {
+        long mono = with.monoMs.getAsLong();
+        try {
+            Map<?, ?> files = files(file);
+            byte[] license = License.bytes(Transport.text(files, "license"));
+            String notice = Transport.text(files, "notice");
+            License.Checked c;
+            Comparison same;
+            synchronized (this) {
+                c = verifier.files(options(product, new byte[0], 0), license, License.bytes(Transport.text(files, "keyset")));
+                same = compare(c.claims(), License.sha256(license), mono);
+            }
+            if (!notice.isEmpty()) {
+                Members n = License.openNotice(c.keySet(), License.bytes(notice));
+                boolean about = n.text("lic").equals(c.claims().text("lic")) && n.number("seq") >= c.claims().number("seq");
+                if (about && STOPS.contains(n.text("state"))) {
+                    return verdict(c, same, false, n.text("state"), n.text("reason"), Map.of());
+                }
+            }
+            return verdict(c, same, c.runs(), c.state().state(), c.state().reason(), Map.of());
+        } catch (FormatException e) {
+            throw transport.fail("agent-untrusted", e.getMessage(), e.code);
+        }
+    }
+
+    private static Map<?, ?> files(byte[] file) throws FormatException {
+        Object value = null;
+        try {
+            value = Json.parse(file);
+        } catch (FormatException e) {
+            value = null;
+        }
+        boolean ok = value instanceof Map<?, ?> m && !Transport.text(m, "license").isEmpty() && !Transport.text(m, "keyset").isEmpty()
+                && (!m.containsKey("notice") || m.get("notice") instanceof String);
+        if (!ok) {
+            throw new FormatException("envelope", "not a file of the agent's public folder");
+        }
+        return (Map<?, ?>) value;
+    }
+
+    /**
+     * A change notice of the agent. It proves nothing: check again.
+     *
+     * @param serial grows with each change, and begins anew with the next agent
+     * @param missed older events were forgotten
+     */
+    public record Change(long serial, boolean missed) {}
+
+    /**
+     * Calls changed at the start and whenever something about the instance's
+     * licenses changed. It waits for an agent that does not run and returns after
+     * close() or when the thread is interrupted.
+     */
+    public void watch(Consumer<Change> changed) {
+        watch(changed, ms -> {
+            try {
+                Thread.sleep(ms);
+                return true;
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                return false;
+            }
+        });
+    }
+
+    void watch(Consumer<Change> changed, LongPredicate pause) {
+        long since = 0;
+        boolean first = true;
+        long delay = 1000;
+        while (!closed) {
+            long ask = first ? 0 : 30;
+            try {
+                Map<?, ?> answer = transport.call("/v1/events?since=" + since + "&wait=" + ask + "s", null, ask * 1000 + with.timeoutMs);
+                if (!(answer.get("serial") instanceof Long serial) || serial < 0) {
+                    throw transport.fail("agent-bad-answer", "no serial", "");
+                }
+                delay = 1000;
+                boolean missed = Boolean.TRUE.equals(answer.get("missed"));
+                boolean tell = first || missed || serial != since;
+                since = serial;
+                first = false;
+                if (tell) {
+                    changed.accept(new Change(serial, missed));
+                }
+            } catch (AgentException e) {
+                // The serial begins anew with the next agent.
+                since = 0;
+                first = true;
+                if (closed || !pause.test(delay)) {
+                    return;
+                }
+                delay = Math.min(2 * delay, 30_000);
+            }
+        }
+    }
+
+    /** Holds this machine against the license, once per license and reading. */
+    private Comparison compare(Members claims, String hash, long mono) throws AgentException {
+        if (device == null || mono - readAt >= with.rereadMs) {
+            device = with.observe.get();
+            readAt = mono;
+            compared = "";
+        }
+        if (!compared.equals(hash)) {
+            Members dev = claims.object("dev");
+            Map<String, List<String>> parts = new LinkedHashMap<>();
+            dev.objects("fp").forEach(p -> parts.put(p.text("kind"), p.texts("h")));
+            result = Fingerprint.compare(dev.object("pol"), dev.text("env"), Canonical.decode64(dev.text("salt")), parts, device);
+            compared = hash;
+        }
+        // What this process cannot read is no evidence against the machine; a
+        // strong part that it reads and that differs, with none that matches, is.
+        if (result.strongChanged() && !result.strongMatch()) {
+            throw transport.fail("agent-wrong-device", result.results().toString(), "");
+        }
+        return result;
+    }
+
+    private static Verdict verdict(License.Checked checked, Comparison same, boolean runs, String phase, String reason, Map<?, ?> said) {
+        Members c = checked.claims();
+        Map<String, Long> limits = new LinkedHashMap<>();
+        c.objects("lim").forEach(l -> limits.put(l.text("name"), l.number("value")));
+        List<String> flags = new ArrayList<>();
+        if (said.get("flags") instanceof List<?> list) {
+            list.stream().filter(String.class::isInstance).forEach(f -> flags.add((String) f));
+        }
+        return new Verdict(runs, phase, reason, Transport.text(said, "message"), Transport.text(said, "next_step"), List.copyOf(flags),
+                c.text("lic"), c.text("ed"), c.number("seats"), List.copyOf(c.texts("feat")), Map.copyOf(limits),
+                Instant.ofEpochSecond(c.number("exp")), Instant.ofEpochSecond(c.number("ren")), Instant.ofEpochSecond(c.number("grc")), same);
+    }
+
+    /** For callers that hold the anchor as text. */
+    public static Builder of(String anchor) {
+        return new Builder(anchor.getBytes(StandardCharsets.UTF_8));
+    }
+}

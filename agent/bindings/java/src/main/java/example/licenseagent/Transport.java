@@ -1,0 +1,296 @@
+package example.licenseagent;
+
+import java.io.ByteArrayOutputStream;
+import java.io.EOFException;
+import java.io.IOException;
+import java.net.ConnectException;
+import java.net.SocketException;
+import java.net.SocketTimeoutException;
+import java.net.StandardProtocolFamily;
+import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.channels.SelectionKey;
+import java.nio.channels.Selector;
+import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.NoSuchFileException;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/**
+ * HTTP/1.1 over the agent's Unix socket, with a deadline and limits. A blocking
+ * channel of this kind has no time limit, so each waits with a selector.
+ */
+final class Transport {
+    private static final int MAX_ANSWER = 1 << 20;
+    private static final int MAX_HEADER = 16 << 10;
+    private static final Pattern STATUS = Pattern.compile("HTTP/1\\.[01] ([0-9]{3})(?: [^\r\n]*)?");
+    private final String language;
+    private final String path;
+    private final Set<Integer> expect;
+    private final Deque<Connection> idle = new ArrayDeque<>();
+    private final Set<Connection> open = new HashSet<>();
+    private int closes;
+
+    Transport(String socket, String instance, Set<Integer> owners, String language) throws AgentException {
+        this.language = language;
+        this.expect = Set.copyOf(owners);
+        this.path = socket.isEmpty() ? Endpoint.path(instance) : socket;
+        if (path == null || !path.startsWith("/") || path.getBytes(StandardCharsets.UTF_8).length > 107) {
+            throw fail("config-invalid", "socket '" + socket + "', instance '" + instance + "'", "");
+        }
+    }
+
+    /** An error of this side. */
+    AgentException fail(String code, String detail, String reason) {
+        return AgentException.of(code, language, reason, detail == null ? "" : detail);
+    }
+
+    /** Ends all connections, also those that wait for an answer. */
+    synchronized void close() {
+        closes++;
+        idle.clear();
+        open.forEach(Connection::close);
+        open.clear();
+    }
+
+    /** What the other side says cannot be an answer of an agent. */
+    private static final class BadAnswerException extends IOException {
+        private static final long serialVersionUID = 1;
+
+        BadAnswerException(String detail) {
+            super(detail);
+        }
+    }
+
+    private static final class Connection {
+        final SocketChannel channel = SocketChannel.open(StandardProtocolFamily.UNIX);
+        final Selector selector = Selector.open();
+        boolean used;
+        boolean received;
+
+        Connection(String path, Set<Integer> expect, long deadline) throws IOException {
+            try {
+                Set<Integer> owners = Endpoint.inspect(path, expect);
+                channel.configureBlocking(false);
+                SelectionKey key = channel.register(selector, 0);
+                if (!channel.connect(UnixDomainSocketAddress.of(path))) {
+                    do {
+                        await(key, SelectionKey.OP_CONNECT, deadline);
+                    } while (!channel.finishConnect());
+                }
+                Endpoint.checkPeer(channel, owners);
+            } catch (IOException | RuntimeException e) {
+                close();
+                throw e;
+            }
+        }
+
+        private void await(SelectionKey key, int what, long deadline) throws IOException {
+            key.interestOps(what);
+            long left = (deadline - System.nanoTime()) / 1_000_000;
+            if (left <= 0 || Thread.currentThread().isInterrupted()) {
+                throw new SocketTimeoutException("deadline");
+            }
+            selector.select(left);
+            selector.selectedKeys().clear();
+        }
+
+        void send(byte[] data, long deadline) throws IOException {
+            ByteBuffer b = ByteBuffer.wrap(data);
+            while (true) {
+                channel.write(b);
+                if (!b.hasRemaining()) {
+                    return;
+                }
+                await(channel.keyFor(selector), SelectionKey.OP_WRITE, deadline);
+            }
+        }
+
+        /** Fills b with what is there, waiting for at least a byte. */
+        void receive(ByteBuffer b, long deadline, String where) throws IOException {
+            b.clear();
+            int n;
+            while ((n = channel.read(b)) == 0) {
+                await(channel.keyFor(selector), SelectionKey.OP_READ, deadline);
+            }
+            if (System.nanoTime() > deadline) {
+                throw new SocketTimeoutException("deadline");
+            }
+            if (n < 0) {
+                throw new EOFException("connection ended within the " + where);
+            }
+            received = true;
+            b.flip();
+        }
+
+        void close() {
+            try (selector) {
+                channel.close();
+            } catch (IOException e) {
+                return; // it is gone either way
+            }
+        }
+    }
+
+    private record Answer(int status, byte[] body, boolean keep) {}
+
+    private static Answer read(Connection c, long deadline) throws IOException {
+        ByteBuffer b = ByteBuffer.allocate(16 << 10);
+        ByteArrayOutputStream in = new ByteArrayOutputStream();
+        int end;
+        do {
+            c.receive(b, deadline, "header");
+            in.write(b.array(), 0, b.limit());
+            String head = in.toString(StandardCharsets.ISO_8859_1);
+            end = head.indexOf("\r\n\r\n");
+            if (!head.startsWith("HTTP/1.".substring(0, Math.min(7, head.length()))) || end < 0 && head.length() > MAX_HEADER) {
+                throw new BadAnswerException("not an HTTP answer");
+            }
+        } while (end < 0);
+        byte[] all = in.toByteArray();
+        List<String> lines = List.of(new String(all, 0, end, StandardCharsets.ISO_8859_1).split("\r\n"));
+        Matcher status = STATUS.matcher(lines.get(0));
+        Map<String, String> fields = new HashMap<>();
+        for (String line : lines.subList(1, lines.size())) {
+            int colon = Math.max(line.indexOf(':'), 0);
+            fields.merge(line.substring(0, colon).strip().toLowerCase(java.util.Locale.ROOT), line.substring(colon + 1).strip(), (x, y) -> x.equals(y) ? x : "");
+        }
+        String size = fields.getOrDefault("content-length", "");
+        if (!status.matches() || !size.matches("[0-9]{1,9}") || fields.containsKey("transfer-encoding")) {
+            throw new BadAnswerException("not an HTTP answer with a Content-Length");
+        }
+        int length = Integer.parseInt(size);
+        if (length > MAX_ANSWER) {
+            throw new BadAnswerException("an answer of " + length + " bytes");
+        }
+        ByteArrayOutputStream body = new ByteArrayOutputStream(length);
+        body.write(all, end + 4, all.length - end - 4);
+        while (body.size() < length) {
+            c.receive(b, deadline, "answer");
+            body.write(b.array(), 0, b.limit());
+        }
+        boolean keep = body.size() == length && !fields.getOrDefault("connection", "").equalsIgnoreCase("close");
+        return new Answer(Integer.parseInt(status.group(1)), java.util.Arrays.copyOf(body.toByteArray(), length), keep);
+    }
+
+    private Connection dial(long deadline) throws IOException {
+        while (true) {
+            try {
+                Connection c = new Connection(path, expect, deadline);
+                synchronized (this) {
+                    open.add(c);
+                }
+                return c;
+            } catch (SocketException e) {
+                // The queue of callers is full (EAGAIN, unix(7)): ask again.
+                if (!String.valueOf(e.getMessage()).contains("temporarily unavailable") || System.nanoTime() > deadline) {
+                    throw e;
+                }
+                java.util.concurrent.locks.LockSupport.parkNanos(5_000_000);
+            }
+        }
+    }
+
+    private synchronized void drop(Connection c) {
+        open.remove(c);
+        c.close();
+    }
+
+    private Answer exchange(byte[] request, long deadline) throws IOException {
+        Connection c;
+        int before;
+        synchronized (this) {
+            c = idle.poll();
+            before = closes;
+        }
+        if (c == null) {
+            c = dial(deadline);
+        }
+        Answer a;
+        try {
+            c.received = false;
+            try {
+                c.send(request, deadline);
+                a = read(c, deadline);
+            } catch (IOException e) {
+                boolean stale = c.used && !c.received && !(e instanceof SocketTimeoutException);
+                synchronized (this) {
+                    stale &= before == closes;
+                }
+                if (!stale) {
+                    throw e;
+                }
+                // The agent closed a kept connection, as after a restart.
+                drop(c);
+                c = dial(deadline);
+                c.send(request, deadline);
+                a = read(c, deadline);
+            }
+        } catch (IOException | RuntimeException e) {
+            drop(c);
+            throw e;
+        }
+        c.used = true;
+        synchronized (this) {
+            if (a.keep && before == closes) {
+                idle.push(c);
+                return a;
+            }
+        }
+        drop(c);
+        return a;
+    }
+
+    /** Sends one request and returns the parsed answer; body is null for GET. */
+    Map<?, ?> call(String target, Map<String, Object> body, long timeoutMs) throws AgentException {
+        long deadline = System.nanoTime() + timeoutMs * 1_000_000;
+        byte[] data = body == null ? new byte[0] : License.bytes(Json.write(body));
+        String head = (body == null ? "GET " : "POST ") + target + " HTTP/1.1\r\nHost: license-agent\r\nAccept-Language: " + language + "\r\n"
+                + (body == null ? "" : "Content-Type: application/json\r\nContent-Length: " + data.length + "\r\n") + "\r\n";
+        byte[] request = java.util.Arrays.copyOf(head.getBytes(StandardCharsets.ISO_8859_1), head.length() + data.length);
+        System.arraycopy(data, 0, request, head.length(), data.length);
+        Answer a;
+        try {
+            a = exchange(request, deadline);
+        } catch (SocketTimeoutException e) {
+            throw fail("agent-timeout", e.getMessage(), "");
+        } catch (Endpoint.ForeignException e) {
+            throw fail("agent-wrong-owner", e.getMessage(), "");
+        } catch (NoSuchFileException | ConnectException e) {
+            throw fail("agent-not-running", e.getMessage(), "");
+        } catch (IOException | RuntimeException e) {
+            boolean none = e instanceof SocketException && String.valueOf(e.getMessage()).matches(".*(refused|No such file).*");
+            boolean file = e instanceof java.nio.file.FileSystemException f && "Not a directory".equals(f.getReason());
+            throw fail(none || file ? "agent-not-running" : "agent-bad-answer", e.toString(), "");
+        }
+        Map<?, ?> value;
+        try {
+            value = Json.parse(a.body) instanceof Map<?, ?> map ? map : null;
+        } catch (FormatException e) {
+            value = null;
+        }
+        if (value == null) {
+            throw fail("agent-bad-answer", "not a JSON object", "");
+        }
+        if (a.status == 200) {
+            return value;
+        }
+        if (!(value.get("error") instanceof Map<?, ?> error) || text(error, "code").isEmpty()) {
+            throw fail("agent-bad-answer", "status " + a.status + " without an error", "");
+        }
+        throw new AgentException(text(error, "code"), text(error, "cause"), text(error, "message"), text(error, "hint"), "");
+    }
+
+    /** A member that is text, else "". */
+    static String text(Map<?, ?> map, String name) {
+        return map.get(name) instanceof String s ? s : "";
+    }
+}
