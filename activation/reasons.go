@@ -68,7 +68,7 @@ func Codes() []string {
 func Sentence(code, lang string, v Verdict) string {
 	en, zh := texts(code)
 	s := en
-	if l := strings.ToLower(lang); l == "zh" || strings.HasPrefix(l, "zh-") || strings.HasPrefix(l, "zh_") {
+	if isChinese(lang) {
 		s = zh
 	}
 	if !strings.Contains(s, "{") {
@@ -78,6 +78,11 @@ func Sentence(code, lang string, v Verdict) string {
 		"{expires}", day(v.Expires), "{renewby}", day(v.RenewBy), "{grace}", day(v.GraceUntil),
 		"{until}", day(v.Until), "{days}", strconv.FormatInt(v.DaysLeft, 10),
 	).Replace(s)
+}
+
+func isChinese(lang string) bool {
+	l := strings.ToLower(lang)
+	return l == "zh" || strings.HasPrefix(l, "zh-") || strings.HasPrefix(l, "zh_")
 }
 
 // day prints an instant for people, to the minute and with its zone named:

@@ -1,8 +1,10 @@
 package activation
 
 import (
-	"fmt"
+	"encoding/base64"
+	"slices"
 
+	"licenseagent.example/activation/license"
 	"licenseagent.example/fingerprint"
 )
 
@@ -14,11 +16,15 @@ type Scenario struct {
 	Behind     bool               // the clock is behind and no tick is on disk
 	Contested  bool               // a fork was seen
 	Clone      bool               // the state was copied to another machine: every strong part is another one
-	DropMACs   int                // that many network cards are gone
-	DropDisks  int                // that many disks are gone
-	Changed    []fingerprint.Kind // parts whose values are other ones
-	Dropped    []fingerprint.Kind // parts that are gone
+	Replaced   []fingerprint.Kind // parts whose values are all other ones
+	Drop       []Loss             // values that are gone
 	Unreadable []fingerprint.Kind // parts that cannot be read
+}
+
+// Loss is a number of values of one part that are gone.
+type Loss struct {
+	Kind  fingerprint.Kind
+	Count int // 0: all of them
 }
 
 // Simulate explains what one license would say in a scenario. It works on
@@ -37,57 +43,74 @@ func (l *Lifecycle) Simulate(key Key, s Scenario) (Explanation, error) {
 	// The clock goes on being written while nothing is asked of the merchant.
 	in.Clock.Behind = s.Behind
 	in.Contested = in.Contested || s.Contested
-	d := s.device(*v.device)
+	d := s.device(*v.device, e.claims)
 	in.Comparison = compare(e.claims, d)
 	if in.Comparison.Outcome != e.cmp.Outcome {
 		in.Worse = Worse{}.After(in.Comparison, in.Now)
 	}
 	x := l.explain(v, e, r, in, d)
-	x.Assumed = s.words()
+	x.Assumed = &s
 	return x, nil
 }
 
 // device is the hardware of the scenario.
-func (s Scenario) device(d fingerprint.Device) fingerprint.Device {
+func (s Scenario) device(d fingerprint.Device, c *license.Claims) fingerprint.Device {
 	parts := settledParts(d)
-	out := d
-	out.MAC, out.Disk, out.Board, out.CPU = parts[0], parts[1], parts[2], parts[3]
-	lose := func(c *fingerprint.Component, n int) {
-		if n <= 0 || c.State != fingerprint.OK {
-			return
-		}
-		c.Values = c.Values[min(n, len(c.Values)):]
-		if len(c.Values) == 0 {
-			*c = fingerprint.Component{Kind: c.Kind, State: fingerprint.Absent, Reason: "simulated"}
-		}
-	}
-	lose(&out.MAC, s.DropMACs)
-	lose(&out.Disk, s.DropDisks)
 	part := func(k fingerprint.Kind) *fingerprint.Component {
-		switch k {
-		case fingerprint.MAC:
-			return &out.MAC
-		case fingerprint.Disk:
-			return &out.Disk
-		case fingerprint.Board:
-			return &out.Board
-		}
-		return &out.CPU
+		i := slices.IndexFunc(parts[:], func(c fingerprint.Component) bool { return c.Kind == k })
+		return &parts[max(i, 0)]
 	}
-	changed := s.Changed
+	replaced := s.Replaced
 	if s.Clone {
-		changed = []fingerprint.Kind{fingerprint.MAC, fingerprint.Disk, fingerprint.Board}
+		replaced = append([]fingerprint.Kind{fingerprint.MAC, fingerprint.Disk, fingerprint.Board}, replaced...)
 	}
-	for _, k := range changed {
+	for _, k := range replaced {
 		*part(k) = fingerprint.Component{Kind: k, State: fingerprint.OK, Values: []fingerprint.Value{{Text: other(k), Source: "simulated"}}}
 	}
-	for _, k := range s.Dropped {
-		*part(k) = fingerprint.Component{Kind: k, State: fingerprint.Absent, Reason: "simulated"}
+	for _, l := range s.Drop {
+		lose(part(l.Kind), l.Count, c)
 	}
 	for _, k := range s.Unreadable {
 		*part(k) = fingerprint.Component{Kind: k, State: fingerprint.Unreadable, Reason: "simulated"}
 	}
+	out := d
+	out.MAC, out.Disk, out.Board, out.CPU = parts[0], parts[1], parts[2], parts[3]
 	return out
+}
+
+// lose takes n values out of a part, all for 0. Those that are enrolled go
+// first: any enrolled value that stays makes a set match, so that the answer
+// for the loss of other ones would be no answer to "what is the worst".
+func lose(part *fingerprint.Component, n int, c *license.Claims) {
+	if n == 0 || n >= len(part.Values) {
+		*part = fingerprint.Component{Kind: part.Kind, State: fingerprint.Absent, Reason: "simulated"}
+		return
+	}
+	var enrolled, others []fingerprint.Value
+	for _, v := range part.Values {
+		if isEnrolled(c, part.Kind, v) {
+			enrolled = append(enrolled, v)
+		} else {
+			others = append(others, v)
+		}
+	}
+	part.Values = append(enrolled, others...)[n:]
+}
+
+// isEnrolled says whether a license was issued for this value, in any spelling.
+func isEnrolled(c *license.Claims, k fingerprint.Kind, v fingerprint.Value) bool {
+	salt, err := base64.StdEncoding.DecodeString(c.Device.Salt)
+	if err != nil { // verified claims hold a valid salt; shown ones may not
+		return false
+	}
+	for _, p := range c.Device.Parts {
+		for _, text := range append([]string{v.Text}, v.Alt...) {
+			if p.Kind == k && slices.Contains(p.Hashes, fingerprint.Hash(salt, k, text)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // other is a value that no machine has.
@@ -99,31 +122,4 @@ func other(k fingerprint.Kind) string {
 		return "1D3A5C7E9B2F4068"
 	}
 	return "SIMULATED-7Q4W-" + string(k)
-}
-
-// words lists the assumptions for people.
-func (s Scenario) words() []string {
-	var w []string
-	say := func(yes bool, format string, args ...any) {
-		if yes {
-			w = append(w, fmt.Sprintf(format, args...))
-		}
-	}
-	say(s.Offline != 0, "no contact for %d seconds", s.Offline)
-	say(s.ClockShift != 0, "the wall clock is changed by %d seconds", s.ClockShift)
-	say(s.Behind, "the clock is behind and no tick is on disk")
-	say(s.Contested, "a second copy of this license was seen")
-	say(s.Clone, "the state was copied to another machine")
-	say(s.DropMACs > 0, "%d network cards are gone", s.DropMACs)
-	say(s.DropDisks > 0, "%d disks are gone", s.DropDisks)
-	for _, k := range s.Changed {
-		say(true, "%s is another one", k)
-	}
-	for _, k := range s.Dropped {
-		say(true, "%s is gone", k)
-	}
-	for _, k := range s.Unreadable {
-		say(true, "%s cannot be read", k)
-	}
-	return w
 }

@@ -1,6 +1,10 @@
 package activation
 
-import "licenseagent.example/fingerprint"
+import (
+	"encoding/base64"
+
+	"licenseagent.example/fingerprint"
+)
 
 // hashDigits is how much of an enrolled hash is shown: enough to tell two
 // apart, nothing to search for.
@@ -13,6 +17,7 @@ type PartView struct {
 	Reason string            // why the state is not OK
 	Then   []string          // the first digits of each enrolled hash; the value never entered the license
 	Now    []string          // present values, masked
+	Digits []string          // of each present value, to compare with Then: equal digits are equal values (other spellings may match besides)
 }
 
 // Explanation is everything a verdict was decided from.
@@ -24,7 +29,7 @@ type Explanation struct {
 	// day, with everything else as it is. It differs from Held.Verdict while a
 	// worse verdict is held back.
 	Settled Verdict
-	Assumed []string // what a simulation assumed, empty for Why
+	Assumed *Scenario // what a simulation assumed, nil for Why
 }
 
 // Why explains the verdict of one license. Error: ErrNotActivated.
@@ -52,6 +57,7 @@ func (l *Lifecycle) explain(v *view, e *entry, r Reading, in Inputs, d fingerpri
 			then[p.Kind] = append(then[p.Kind], h[:min(len(h), hashDigits)])
 		}
 	}
+	salt, err := base64.StdEncoding.DecodeString(e.claims.Device.Salt)
 	now := map[fingerprint.Kind]fingerprint.Component{}
 	for _, c := range settledParts(d) {
 		now[c.Kind] = c
@@ -61,6 +67,9 @@ func (l *Lifecycle) explain(v *view, e *entry, r Reading, in Inputs, d fingerpri
 		w := PartView{PartResult: p, State: c.State, Reason: c.Reason, Then: then[p.Kind]}
 		for _, val := range c.Values {
 			w.Now = append(w.Now, fingerprint.Mask(val.Text))
+			if err == nil { // shown claims that were not verified may have no salt
+				w.Digits = append(w.Digits, fingerprint.Hash(salt, p.Kind, val.Text)[:hashDigits])
+			}
 		}
 		x.Parts = append(x.Parts, w)
 	}

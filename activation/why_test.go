@@ -98,10 +98,10 @@ func TestSimulate(t *testing.T) {
 		{"contested", activation.Scenario{Contested: true}, activation.Active, activation.Active, "[contested]", 1},
 		{"contested for a month", activation.Scenario{Contested: true, Offline: 30 * days}, activation.Expired, activation.Expired, "[contested]", 2},
 		{"clone", activation.Scenario{Clone: true}, activation.WrongDevice, activation.WrongDevice, "[drift]", 1},
-		{"one card gone", activation.Scenario{DropMACs: 1}, activation.Active, activation.Active, "[drift]", 1},
-		{"disk replaced", activation.Scenario{Changed: kinds(fingerprint.Disk)}, activation.Active, activation.Active, "[drift]", 1},
-		{"board and disk replaced", activation.Scenario{Changed: kinds(fingerprint.Board, fingerprint.Disk)}, activation.Active, activation.WrongDevice, "[drift]", 2},
-		{"disk and card gone", activation.Scenario{DropDisks: 2, Dropped: kinds(fingerprint.MAC)}, activation.Active, activation.WrongDevice, "[drift]", 2},
+		{"one card gone", activation.Scenario{Drop: []activation.Loss{{Kind: fingerprint.MAC, Count: 1}}}, activation.Active, activation.Active, "[drift]", 1},
+		{"disk replaced", activation.Scenario{Replaced: kinds(fingerprint.Disk)}, activation.Active, activation.Active, "[drift]", 1},
+		{"board and disk replaced", activation.Scenario{Replaced: kinds(fingerprint.Board, fingerprint.Disk)}, activation.Active, activation.WrongDevice, "[drift]", 2},
+		{"disk and card gone", activation.Scenario{Drop: []activation.Loss{{Kind: fingerprint.Disk, Count: 2}, {Kind: fingerprint.MAC}}}, activation.Active, activation.WrongDevice, "[drift]", 2},
 		{"board unreadable", activation.Scenario{Unreadable: kinds(fingerprint.Board)}, activation.Active, activation.Active, "[]", 1},
 		{"nothing readable", activation.Scenario{Unreadable: kinds(fingerprint.MAC, fingerprint.Disk, fingerprint.Board, fingerprint.CPU)}, activation.Active, activation.WrongDevice, "[indeterminate]", 4},
 	} {
@@ -109,8 +109,8 @@ func TestSimulate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if x.Held.Verdict.Phase != tt.phase || x.Settled.Phase != tt.settled || fmt.Sprint(x.Held.Verdict.Flags) != tt.flags || len(x.Assumed) != tt.assumed {
-			t.Errorf("%s: %s, settled %s, %v, %q (%s); want %s, %s, %s", tt.name, x.Held.Verdict.Phase, x.Settled.Phase, x.Held.Verdict.Flags, x.Assumed, x.Inputs.Comparison.Why, tt.phase, tt.settled, tt.flags)
+		if x.Held.Verdict.Phase != tt.phase || x.Settled.Phase != tt.settled || fmt.Sprint(x.Held.Verdict.Flags) != tt.flags || len(x.Assumed.Words("en")) != tt.assumed {
+			t.Errorf("%s: %s, settled %s, %v, %q (%s); want %s, %s, %s", tt.name, x.Held.Verdict.Phase, x.Settled.Phase, x.Held.Verdict.Flags, x.Assumed.Words("en"), x.Inputs.Comparison.Why, tt.phase, tt.settled, tt.flags)
 		}
 	}
 	after, err := w.machine.Store.Load()

@@ -134,6 +134,11 @@ func (d *Daemon) changed() {
 // tell publishes what is different since last time.
 func (d *Daemon) tell() {
 	for _, e := range d.hub.update(d.life.Held(), d.now()) {
+		if h := e.Hardware; h != nil && h.Warning {
+			d.log.Warn("hardware differs from what the license was issued for", "issuer", e.Issuer, "product", e.Product,
+				"outcome", h.Outcome, "lost", h.Lost, "unreadable", h.Unreadable, "points_left", h.Left, "next", "license-agent why")
+			continue
+		}
 		d.log.Info("license changed", "kind", e.Kind, "issuer", e.Issuer, "product", e.Product, "phase", e.Phase, "runs", e.Runs, "reason", e.Reason)
 	}
 }

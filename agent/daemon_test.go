@@ -190,16 +190,21 @@ func TestSimulate(t *testing.T) {
 		want string
 	}{
 		{api.SimulateRequest{}, "active"},
-		{api.SimulateRequest{After: 400 * 86400}, "expired"},
+		{api.SimulateRequest{Offline: 400 * 86400}, "expired"},
 		{api.SimulateRequest{Clone: true}, "wrong-device"},
-		{api.SimulateRequest{Changed: []string{"cpu"}}, "active"},
+		{api.SimulateRequest{Replace: []string{"cpu"}}, "active"},
+		{api.SimulateRequest{Drop: map[string]int64{"mac": 2}, Replace: []string{"disk"}, Offline: 45 * 86400, Clock: -3 * 3600, Clone: true}, "expired"},
+		{api.SimulateRequest{Drop: map[string]int64{"mac": 0, "disk": 0, "board": 0}}, "wrong-device"},
 	} {
 		x, err := r.daemon.Simulate(c.q, api.English)
 		if err != nil || x.License.Verdict.Phase != c.want {
 			t.Errorf("%+v: %s %v, want %s", c.q, x.License.Verdict.Phase, err, c.want)
 		}
 	}
-	for _, q := range []api.SimulateRequest{{After: -1}, {After: 1 << 62}, {ClockShift: -1 << 62}, {Changed: []string{"tpm"}}, {Unreadable: []string{""}}} {
+	for _, q := range []api.SimulateRequest{
+		{Offline: -1}, {Offline: 1 << 62}, {Clock: -1 << 62}, {Replace: []string{"tpm"}}, {Unreadable: []string{""}},
+		{Drop: map[string]int64{"nic": 1}}, {Drop: map[string]int64{"mac": -1}}, {Drop: map[string]int64{"mac": 1 << 40}},
+	} {
 		var e *api.Error
 		if _, err := r.daemon.Simulate(q, api.English); !errors.As(err, &e) || e.Code != api.CodeBadRequest {
 			t.Errorf("%+v: %v", q, err)

@@ -41,7 +41,7 @@ func pictureOf(h activation.Held) picture {
 		verdict: fmt.Sprint(h.Verdict.Phase, h.Verdict.Reason, h.Verdict.Flags, h.Verdict.Runs, h.Problem),
 		license: h.ID,
 		contact: fmt.Sprint(h.Contact, h.LastError, h.Pending, h.Contested),
-		device:  fmt.Sprint(h.Comparison.Outcome, h.Comparison.Parts),
+		device:  fmt.Sprint(h.Comparison.Outcome, h.Comparison.Parts, h.Comparison.Left),
 	}
 }
 
@@ -62,11 +62,25 @@ func (h *hub) update(held []activation.Held, now int64) []api.Event {
 	for _, l := range held {
 		p := pictureOf(l)
 		next[l.Key] = p
-		if old, known := h.last[l.Key]; !known || old != p {
-			fresh = append(fresh, api.Event{
-				Time: now, Kind: kind(l.Key, old, p, known), Issuer: l.Key.Issuer, Product: l.Key.Product,
-				Phase: string(l.Verdict.Phase), Runs: l.Verdict.Runs, Reason: l.Verdict.Reason,
-			})
+		old, known := h.last[l.Key]
+		if known && old == p {
+			continue
+		}
+		e := api.Event{
+			Time: now, Kind: kind(l.Key, old, p, known), Issuer: l.Key.Issuer, Product: l.Key.Product,
+			Phase: string(l.Verdict.Phase), Runs: l.Verdict.Runs, Reason: l.Verdict.Reason,
+		}
+		if e.Kind != api.EventObserved {
+			fresh = append(fresh, e)
+		}
+		// Lost hardware is told besides: the flag that it raises does not say
+		// how far it is from breaking, and a second loss raises no flag.
+		if e.Kind == api.EventObserved || known && old.device != p.device {
+			e.Kind = api.EventObserved
+			if l.Claims != nil {
+				e.Hardware = hardware(l.Comparison, "")
+			}
+			fresh = append(fresh, e)
 		}
 	}
 	for key := range h.last {

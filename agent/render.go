@@ -59,6 +59,7 @@ func (d *Daemon) license(h activation.Held, lang string) api.License {
 		LastContact: h.Contact, NextContact: h.NextTry, LastError: d.lastError(h, lang), Pending: h.Pending,
 	}
 	if c := h.Claims; c != nil {
+		out.Hardware = hardware(h.Comparison, lang)
 		out.Edition, out.Seats, out.Features = c.Edition, c.Seats, c.Features
 		if len(c.Limits) > 0 {
 			out.Limits = make(map[string]int64, len(c.Limits))
@@ -66,6 +67,26 @@ func (d *Daemon) license(h activation.Held, lang string) api.License {
 				out.Limits[l.Name] = l.Value
 			}
 		}
+	}
+	return out
+}
+
+// hardware is what may still change. lang "" leaves the sentence out.
+func hardware(c fingerprint.Comparison, lang string) *api.Hardware {
+	t := activation.ToleranceOf(c)
+	out := &api.Hardware{
+		Outcome: string(t.Outcome), Left: t.Left, Lost: names(t.Lost), Unreadable: names(t.Unreadable), Warning: t.Warn,
+	}
+	if lang != "" {
+		out.Message = t.Sentence(lang)
+	}
+	return out
+}
+
+func names(kinds []fingerprint.Kind) []string {
+	out := []string{}
+	for _, k := range kinds {
+		out = append(out, string(k))
 	}
 	return out
 }
@@ -114,13 +135,15 @@ func (d *Daemon) explanation(x activation.Explanation, lang string) api.Explanat
 			Last: x.Held.Contact, Next: x.Held.NextTry, Failures: x.Held.Failures,
 			LastError: d.lastError(x.Held, lang), Pending: x.Held.Pending, Contested: x.Held.Contested,
 		},
-		Worse:   api.Worse{Reads: in.Worse.Reads, First: in.Worse.First, Last: in.Worse.Last},
-		Assumed: x.Assumed,
+		Worse: api.Worse{Reads: in.Worse.Reads, First: in.Worse.First, Last: in.Worse.Last},
+	}
+	if x.Assumed != nil {
+		out.Assumed = x.Assumed.Words(lang)
 	}
 	for _, p := range x.Parts {
 		out.Device.Parts = append(out.Device.Parts, api.Part{
 			Kind: string(p.Kind), Result: p.Result, State: string(p.State), Weight: p.Weight, Strong: p.Strong,
-			Then: filled(p.Then), Now: filled(p.Now), Reason: p.Reason,
+			Then: filled(p.Then), Now: filled(p.Now), Digits: filled(p.Digits), Reason: p.Reason,
 		})
 	}
 	if x.Settled.Phase != x.Held.Verdict.Phase {
@@ -143,7 +166,7 @@ func filled(s []string) []string {
 func masked(device fingerprint.Device) []api.Part {
 	parts := []api.Part{}
 	for _, c := range device.Components() {
-		p := api.Part{Kind: string(c.Kind), State: string(c.State), Reason: c.Reason, Then: []string{}, Now: []string{}}
+		p := api.Part{Kind: string(c.Kind), State: string(c.State), Reason: c.Reason, Then: []string{}, Now: []string{}, Digits: []string{}}
 		for _, v := range c.Values {
 			p.Now = append(p.Now, fingerprint.Mask(v.Text)+" from "+v.Source)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"slices"
 
 	"licenseagent.example/activation"
 	"licenseagent.example/agent/api"
@@ -70,25 +71,8 @@ func (d *Daemon) Why(key api.KeyRequest, lang string) (api.Explanation, error) {
 
 // Simulate explains what would be. It changes nothing.
 func (d *Daemon) Simulate(q api.SimulateRequest, lang string) (api.Explanation, error) {
-	const century = 100 * 366 * 86400 // beyond it, sums of seconds mean nothing
-	s := activation.Scenario{
-		Offline: q.After, ClockShift: q.ClockShift, Behind: q.Behind, Contested: q.Contested, Clone: q.Clone,
-	}
-	bad := q.After < 0 || q.After > century || q.ClockShift < -century || q.ClockShift > century
-	for _, list := range []struct {
-		from []string
-		to   *[]fingerprint.Kind
-	}{{q.Changed, &s.Changed}, {q.Dropped, &s.Dropped}, {q.Unreadable, &s.Unreadable}} {
-		for _, name := range list.from {
-			switch k := fingerprint.Kind(name); k {
-			case fingerprint.MAC, fingerprint.Disk, fingerprint.Board, fingerprint.CPU:
-				*list.to = append(*list.to, k)
-			default:
-				bad = true
-			}
-		}
-	}
-	if bad {
+	s, ok := scenario(q)
+	if !ok {
 		return api.Explanation{}, &api.Error{Code: api.CodeBadRequest}
 	}
 	k, err := d.resolve(api.KeyRequest{Issuer: q.Issuer, Product: q.Product})
@@ -100,6 +84,33 @@ func (d *Daemon) Simulate(q api.SimulateRequest, lang string) (api.Explanation, 
 		return api.Explanation{}, err
 	}
 	return d.explanation(x, lang), nil
+}
+
+// scenario reads a request; false for what means nothing.
+func scenario(q api.SimulateRequest) (activation.Scenario, bool) {
+	const century = 100 * 366 * 86400 // beyond it, sums of seconds mean nothing
+	const most = 1 << 16              // more values than any machine has
+	s := activation.Scenario{Offline: q.Offline, ClockShift: q.Clock, Behind: q.Behind, Contested: q.Contested, Clone: q.Clone}
+	ok := q.Offline >= 0 && q.Offline <= century && q.Clock >= -century && q.Clock <= century
+	kinds := []fingerprint.Kind{fingerprint.MAC, fingerprint.Disk, fingerprint.Board, fingerprint.CPU}
+	read := func(names []string) []fingerprint.Kind {
+		var out []fingerprint.Kind
+		for _, n := range names {
+			out = append(out, fingerprint.Kind(n))
+			ok = ok && slices.Contains(kinds, fingerprint.Kind(n))
+		}
+		return out
+	}
+	s.Replaced, s.Unreadable = read(q.Replace), read(q.Unreadable)
+	known := 0
+	for _, k := range kinds {
+		if n, dropped := q.Drop[string(k)]; dropped {
+			known++
+			ok = ok && n >= 0 && n <= most
+			s.Drop = append(s.Drop, activation.Loss{Kind: k, Count: int(n)})
+		}
+	}
+	return s, ok && known == len(q.Drop)
 }
 
 // Events waits for what happens after a serial.

@@ -99,20 +99,23 @@ const (
 	EventVerdict  = "verdict"  // phase, flags or reason of a license changed
 	EventLicense  = "license"  // a license was added, replaced or removed
 	EventContact  = "contact"  // the outcome of a contact with the merchant changed
-	EventObserved = "observed" // the hardware was read and something differs
+	EventObserved = "observed" // the hardware was read and something differs; Hardware says whether that is a warning
 )
 
 // Event is one change. It carries no more than is needed to decide whether to
-// ask again: the proof is in the answer to a check, never in an event.
+// ask again: the proof is in the answer to a check, never in an event. One
+// change can be two events: a part that is lost is "observed", and the flag that
+// this raises is a "verdict".
 type Event struct {
-	Serial  uint64 `json:"serial"`
-	Time    int64  `json:"time"`
-	Kind    string `json:"kind"`
-	Issuer  string `json:"issuer,omitempty"`
-	Product string `json:"product,omitempty"`
-	Phase   string `json:"phase,omitempty"`
-	Runs    bool   `json:"runs"`
-	Reason  string `json:"reason,omitempty"`
+	Serial   uint64    `json:"serial"`
+	Time     int64     `json:"time"`
+	Kind     string    `json:"kind"`
+	Issuer   string    `json:"issuer,omitempty"`
+	Product  string    `json:"product,omitempty"`
+	Phase    string    `json:"phase,omitempty"`
+	Runs     bool      `json:"runs"`
+	Reason   string    `json:"reason,omitempty"`
+	Hardware *Hardware `json:"hardware,omitempty"` // of kind observed, without Message
 }
 
 // Events answers GET /v1/events?since=N&wait=30s. Serial is what to pass as

@@ -53,6 +53,7 @@ type License struct {
 	Features    []string         `json:"features,omitempty"`
 	Limits      map[string]int64 `json:"limits,omitempty"`
 	Verdict     Verdict          `json:"verdict"`
+	Hardware    *Hardware        `json:"hardware,omitempty"` // absent while there is no license to compare with
 	LastContact int64            `json:"last_contact,omitempty"`
 	NextContact int64            `json:"next_contact,omitempty"`
 	LastError   *Error           `json:"last_error,omitempty"` // of the last attempt to reach the merchant

@@ -16,7 +16,7 @@ type Explanation struct {
 	// Settled is the verdict once the same hardware was read three times over
 	// a day, when it differs from the one in force; else absent.
 	Settled *Verdict `json:"settled,omitempty"`
-	// Assumed lists what a simulation assumed, empty for GET /v1/why.
+	// Assumed lists in words what a simulation assumed, empty for GET /v1/why.
 	Assumed []string `json:"assumed,omitempty"`
 }
 
@@ -35,7 +35,8 @@ type Comparison struct {
 
 // Part is one of mac, disk, board and cpu. Then holds the first eight digits
 // of each enrolled salted hash (the value itself never enters a license), Now
-// the values of this machine with the middle hidden.
+// the values of this machine with the middle hidden, and Digits the digits of
+// each of these, to compare with Then; empty where there is no license.
 type Part struct {
 	Kind   string   `json:"kind"`
 	Result string   `json:"result"` // match, changed, absent, unreadable, placeholder, not-enrolled
@@ -44,6 +45,7 @@ type Part struct {
 	Strong bool     `json:"strong"`
 	Then   []string `json:"then"`
 	Now    []string `json:"now"`
+	Digits []string `json:"digits"`
 	Reason string   `json:"reason,omitempty"` // why the state is not ok, in words
 }
 
@@ -76,14 +78,28 @@ type Worse struct {
 // SimulateRequest asks what would happen if. It changes nothing. Zero values
 // mean "as it is now".
 type SimulateRequest struct {
-	Issuer     string   `json:"issuer,omitempty"`
-	Product    string   `json:"product,omitempty"`
-	After      int64    `json:"after,omitempty"`       // seconds from now without any contact
-	ClockShift int64    `json:"clock_shift,omitempty"` // seconds by which the wall clock is changed
-	Changed    []string `json:"changed,omitempty"`     // parts (mac, disk, board, cpu) whose value is another one
-	Dropped    []string `json:"dropped,omitempty"`     // parts that are gone
-	Unreadable []string `json:"unreadable,omitempty"`  // parts that cannot be read
-	Behind     bool     `json:"behind,omitempty"`      // the clock is behind and no tick is on disk
-	Contested  bool     `json:"contested,omitempty"`   // a fork was seen
-	Clone      bool     `json:"clone,omitempty"`       // the state was copied to another machine
+	Issuer     string           `json:"issuer,omitempty"`
+	Product    string           `json:"product,omitempty"`
+	Offline    int64            `json:"offline,omitempty"`    // seconds from now without any contact
+	Clock      int64            `json:"clock,omitempty"`      // seconds by which the wall clock is changed
+	Drop       map[string]int64 `json:"drop,omitempty"`       // part (mac, disk, board, cpu) → how many of its values are gone, enrolled ones first; 0: all
+	Replace    []string         `json:"replace,omitempty"`    // parts whose values are all other ones
+	Unreadable []string         `json:"unreadable,omitempty"` // parts that cannot be read
+	Behind     bool             `json:"behind,omitempty"`     // the clock is behind and no tick is on disk
+	Contested  bool             `json:"contested,omitempty"`  // a fork was seen
+	Clone      bool             `json:"clone,omitempty"`      // the state was copied to another machine
+}
+
+// Hardware is what is left between a license and "this is another machine". It
+// stands in every status, so that somebody is warned before it breaks.
+type Hardware struct {
+	Outcome    string   `json:"outcome"`    // same, different, indeterminate
+	Left       int      `json:"left"`       // points that may still be lost; one more and it may break
+	Lost       []string `json:"lost"`       // enrolled parts that are not there any more
+	Unreadable []string `json:"unreadable"` // enrolled parts that cannot be read now
+	// Warning says that somebody should look before it breaks: a part is lost, or
+	// one cannot be read and little can be spared, or the machine is not
+	// recognised any more.
+	Warning bool   `json:"warning"`
+	Message string `json:"message,omitempty"` // in words; empty in events
 }

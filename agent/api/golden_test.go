@@ -23,23 +23,27 @@ func samples() map[string]any {
 		Until: 1800000000, Expires: 1800000000, RenewBy: 1799000000, GraceUntil: 1799900000, DaysLeft: 12,
 	}
 	refused := &api.Error{Code: api.CodeRefused, Cause: "code-used-up", Message: "All seats are taken.", Hint: "Release one.", RequestID: "7f00000000000001"}
+	hardware := api.Hardware{Outcome: "same", Left: 1, Lost: []string{"disk"}, Unreadable: []string{"board"}, Warning: true}
+	told := hardware
+	told.Message = "not as enrolled: disk; two more points and it breaks."
 	license := api.License{
 		Issuer: "acme", Product: "painter", Edition: "pro", ID: "lic-1", Seats: 2, Features: []string{"export", "scripting"},
-		Limits: map[string]int64{"max-projects": 10}, Verdict: verdict, LastContact: 1798900000, NextContact: 1798990000,
+		Limits: map[string]int64{"max-projects": 10}, Verdict: verdict, Hardware: &told, LastContact: 1798900000, NextContact: 1798990000,
 		LastError: refused, Pending: "renew",
 	}
-	part := api.Part{Kind: "mac", Result: "match", State: "ok", Weight: 2, Strong: true, Then: []string{"1f2e3d4c"}, Now: []string{"00:1B:**:**:**:5E"}}
+	part := api.Part{Kind: "mac", Result: "match", State: "ok", Weight: 2, Strong: true, Then: []string{"1f2e3d4c"}, Now: []string{"00***5E"}, Digits: []string{"1f2e3d4c"}}
 	version := api.Version{Version: "1.2.3", API: 1, Instance: "acme", Go: "go1.26.8", OS: "linux", Arch: "amd64"}
 	status := api.Status{Instance: "acme", Version: "1.2.3", DeviceID: "dev:00112233445566778899aabbccddeeff", KeyTier: "file", Time: 1798963200, Serial: 7, Licenses: []api.License{license}}
 	event := api.Event{Serial: 7, Time: 1798963200, Kind: api.EventVerdict, Issuer: "acme", Product: "painter", Phase: "expiring", Runs: true, Reason: "entitlement-ends-soon"}
+	observed := api.Event{Serial: 8, Time: 1798963200, Kind: api.EventObserved, Issuer: "acme", Product: "painter", Phase: "expiring", Runs: true, Reason: "entitlement-ends-soon", Hardware: &hardware}
 	why := api.Explanation{
 		License: license,
-		Device:  api.Comparison{Outcome: "same", Why: "3 of 3 parts match", Parts: []api.Part{part, {Kind: "board", Result: "unreadable", State: "unreadable", Weight: 3, Strong: true, Then: []string{"aabbccdd"}, Now: []string{}, Reason: "permission denied"}}, Matched: 2, Available: 2, Enrolled: 5, Need: 1, Left: 1},
+		Device:  api.Comparison{Outcome: "same", Why: "3 of 3 parts match", Parts: []api.Part{part, {Kind: "board", Result: "unreadable", State: "unreadable", Weight: 3, Strong: true, Then: []string{"aabbccdd"}, Now: []string{}, Digits: []string{}, Reason: "permission denied"}}, Matched: 2, Available: 2, Enrolled: 5, Need: 1, Left: 1},
 		Clock:   api.Clock{Time: 1798963200, Wall: 1798963200, HighWater: 1798963100, Behind: true, Provisional: true},
 		Contact: api.Contact{Last: 1798900000, Next: 1798990000, Failures: 3, LastError: refused, Pending: "renew", Contested: true},
 		Worse:   api.Worse{Reads: 1, First: 1798963000, Last: 1798963100},
 		Settled: &verdict,
-		Assumed: []string{"after=86400"},
+		Assumed: []string{"no contact for 1 day"},
 	}
 	return map[string]any{
 		"version.json":       version,
@@ -48,7 +52,7 @@ func samples() map[string]any {
 		"check-answer.json":  api.CheckAnswer{License: "e30=", KeySet: "e30=", Proof: "e30=", Verdict: verdict},
 		"license.json":       api.Files{License: "e30=", KeySet: "e30="},
 		"why.json":           why,
-		"simulate.json":      api.SimulateRequest{Issuer: "acme", Product: "painter", After: 86400, ClockShift: -3600, Changed: []string{"disk"}, Dropped: []string{"mac"}, Clone: true, Unreadable: []string{"board"}, Behind: true, Contested: true},
+		"simulate.json":      api.SimulateRequest{Issuer: "acme", Product: "painter", Offline: 86400, Clock: -3600, Replace: []string{"disk"}, Drop: map[string]int64{"cpu": 0, "mac": 2}, Clone: true, Unreadable: []string{"board"}, Behind: true, Contested: true},
 		"preview.json":       api.Preview{Issuer: "acme", Merchant: "https://license.acme.example", DeviceID: "dev:00", Fingerprint: "00:1B:44:11:3A:5E|S3Z|B1|0FCBFBFD00060FB1", Environment: "physical", Parts: []api.PreviewPart{{Kind: "board", State: "absent", Values: []string{"B1"}, Reason: "no DMI table"}}, Agent: "license-agent/1.2.3"},
 		"activate.json":      api.ActivateRequest{Issuer: "acme", Product: "painter", Code: "AAAA-BBBB", Replace: true},
 		"key.json":           api.KeyRequest{Issuer: "acme", Product: "painter"},
@@ -57,7 +61,7 @@ func samples() map[string]any {
 		"request-file.json":  api.RequestFile{Kind: "activate", Issuer: "acme", Product: "painter", File: "e30="},
 		"import.json":        api.ImportRequest{Answer: "e30="},
 		"outcome.json":       api.Outcome{License: license},
-		"events.json":        api.Events{Serial: 7, Missed: true, Events: []api.Event{event}},
+		"events.json":        api.Events{Serial: 7, Missed: true, Events: []api.Event{event, observed}},
 		"error.json":         api.ErrorBody{Error: *refused},
 		"diagnose.json": api.Diagnosis{
 			Version: version, Status: status, Why: []api.Explanation{why}, Device: []api.Part{part}, Env: "vm", Notes: []string{"ghw and probe differ"},

@@ -48,7 +48,7 @@ func wire() []any {
 		api.Explanation{}, api.Comparison{}, api.Part{}, api.Clock{}, api.Contact{}, api.Worse{}, api.SimulateRequest{},
 		api.Preview{}, api.PreviewPart{}, api.ActivateRequest{}, api.KeyRequest{}, api.RebindRequest{}, api.OfflineRequest{},
 		api.RequestFile{}, api.ImportRequest{}, api.Outcome{}, api.Events{}, api.Event{}, api.Diagnosis{}, api.Process{},
-		api.Setting{}, api.ErrorBody{}, api.Error{},
+		api.Setting{}, api.Hardware{}, api.ErrorBody{}, api.Error{},
 	}
 }
 

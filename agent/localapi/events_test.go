@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"expvar"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -125,7 +126,14 @@ func TestMetricsAreInTheFormat(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, body)
 	}
+	documented, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, f := range families {
+		if !strings.Contains(string(documented), "`"+name+"`") {
+			t.Errorf("docs/metrics.md does not describe %s", name)
+		}
 		if f.GetHelp() == "" {
 			t.Errorf("%s has no help", name)
 		}
@@ -159,6 +167,9 @@ func TestMetricsAreInTheFormat(t *testing.T) {
 		{find("license_agent_license_runs", "product", "painter", "phase", "active"), 1, "runs"},
 		{find("license_agent_license_days_left", "product", "painter"), 30, "days left"},
 		{find("license_agent_users"), 1, "users"},
+		{find("license_agent_license_flag", "product", "painter", "flag", "drift"), 1, "flag"},
+		{find("license_agent_hardware_points_left", "product", "painter", "outcome", "same"), 1, "points left"},
+		{find("license_agent_hardware_warning", "issuer", "acme", "product", "painter"), 1, "warning"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: %v, want %v", c.what, c.got, c.want)

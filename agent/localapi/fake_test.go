@@ -48,11 +48,12 @@ func (f *fake) names() []string {
 }
 
 func (f *fake) license(lang string) api.License {
-	v := api.Verdict{Phase: "active", Runs: true, Reason: "valid", Message: "valid", DaysLeft: 30}
+	v := api.Verdict{Phase: "active", Runs: true, Flags: []string{"drift"}, Reason: "valid", Message: "valid", DaysLeft: 30}
 	if lang == api.Chinese {
 		v.Message = "有效"
 	}
-	return api.License{Issuer: "acme", Product: "painter", ID: "lic-1", Seats: 1, Verdict: v, LastContact: 1798900000}
+	return api.License{Issuer: "acme", Product: "painter", ID: "lic-1", Seats: 1, Verdict: v, LastContact: 1798900000,
+		Hardware: &api.Hardware{Outcome: "same", Left: 1, Lost: []string{"disk"}, Unreadable: []string{}, Warning: true}}
 }
 
 func (f *fake) Version() api.Version { return api.Version{Version: "test", API: 1} }
@@ -73,7 +74,7 @@ func (f *fake) Why(_ api.KeyRequest, lang string) (api.Explanation, error) {
 	return api.Explanation{License: f.license(lang)}, f.called("why")
 }
 func (f *fake) Simulate(q api.SimulateRequest, lang string) (api.Explanation, error) {
-	return api.Explanation{License: f.license(lang), Assumed: q.Changed}, f.called("simulate")
+	return api.Explanation{License: f.license(lang), Assumed: q.Replace}, f.called("simulate")
 }
 func (f *fake) Events(ctx context.Context, since uint64) api.Events {
 	_ = f.called("events")

@@ -72,6 +72,13 @@ func (s *Server) metrics(x *exchange) error {
 	for _, l := range st.Licenses {
 		e.sample("license_agent_license_days_left", float64(l.Verdict.DaysLeft), "issuer", l.Issuer, "product", l.Product)
 	}
+	e.family("license_agent_license_flag", "gauge", "1 for each flag beside the phase: indeterminate, drift, contested, provisional-clock.")
+	for _, l := range st.Licenses {
+		for _, flag := range l.Verdict.Flags {
+			e.sample("license_agent_license_flag", 1, "issuer", l.Issuer, "product", l.Product, "flag", flag)
+		}
+	}
+	e.hardware(st.Licenses)
 	e.family("license_agent_last_contact_timestamp_seconds", "gauge", "Server time of the last signed answer of the merchant.")
 	for _, l := range st.Licenses {
 		e.sample("license_agent_last_contact_timestamp_seconds", float64(l.LastContact), "issuer", l.Issuer, "product", l.Product)
@@ -109,6 +116,22 @@ func (s *Server) metrics(x *exchange) error {
 	x.counts.add(http.StatusOK)
 	_, _ = x.w.Write([]byte(e.b.String())) // a peer that went away needs no answer
 	return nil
+}
+
+// hardware tells before it breaks how far the machine is from being another one.
+func (e *exposition) hardware(licenses []api.License) {
+	e.family("license_agent_hardware_points_left", "gauge", "Points of the fingerprint that may still be lost; one more and the license may stop.")
+	for _, l := range licenses {
+		if h := l.Hardware; h != nil {
+			e.sample("license_agent_hardware_points_left", float64(h.Left), "issuer", l.Issuer, "product", l.Product, "outcome", h.Outcome)
+		}
+	}
+	e.family("license_agent_hardware_warning", "gauge", "1 when enrolled hardware is lost or cannot be read and somebody should look.")
+	for _, l := range licenses {
+		if h := l.Hardware; h != nil {
+			e.sample("license_agent_hardware_warning", truth(h.Warning), "issuer", l.Issuer, "product", l.Product)
+		}
+	}
 }
 
 func truth(b bool) float64 {

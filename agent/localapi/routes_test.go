@@ -19,7 +19,7 @@ import (
 func bodies() map[string]string {
 	return map[string]string{
 		api.PathCheck:    `{"product":"painter","nonce":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}`,
-		api.PathSimulate: `{"changed":["disk"]}`,
+		api.PathSimulate: `{"replace":["disk"]}`,
 		api.PathActivate: `{"code":"AAAA-BBBB"}`,
 		api.PathRenew:    `{}`,
 		api.PathRelease:  `{"product":"painter"}`,

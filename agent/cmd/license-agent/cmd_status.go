@@ -98,7 +98,8 @@ func patiently(ctx context.Context, cl *client.Client, wait time.Duration) (api.
 }
 
 func (a *app) printStatus(st api.Status) error {
-	if _, err := fmt.Fprintf(a.stdout, "license-agent %s  %s  %s %s\n", printable(st.Version), printable(st.Instance), a.label("key"), printable(st.KeyTier)); err != nil {
+	head := fmt.Sprintf(a.label("statushead"), st.Version, a.instanceText(st.Instance), a.tierText(st.KeyTier))
+	if _, err := fmt.Fprintln(a.stdout, printable(head)); err != nil {
 		return err
 	}
 	t := a.table()
@@ -111,6 +112,9 @@ func (a *app) printStatus(st api.Status) error {
 		return err
 	}
 	for _, l := range st.Licenses {
+		if _, err := fmt.Fprintln(a.stdout); err != nil {
+			return err
+		}
 		if err := a.printLicense(l); err != nil {
 			return err
 		}
@@ -135,13 +139,31 @@ func title(l api.License) string {
 }
 
 func (a *app) printLicense(l api.License) error {
-	if _, err := fmt.Fprintf(a.stdout, "\n%s\n", printable(title(l))); err != nil {
+	if _, err := fmt.Fprintln(a.stdout, printable(title(l))); err != nil {
 		return err
 	}
-	v := l.Verdict
 	t := a.table()
+	a.licenseRows(t, l)
+	return t.print()
+}
+
+func (a *app) licenseRows(t *table, l api.License) {
+	v := l.Verdict
 	t.row(a.label("phase"), v.Phase+" - "+v.Message)
-	t.optional(a.label("flags"), strings.Join(v.Flags, ", "))
+	for i, f := range v.Flags {
+		name := ""
+		if i == 0 {
+			name = a.label("flags")
+		}
+		t.row(name, f+" - "+a.flagText(f))
+	}
+	if h := l.Hardware; h != nil {
+		text := h.Message
+		if h.Warning {
+			text = a.label("warning") + text
+		}
+		t.row(a.label("hardware"), text)
+	}
 	if v.Expires != 0 {
 		t.row(a.label("days"), strconv.FormatInt(v.DaysLeft, 10))
 		ends := when(v.Expires)
@@ -165,7 +187,6 @@ func (a *app) printLicense(l api.License) error {
 		next = a.label("nothing")
 	}
 	t.row(a.label("step"), next)
-	return t.print()
 }
 
 func limits(m map[string]int64) string {

@@ -59,75 +59,98 @@ func (a *app) explain(x api.Explanation) error {
 }
 
 func (a *app) printExplanation(x api.Explanation) error {
-	if len(x.Assumed) > 0 {
-		t := a.table()
-		for _, s := range x.Assumed {
-			t.row(a.label("assumed"), s)
-		}
-		if err := t.print(); err != nil {
-			return err
-		}
-	}
-	if err := a.printLicense(x.License); err != nil {
-		return err
-	}
 	t := a.table()
-	t.row(a.label("reason"), x.License.Verdict.Reason)
-	if x.Settled != nil {
-		t.row(a.label("settled"), x.Settled.Phase+" - "+x.Settled.Message)
+	for _, s := range x.Assumed {
+		t.row(a.label("assumed"), s)
+	}
+	if len(x.Assumed) > 0 {
+		t.row("", a.label("unchanged"))
+		t.gap()
 	}
 	if err := t.print(); err != nil {
 		return err
 	}
-	if d := x.Device; d.Outcome != "" {
-		if _, err := fmt.Fprintf(a.stdout, "\n%s: %s - %s\n", a.label("device"), printable(d.Outcome), printable(d.Why)); err != nil {
-			return err
-		}
-		for _, p := range d.Parts {
-			t.row(p.Kind, partLine(a, p))
-		}
-		t.row(a.label("points"), fmt.Sprintf("%d / %d, min %d, %s %d", d.Matched, d.Available, d.Need, a.label("spare"), d.Left))
-		if x.Worse.Reads > 0 {
-			t.row(a.label("worse"), fmt.Sprintf("%d, %s - %s", x.Worse.Reads, when(x.Worse.First), when(x.Worse.Last)))
-		}
-		if err := t.print(); err != nil {
-			return err
-		}
-	}
-	if _, err := fmt.Fprintln(a.stdout); err != nil {
+	if _, err := fmt.Fprintln(a.stdout, printable(title(x.License))); err != nil {
 		return err
 	}
+	a.licenseRows(t, x.License)
+	t.row(a.label("reason"), x.License.Verdict.Reason)
+	if u := x.License.Verdict.Until; u != 0 {
+		t.row(a.label("until"), when(u))
+	}
+	if x.Settled != nil {
+		t.row(a.label("settled"), x.Settled.Phase+" - "+x.Settled.Message)
+	}
+	a.hardwareRows(t, x)
+	t.gap()
 	c := x.Clock
 	clock := when(c.Time)
 	if c.Wall != c.Time {
-		clock += fmt.Sprintf(" (wall clock %s)", when(c.Wall))
+		clock += " (" + a.label("wall") + " " + when(c.Wall) + ")"
 	}
 	if c.Behind {
-		clock += " behind"
+		clock += a.in(", ", "，") + a.label("behind")
 	}
 	if c.Provisional {
-		clock += " provisional"
+		clock += a.in(", ", "，") + a.label("provisional")
 	}
 	t.row(a.label("clock"), clock)
-	t.optional(a.label("contact"), when(x.Contact.Last))
-	t.optional(a.label("nextcontact"), when(x.Contact.Next))
 	if x.Contact.Failures > 0 {
 		t.row(a.label("failures"), fmt.Sprint(x.Contact.Failures))
 	}
 	return t.print()
 }
 
-// partLine is one part then and now.
-func partLine(a *app, p api.Part) string {
-	text := fmt.Sprintf("%-12s %d", p.Result, p.Weight)
-	if len(p.Then) > 0 {
-		text += "  " + a.label("then") + " " + strings.Join(p.Then, ",")
+// hardwareRows shows each part then and now, and what may still be lost.
+func (a *app) hardwareRows(t *table, x api.Explanation) {
+	d := x.Device
+	if d.Outcome == "" {
+		return
 	}
-	if len(p.Now) > 0 {
-		text += "  " + a.label("now") + " " + strings.Join(p.Now, ",")
+	t.gap()
+	t.row(a.label("device"), a.outcomeText(d.Outcome))
+	if a.lang != api.Chinese { // the rule explains itself in English only
+		t.optional("", d.Why)
 	}
+	for _, p := range d.Parts {
+		for i, line := range a.partLines(p) {
+			name := ""
+			if i == 0 {
+				name = p.Kind
+			}
+			t.row(name, line)
+		}
+	}
+	t.row(a.label("points"), fmt.Sprintf(a.label("pointsof"), d.Matched, d.Available, d.Need, d.Left))
+	if w := x.Worse; w.Reads > 0 && (x.Settled != nil || x.License.Verdict.Reason == "device-changed") {
+		t.row(a.label("worse"), fmt.Sprintf(a.label("worseof"), w.Reads, when(w.First), when(w.Last)))
+	}
+}
+
+// partLines is one part then and now: values are masked, and the digits say
+// which of them are the enrolled ones.
+func (a *app) partLines(p api.Part) []string {
+	weight := a.in(fmt.Sprintf("%d points", p.Weight), fmt.Sprintf("%d 分", p.Weight))
+	if p.Weight == 1 {
+		weight = a.in("1 point", weight)
+	}
+	head := a.in(fmt.Sprintf("%-12s %s", p.Result, weight), p.Result+"（"+resultText(p.Result)+"），"+weight)
 	if p.Reason != "" {
-		text += "  (" + p.Reason + ")"
+		head += "  (" + p.Reason + ")"
 	}
-	return text
+	lines := []string{head}
+	if len(p.Then) > 0 {
+		lines = append(lines, "  "+a.label("then")+" "+strings.Join(p.Then, ", "))
+	}
+	now := make([]string, len(p.Now))
+	for i, v := range p.Now {
+		now[i] = v
+		if i < len(p.Digits) {
+			now[i] = p.Digits[i] + " (" + v + ")"
+		}
+	}
+	if len(now) > 0 {
+		lines = append(lines, "  "+a.label("now")+" "+strings.Join(now, ", "))
+	}
+	return lines
 }

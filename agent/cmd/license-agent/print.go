@@ -19,6 +19,10 @@ func (a *app) json(v any) error {
 	return enc.Encode(v)
 }
 
+// lineWidth is where lines are folded: the width that every terminal and every
+// ticket system shows without folding them itself.
+const lineWidth = 80
+
 // table is text in two columns.
 type table struct {
 	out  io.Writer
@@ -27,7 +31,11 @@ type table struct {
 
 func (a *app) table() *table { return &table{out: a.stdout} }
 
+// row adds a line; a value without a name belongs to the line above.
 func (t *table) row(name, value string) { t.rows = append(t.rows, [2]string{name, value}) }
+
+// gap is an empty line between two groups.
+func (t *table) gap() { t.row("", "") }
 
 // optional adds a row unless the value is empty.
 func (t *table) optional(name, value string) {
@@ -42,12 +50,51 @@ func (t *table) print() error {
 		width = max(width, columns(r[0]))
 	}
 	for _, r := range t.rows {
-		if _, err := fmt.Fprintf(t.out, "  %s%s  %s\n", r[0], strings.Repeat(" ", width-columns(r[0])), printable(r[1])); err != nil {
-			return err
+		name := r[0]
+		value := printable(r[1])
+		for _, line := range fold(value, lineWidth-width-4) {
+			text := "  " + name + strings.Repeat(" ", width-columns(name)) + "  " + line
+			if _, err := fmt.Fprintln(t.out, strings.TrimRight(text, " ")); err != nil {
+				return err
+			}
+			name = ""
 		}
 	}
 	t.rows = nil
 	return nil
+}
+
+// fold breaks a line between words, and between Chinese characters, so that no
+// piece is wider than width unless a single word is: a serial or a path must
+// stay in one piece to be copied. Pieces keep the indentation of the first.
+func fold(s string, width int) []string {
+	indent := s[:len(s)-len(strings.TrimLeft(s, " "))]
+	var out []string
+	line := ""
+	for _, word := range words(s[len(indent):]) {
+		if line != "" && columns(indent+line+strings.TrimRight(word, " ")) > width {
+			out = append(out, indent+strings.TrimRight(line, " "))
+			line = ""
+		}
+		line += word
+	}
+	return append(out, indent+strings.TrimRight(line, " "))
+}
+
+// words cuts a text where a line may end: after spaces, and around wide
+// characters, except before punctuation that closes.
+func words(s string) []string {
+	var out []string
+	start, last := 0, ' '
+	for i, r := range s {
+		ends := last == ' ' && r != ' ' || last != ' ' && r != ' ' && (r >= 0x1100 || last >= 0x1100) &&
+			!strings.ContainsRune("，。；：！？、）》”’%)", r) && !strings.ContainsRune("（《“‘(", last)
+		if i > start && ends {
+			out, start = append(out, s[start:i]), i
+		}
+		last = r
+	}
+	return append(out, s[start:])
 }
 
 // columns is how wide a terminal shows text: Chinese characters take two.
@@ -158,12 +205,30 @@ func labels(id string) (en, zh string) {
 		return "clock", "时钟"
 	case "points":
 		return "points", "分数"
-	case "spare":
-		return "may still be lost", "尚可失去"
+	case "pointsof":
+		return "%d of %d match, %d are needed, %d may still be lost", "%d/%d 匹配，需要 %d，尚可失去 %d"
 	case "then":
 		return "then", "激活时"
 	case "now":
-		return "now", "现在"
+		return "now ", "现在　"
+	case "worseof":
+		return "%d of the 3 that count, %s to %s", "%d 次（满 3 次且跨 24 小时才生效），%s 至 %s"
+	case "hardware":
+		return "hardware", "硬件"
+	case "warning":
+		return "warning: ", "警告："
+	case "until":
+		return "changes at", "下次变化"
+	case "unchanged":
+		return "nothing was changed", "未作任何更改"
+	case "wall":
+		return "the system says", "系统时间"
+	case "behind":
+		return "behind", "落后"
+	case "provisional":
+		return "not confirmed yet", "尚未确认"
+	case "statushead":
+		return "license-agent %s, %s, %s", "license-agent %s，%s，%s"
 	case "worse":
 		return "worse reads", "变差读数"
 	case "settled":
