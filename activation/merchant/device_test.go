@@ -2,6 +2,7 @@ package merchant
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -96,15 +97,37 @@ func TestRollForward(t *testing.T) {
 		t.Errorf("explanation: %+v", x)
 	}
 	// The raw values are nowhere in the database.
-	must0(t, b.db.write.Ping())
-	for _, name := range []string{"merchant.db", "merchant.db-wal"} {
-		text := must(os.ReadFile(filepath.Join(b.dir, name)))(t)
-		for _, secret := range []string{"NEW-DISK-7781", "WD-WMAM9X000001", "PF3N000001X", "3C:7C:3F:00:00:01", code, strings.ReplaceAll(code, "-", "")} {
-			if strings.Contains(string(text), secret) {
-				t.Errorf("%s holds %s", name, secret)
-			}
+	text := b.raw()
+	if !strings.Contains(text, d.license) {
+		t.Fatal("this is not the database")
+	}
+	for _, secret := range []string{"NEW-DISK-7781", "WD-WMAM9X000001", "PF3N000001X", "3C:7C:3F:00:00:01", code, strings.ReplaceAll(code, "-", "")} {
+		if strings.Contains(text, secret) {
+			t.Errorf("the database holds %s", secret)
 		}
 	}
+}
+
+// raw is everything that the database holds.
+func (b *bed) raw() string {
+	b.t.Helper()
+	var all strings.Builder
+	if b.dsn == "" {
+		for _, name := range []string{"merchant.db", "merchant.db-wal"} {
+			all.Write(must(os.ReadFile(filepath.Join(b.dir, name)))(b.t))
+		}
+		return all.String()
+	}
+	for _, table := range []string{"codes", "activations", "answers", "idempotency", "audit", "popular"} {
+		rows := must(b.db.read.Query("SELECT CAST(x AS TEXT) FROM " + table + " x"))(b.t)
+		for rows.Next() {
+			var row string
+			must0(b.t, rows.Scan(&row))
+			all.WriteString(row)
+		}
+		must0(b.t, errors.Join(rows.Err(), rows.Close()))
+	}
+	return all.String()
 }
 
 // TestPopularValues: the serial of a golden image identifies nobody.

@@ -3,6 +3,7 @@ package merchant
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -47,6 +49,7 @@ type bed struct {
 	db     *Database
 	svc    *Service
 	anchor license.Anchor
+	dsn    string // of a PostgreSQL schema of its own, "" for SQLite
 }
 
 func newBed(t testing.TB) *bed {
@@ -55,15 +58,41 @@ func newBed(t testing.TB) *bed {
 	for _, d := range []string{"keys", "root"} {
 		must0(t, os.MkdirAll(filepath.Join(b.dir, d), 0o700))
 	}
+	b.schema()
 	b.open()
 	b.anchor = must(b.svc.InitKeys(context.Background(), InitOptions{Issuer: "vendor.example", RootDir: filepath.Join(b.dir, "root"), Roots: 3, Threshold: 2}))(t)
 	t.Cleanup(b.close)
 	return b
 }
 
+// schema makes the bed stand on PostgreSQL when MERCHANT_TEST_POSTGRES holds a
+// URL (with a query part): the same tests, in a schema of their own.
+func (b *bed) schema() {
+	b.t.Helper()
+	url := os.Getenv("MERCHANT_TEST_POSTGRES")
+	if url == "" {
+		return
+	}
+	admin := must(sql.Open("pgx", url))(b.t)
+	name := "t" + strings.ToLower(rand.Text())
+	must(admin.Exec("CREATE SCHEMA " + name))(b.t)
+	b.dsn = url + "&search_path=" + name
+	b.t.Cleanup(func() {
+		must(admin.Exec("DROP SCHEMA " + name + " CASCADE"))(b.t)
+		must0(b.t, admin.Close())
+	})
+}
+
+func openDatabase(dir, dsn string) (*Database, error) {
+	if dsn != "" {
+		return OpenPostgres(context.Background(), dsn)
+	}
+	return OpenSQLite(context.Background(), filepath.Join(dir, "merchant.db"))
+}
+
 func (b *bed) open() {
 	b.t.Helper()
-	b.db = must(OpenSQLite(context.Background(), filepath.Join(b.dir, "merchant.db")))(b.t)
+	b.db = must(openDatabase(b.dir, b.dsn))(b.t)
 	b.svc = must(New(context.Background(), Options{DB: b.db, KeyDir: filepath.Join(b.dir, "keys"), Clock: b.clock.Now, Rand: rand.Reader}))(b.t)
 }
 

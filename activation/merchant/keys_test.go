@@ -200,16 +200,19 @@ func TestAuditChain(t *testing.T) {
 
 func TestNewerDatabase(t *testing.T) {
 	b := newBed(t)
-	must(b.db.write.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, 1)`))(t)
-	_, err := OpenSQLite(context.Background(), filepath.Join(b.dir, "merchant.db"))
+	must(b.db.write.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, '1')`))(t)
+	_, err := openDatabase(b.dir, b.dsn)
 	if !errors.Is(err, ErrNewer) {
 		t.Errorf("a newer database was opened: %v", err)
 	}
 }
 
-// TestDurability holds the settings that P27 stands on.
+// TestDurability holds the settings of SQLite that P27 stands on.
 func TestDurability(t *testing.T) {
 	b := newBed(t)
+	if b.dsn != "" {
+		return // PostgreSQL is durable by default
+	}
 	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "10000"} {
 		for name, db := range map[string]*sql.DB{"write": b.db.write, "read": b.db.read} {
 			var got string
@@ -234,7 +237,7 @@ func TestDurability(t *testing.T) {
 // TestTwoProcesses: commands change the database while the service runs.
 func TestTwoProcesses(t *testing.T) {
 	b := newBed(t)
-	other := &bed{t: t, dir: b.dir, clock: b.clock}
+	other := &bed{t: t, dir: b.dir, clock: b.clock, dsn: b.dsn}
 	other.open()
 	defer other.close()
 	code, info := other.code()

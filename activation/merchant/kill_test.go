@@ -25,6 +25,7 @@ import (
 const (
 	killChild = "MERCHANT_KILL_DIR"
 	killMode  = "MERCHANT_KILL_MODE"
+	killDSN   = "MERCHANT_KILL_DSN"
 )
 
 func TestMain(m *testing.M) {
@@ -42,7 +43,7 @@ func TestMain(m *testing.M) {
 // request comes: the mistake that the test must be able to see.
 func serveUntilKilled(dir string, answerFirst bool) error {
 	ctx := context.Background()
-	db, err := OpenSQLite(ctx, filepath.Join(dir, "merchant.db"))
+	db, err := openDatabase(dir, os.Getenv(killDSN))
 	if err != nil {
 		return err
 	}
@@ -126,10 +127,10 @@ type child struct {
 	client *http.Client
 }
 
-func startChild(t *testing.T, dir, mode string) *child {
+func startChild(t *testing.T, dir, dsn, mode string) *child {
 	t.Helper()
 	c := &child{cmd: exec.Command(must(os.Executable())(t))}
-	c.cmd.Env = append(os.Environ(), killChild+"="+dir, killMode+"="+mode)
+	c.cmd.Env = append(os.Environ(), killChild+"="+dir, killMode+"="+mode, killDSN+"="+dsn)
 	c.cmd.Stderr = os.Stderr
 	must(c.cmd.StdinPipe())(t)
 	out := must(c.cmd.StdoutPipe())(t)
@@ -226,7 +227,7 @@ func TestP27KillNine(t *testing.T) {
 		pending := make([][]byte, len(devices))
 		for i := range n {
 			b.close()
-			c := startChild(t, b.dir, mode)
+			c := startChild(t, b.dir, b.dsn, mode)
 			answers := 40 + 7*i
 			renewUntilKilled(t, c, devices, pending, answers)
 			answered += answers
