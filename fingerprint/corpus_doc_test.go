@@ -33,6 +33,10 @@ refusal per 10,000 machine-years.
 enrolled. *One strong part*: the machine had only one to be held by; when that part changes it is another machine by
 definition. *After a board swap*: self-service re-bind. *Undetermined*: too little was readable for more than 30 days.
 
+"tolerant" shows more wrong refusals than "balanced" because it accepts most board swaps: where the new board has no serial,
+the old one stays enrolled and lost, and a change years later is one too many. Under "balanced" the operator re-binds at the
+swap, which enrols the machine anew.
+
 The default policy under other conditions, and with one defence off each (100,000 machine-years):
 
 %s
