@@ -228,7 +228,7 @@ func TestP27KillNine(t *testing.T) {
 		for i := range n {
 			b.close()
 			c := startChild(t, b.dir, b.dsn, mode)
-			answers := 40 + 7*i
+			answers := 40 + 7*(i%20)
 			renewUntilKilled(t, c, devices, pending, answers)
 			answered += answers
 			b.open()
@@ -250,7 +250,7 @@ func TestP27KillNine(t *testing.T) {
 		must(b.svc.VerifyAudit(context.Background()))(t)
 		return lost, contested, answered
 	}
-	n := rounds(t, "P27_KILLS", 3)
+	n := rounds(3, 100)
 	lost, contested, answered := run("", n, 8)
 	if lost != 0 || contested != 0 {
 		t.Fatalf("%d answers lost, %d honest devices contested", lost, contested)

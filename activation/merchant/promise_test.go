@@ -10,7 +10,11 @@ import (
 // the table of promises. Without the variable it only logs.
 func promise(t testing.TB, id, number, control string) {
 	t.Helper()
-	line := must(json.Marshal(map[string]string{"id": id, "tier": "test", "number": number, "control": control, "test": t.Name()}))(t)
+	tier := "test"
+	if os.Getenv("PROVE") != "" {
+		tier = "prove"
+	}
+	line := must(json.Marshal(map[string]string{"id": id, "tier": tier, "number": number, "control": control, "test": t.Name()}))(t)
 	t.Logf("%s", line)
 	path := os.Getenv("PROMISES_OUT")
 	if path == "" {

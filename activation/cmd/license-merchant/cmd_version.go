@@ -17,9 +17,8 @@ func (a *app) versionCmd() *cobra.Command {
 	}
 }
 
-// version is what the Go tool recorded: no linker flags, so that two builds of
-// the same sources are the same bytes.
-type version struct {
+// versionInfo is what the build recorded about itself.
+type versionInfo struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision,omitempty"`
 	Modified bool   `json:"modified,omitempty"`
@@ -28,7 +27,7 @@ type version struct {
 }
 
 func (a *app) runVersion() error {
-	v := version{Version: "(unknown)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	v := versionInfo{Version: "(unknown)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		v.Version = info.Main.Version
 		for _, s := range info.Settings {
@@ -39,6 +38,9 @@ func (a *app) runVersion() error {
 				v.Modified = s.Value == "true"
 			}
 		}
+	}
+	if version != "" {
+		v.Version = version
 	}
 	return a.print(v, func(w io.Writer) {
 		fmt.Fprintf(w, "license-merchant %s %s (%s, %s)\n", v.Version, v.Revision, v.Go, v.Platform)

@@ -21,6 +21,9 @@ import (
 	"licenseagent.example/activation/protocol"
 )
 
+// version is set by the linker: -X main.version=1.2.3.
+var version string //nolint:gochecknoglobals // the linker knows no other way
+
 // Exit codes, the same for all programs of this project.
 const (
 	exitOK          = 0
