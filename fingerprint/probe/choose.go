@@ -49,7 +49,11 @@ func (s *sorter) reject(c candidate, reason string) {
 		s.more++
 		return
 	}
-	*list = append(*list, fingerprint.Rejected{Text: clip(c.text), Source: c.source, Reason: reason})
+	r := fingerprint.Rejected{Text: clip(c.text), Source: c.source, Reason: reason}
+	if strings.HasPrefix(reason, prefixUnreadable) {
+		r.State = fingerprint.Unreadable
+	}
+	*list = append(*list, r)
 }
 
 // usable says whether c holds a value that identifies somebody, and notes it if not.
