@@ -1,0 +1,189 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"licenseagent.example/activation/license"
+)
+
+// harm is one kind of damage to the state file.
+type harm struct {
+	kind string
+	do   func(b []byte, rnd *rand.Rand) []byte
+}
+
+func harms() []harm {
+	const page, sector = 4096, 512
+	part := func(b []byte, i int) []byte { return b[i*page : (i+1)*page] }
+	some := func(b []byte, rnd *rand.Rand) int { return rnd.IntN(len(b) / page) }
+	noise := func(b []byte, rnd *rand.Rand) []byte {
+		for i := range b {
+			b[i] = byte(rnd.Uint32())
+		}
+		return b
+	}
+	return []harm{
+		{"cut off", func(b []byte, rnd *rand.Rand) []byte { return b[:rnd.IntN(len(b))] }},
+		{"bit", func(b []byte, rnd *rand.Rand) []byte { b[rnd.IntN(len(b))] ^= 1 << rnd.IntN(8); return b }},
+		{"zero page", func(b []byte, rnd *rand.Rand) []byte { clear(part(b, some(b, rnd))); return b }},
+		{"noise page", func(b []byte, rnd *rand.Rand) []byte { noise(part(b, some(b, rnd)), rnd); return b }},
+		{"pages exchanged", func(b []byte, rnd *rand.Rand) []byte {
+			x, y := part(b, some(b, rnd)), part(b, some(b, rnd))
+			keep := slices.Clone(x)
+			copy(x, y)
+			copy(y, keep)
+			return b
+		}},
+		{"torn sector", func(b []byte, rnd *rand.Rand) []byte {
+			at := rnd.IntN(len(b)/sector) * sector
+			noise(b[at:at+sector], rnd)
+			return b
+		}},
+		{"one meta page", func(b []byte, rnd *rand.Rand) []byte { noise(part(b, rnd.IntN(2))[:80], rnd); return b }},
+		{"both meta pages", func(b []byte, rnd *rand.Rand) []byte {
+			noise(part(b, 0)[:80], rnd)
+			noise(part(b, 1)[:80], rnd)
+			return b
+		}},
+		{"16 bytes", func(b []byte, rnd *rand.Rand) []byte {
+			at := some(b, rnd)*page + rnd.IntN(256)
+			noise(b[at:at+16], rnd)
+			return b
+		}},
+	}
+}
+
+// ruined is what a series of damaged starts has found.
+type ruined struct {
+	starts, licensed  int
+	late              int // slower than 5 s
+	altered, refused  int
+	healed, contested int // re-activated at the merchant where nothing was left
+	slowest           time.Duration
+}
+
+// what is left beside the damaged file.
+const (
+	leftMirror  = iota // the mirror and the public copies
+	leftPublic         // the public copies only: the mirror is damaged too
+	leftNothing        // neither: the merchant has to help
+	lefts
+)
+
+// damageLoop starts the agent on damaged state files and asks it.
+func damageLoop(t *testing.T, c command, v *vendor, each int, seed uint64, left int) ruined {
+	t.Helper()
+	rnd := rand.New(rand.NewPCG(seed, 4))
+	code, order := v.code()
+	base := filepath.Join(quickDir(t), "base")
+	v.furnish(base)
+	r := c.start(t, base)
+	r.await()
+	check0(t, r.activate(code))
+	for range 4 { // some history: a free list, and mirrors of several generations
+		check0(t, r.renew())
+	}
+	r.kill() // no mark of a clean stop
+	seq := v.newest(order).Seq
+	var u ruined
+	for _, h := range harms() {
+		for range each {
+			dir := filepath.Join(quickDir(t), "agent")
+			check0(t, os.MkdirAll(dir, 0o755))
+			copyTree(t, base, dir)
+			state := filepath.Join(dir, "license-agent", "state")
+			spoil(t, filepath.Join(state, "state.db"), h, rnd)
+			if left == leftPublic {
+				spoil(t, filepath.Join(state, "state.mirror"), harms()[3], rnd)
+			}
+			if left == leftNothing {
+				check0(t, os.Remove(filepath.Join(state, "state.mirror")))
+				check0(t, os.RemoveAll(filepath.Join(dir, "license-agent", "run", publicDir)))
+			}
+			r := c.start(t, dir)
+			took := r.await()
+			u.starts++
+			held := r.holds(v) // fails the test when a status cannot be had or does not verify
+			u.slowest = max(u.slowest, time.Since(r.began))
+			if took > 5*time.Second {
+				u.late++
+			}
+			u.judge(t, h.kind, r, v, held, order, seq, code, left)
+			r.kill()
+			check0(t, os.RemoveAll(dir))
+		}
+	}
+	return u
+}
+
+func (u *ruined) judge(t *testing.T, kind string, r *running, v *vendor, held *license.Claims, order string, seq int64, code string, left int) {
+	t.Helper()
+	switch {
+	case held == nil:
+		u.refused++
+	case held.ID != v.newest(order).License || held.Seq > seq:
+		u.altered++
+		t.Errorf("%s: holds %s at %d, want %s at %d", kind, held.ID, held.Seq, v.newest(order).License, seq)
+	default:
+		u.licensed++
+		return
+	}
+	if left != leftNothing {
+		return
+	}
+	// The same code on the same device is the same seat.
+	if err := r.activate(code); err != nil {
+		t.Errorf("%s: activating again: %v", kind, err)
+		return
+	}
+	if l, ok := r.only(); ok && l.Verdict.Runs {
+		u.healed++
+	}
+}
+
+func spoil(t *testing.T, file string, h harm, rnd *rand.Rand) {
+	t.Helper()
+	b := value(os.ReadFile(file))(t)
+	if len(b) < 4096 { // a mirror is smaller than a page
+		b = append(b, make([]byte, 4096-len(b))...)
+	}
+	check0(t, os.WriteFile(file, h.do(b, rnd), 0o600))
+}
+
+// P04 and P05 on the shipped binary: whatever happened to the state file, every
+// start answers, and what it answers is what the vendor signed.
+func proveDamage(t *testing.T, bin string) {
+	c := command{bin: bin}
+	v := newVendor(t, nil)
+	each := size(1, 100, 1000)
+	withMirror := damageLoop(t, c, v, each, 1, leftMirror)
+	withPublic := damageLoop(t, c, v, max(1, each/10), 2, leftPublic)
+	alone := damageLoop(t, c, v, max(1, each/10), 3, leftNothing)
+	for name, u := range map[string]ruined{"mirror": withMirror, "public copies": withPublic, "nothing": alone} {
+		if u.late+u.altered != 0 {
+			t.Errorf("%s left: %+v", name, u)
+		}
+	}
+	if withMirror.licensed != withMirror.starts || withPublic.licensed != withPublic.starts {
+		t.Errorf("a license is gone: with mirror %+v, with public copies %+v", withMirror, withPublic)
+	}
+	if alone.refused == 0 {
+		t.Errorf("control: with neither mirror nor public copies every license survived: %+v", alone)
+	}
+	if alone.healed != alone.refused {
+		t.Errorf("the merchant healed %d of %d", alone.healed, alone.refused)
+	}
+	starts := withMirror.starts + withPublic.starts + alone.starts
+	control := fmt.Sprintf("with neither mirror nor public copies %d of %d starts have no license left (all healed by activating again)", alone.refused, alone.starts)
+	reached(t, "P04", fmt.Sprintf("license-agent run: %d starts on state files damaged in 9 ways, all answer, license there in %d of %d from the mirror and %d of %d from the public copies, slowest first answer %v",
+		starts, withMirror.licensed, withMirror.starts, withPublic.licensed, withPublic.starts, max(withMirror.slowest, withPublic.slowest, alone.slowest).Round(time.Millisecond)), control)
+	reached(t, "P05", fmt.Sprintf("license-agent run: %d starts on damaged state files, 0 altered licenses answered", starts), control)
+}
