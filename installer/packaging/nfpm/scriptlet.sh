@@ -136,8 +136,16 @@ main() {
 	kind=$1 stage=$2
 	shift 2
 	case $kind-$stage-${1:-} in
-	deb-preinstall-install | deb-preinstall-upgrade | rpm-preinstall-[12]) refuse_downgrade ;;
-	deb-postinstall-configure) if [ -z "${2:-}" ]; then fresh; else upgraded; fi ;;
+	deb-preinstall-install)
+		refuse_downgrade
+		# After a removal without purge dpkg configures as if it were an upgrade.
+		: >"$root/run/$name.fresh"
+		;;
+	deb-preinstall-upgrade | rpm-preinstall-[12]) refuse_downgrade ;;
+	deb-postinstall-configure)
+		if [ -z "${2:-}" ] || [ -e "$root/run/$name.fresh" ]; then fresh; else upgraded; fi
+		rm -f "$root/run/$name.fresh"
+		;;
 	deb-postinstall-abort-*) if booted; then systemctl start $name.socket $name.service || true; fi ;;
 	deb-preremove-remove) stop ;;
 	deb-postremove-remove) removed ;;

@@ -1,0 +1,100 @@
+//go:build e2e
+
+package systemd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"licenseagent.example/agent/client"
+)
+
+// TestMain is also the licensed program that runs inside the machine: this
+// binary is copied there and called with the trust anchor and a product.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 5 && os.Args[1] == "traffic" {
+		os.Exit(traffic(os.Args[2], os.Args[3], os.Args[4]))
+	}
+	os.Exit(m.Run())
+}
+
+// tally is what the program has seen.
+type tally struct {
+	Asked   int            `json:"asked"`
+	Failed  int            `json:"failed"`
+	Errors  map[string]int `json:"errors"`
+	Slowest string         `json:"slowest"`
+}
+
+// traffic checks the license so many times a second until SIGTERM, half of the
+// times on a connection of its own, and prints the tally.
+func traffic(anchorFile, product, perSecond string) int {
+	anchor, err := os.ReadFile(anchorFile)
+	rate, errRate := strconv.Atoi(perSecond)
+	if err != nil || errRate != nil {
+		fmt.Fprintln(os.Stderr, err, errRate)
+		return 2
+	}
+	kept, err := client.NewChecker(anchor)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	kept.Client = &client.Client{}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	sum := tally{Errors: map[string]int{}}
+	var slowest time.Duration
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	ticker := time.NewTicker(time.Second / time.Duration(rate))
+	defer ticker.Stop()
+	for n := 0; ctx.Err() == nil; n++ {
+		select {
+		case <-ctx.Done():
+			continue
+		case <-ticker.C:
+		}
+		wg.Go(func() {
+			k := kept
+			if n%2 == 1 {
+				fresh, err := client.NewChecker(anchor)
+				if err != nil {
+					panic(err)
+				}
+				fresh.Client = &client.Client{}
+				defer fresh.Client.Close()
+				k = fresh
+			}
+			began := time.Now()
+			v, err := k.Check(context.Background(), product)
+			took := time.Since(began)
+			mu.Lock()
+			defer mu.Unlock()
+			sum.Asked++
+			slowest = max(slowest, took)
+			switch {
+			case err != nil:
+				sum.Failed++
+				sum.Errors[err.Error()]++
+			case !v.Runs:
+				sum.Failed++
+				sum.Errors["no: "+v.Phase+" "+v.Reason]++
+			}
+		})
+	}
+	wg.Wait()
+	sum.Slowest = slowest.String()
+	if err := json.NewEncoder(os.Stdout).Encode(sum); err != nil {
+		return 2
+	}
+	return 0
+}
