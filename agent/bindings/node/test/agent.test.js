@@ -148,7 +148,7 @@ for (const c of talk.endpoints) {
   test(`endpoint: ${c.name}`, async () => {
     const server = net.createServer((conn) => {
       conn.once('data', () => {
-        conn.write(c.say + 'x'.repeat(c.fill || 0));
+        conn.write(c.say + (c.with || 'x').repeat(c.fill || 0));
         if (!c.hang) conn.end();
       });
     });

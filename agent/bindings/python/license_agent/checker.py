@@ -1,6 +1,5 @@
 """Asking the agent and verifying its answer."""
 
-import json
 import os
 import threading
 import time
@@ -9,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Dict, List
 
 from . import probe
-from .canonical import decode64, encode64
+from .canonical import decode64, encode64, loads
 from .errors import AgentError, FormatError, failure
 from .fingerprint import compare
 from .license import Verifier, license_hash, open_notice, parse_anchor
@@ -197,7 +196,7 @@ def _text(value):
 
 def _read_files(file):
     try:
-        value = json.loads(file)
+        value = loads(file)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):

@@ -14,6 +14,7 @@ import struct
 import threading
 import time
 
+from .canonical import loads
 from .errors import AgentError, failure
 
 MAX_ANSWER, MAX_HEADER = 1 << 20, 16 << 10
@@ -245,7 +246,7 @@ class Transport:
         except (OSError, _BadAnswer) as e:
             raise self.fail("agent-bad-answer", e) from None
         try:
-            value = json.loads(answer)
+            value = loads(answer)
             if not isinstance(value, dict):
                 raise ValueError("not an object")
         except (ValueError, RecursionError) as e:

@@ -161,7 +161,7 @@ class Checks(unittest.TestCase):
         self.assertEqual((v.runs, v.phase, v.reason), (want["runs"], want["phase"], want.get("reason", "")))
 
     def endpoint(self, c):
-        said = c["say"].encode() + b"x" * c.get("fill", 0)
+        said = c["say"].encode() + c.get("with", "x").encode() * c.get("fill", 0)
         with Agent(lambda *_: said, c["hang"]) as agent, checker(agent.path, timeout=0.4) as k:
             with self.assertRaises(AgentError) as got:
                 k.check("studio")

@@ -109,3 +109,4 @@ class License(unittest.TestCase):
 
 
 cases(License, "vector", VECTORS["vectors"], License.case)
+cases(License, "wycheproof", load("agent/bindings/testdata/wycheproof.json")["vectors"], License.case)

@@ -7,6 +7,7 @@ import java.security.GeneralSecurityException;
 import java.security.KeyFactory;
 import java.security.MessageDigest;
 import java.security.Signature;
+import java.security.interfaces.ECPublicKey;
 import java.security.spec.ECGenParameterSpec;
 import java.security.spec.ECParameterSpec;
 import java.security.spec.ECPoint;
@@ -156,12 +157,17 @@ final class Keys {
                 }
                 s = Signature.getInstance("Ed25519");
             } else {
-                BigInteger n = CURVE.getOrder();
-                for (byte[] half : new byte[][] {first, second}) {
-                    BigInteger v = new BigInteger(1, half);
-                    if (v.signum() == 0 || v.compareTo(n) >= 0) {
+                BigInteger r = new BigInteger(1, first);
+                BigInteger v = new BigInteger(1, second);
+                for (BigInteger half : new BigInteger[] {r, v}) {
+                    if (half.signum() == 0 || half.compareTo(CURVE.getOrder()) >= 0) {
                         return false;
                     }
+                }
+                SmallR small = new SmallR(CURVE);
+                if (small.applies(r)) {
+                    byte[] hash = MessageDigest.getInstance("SHA-256").digest(message);
+                    return small.verify(((ECPublicKey) loaded.get().key).getW(), hash, r, v);
                 }
                 s = Signature.getInstance("SHA256withECDSAinP1363Format");
             }

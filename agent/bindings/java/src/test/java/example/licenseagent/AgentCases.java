@@ -131,7 +131,7 @@ final class AgentCases {
         }
         for (Members c : talk.objects("endpoints")) {
             cases.run("endpoint: " + c.text("name"), () -> {
-                byte[] said = License.bytes(Cases.text(c, "say") + "x".repeat((int) Cases.number(c, "fill")));
+                byte[] said = License.bytes(Cases.text(c, "say") + (c.has("with") ? c.text("with") : "x").repeat((int) Cases.number(c, "fill")));
                 try (FakeAgent a = new FakeAgent((t, b) -> new FakeAgent.Reply(0, said, c.bool("hang")))) {
                     Cases.equal(code(a.socket, Set.of(), 400), c.text("want"), "code");
                 }
