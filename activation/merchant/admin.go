@@ -61,10 +61,12 @@ func (c CodeSpec) check(issuer string, signer license.Signer) error {
 		return fmt.Errorf("%w: %w", ErrInput, err)
 	}
 	key := signer.Public()
-	claims := license.Claims{V: 1, Issuer: issuer, ID: "lic-check", Product: c.Product, Edition: c.Edition, Seats: c.Seats,
+	claims := license.Claims{
+		V: 1, Issuer: issuer, ID: "lic-check", Product: c.Product, Edition: c.Edition, Seats: c.Seats,
 		Features: c.Features, Limits: sortedLimits(c.Limits), Expires: license.NoEnd, RenewBy: 1, GraceUntil: 1, Seq: 1, Head: "0", KeySet: 1,
 		Nonce:  key.Pub,
-		Device: license.Device{ID: license.DeviceID(key), Env: fingerprint.Physical, Version: 1, Salt: key.Pub, Policy: policy, Key: key}}
+		Device: license.Device{ID: license.DeviceID(key), Env: fingerprint.Physical, Version: 1, Salt: key.Pub, Policy: policy, Key: key},
+	}
 	if _, err := license.SealLicense(claims, signer); err != nil {
 		return fmt.Errorf("%w: %w", ErrInput, err)
 	}

@@ -32,8 +32,10 @@ func newTLSClient(srv *httptest.Server) *http.Client { return clientFor(srv.Cert
 func clientFor(cert *x509.Certificate) *http.Client {
 	pool := x509.NewCertPool()
 	pool.AddCert(cert)
-	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true,
-		TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}}}
+	return &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true, DisableCompression: true,
+		TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13},
+	}}
 }
 
 // spread runs n pieces of work on loadClients goroutines and reports the rate

@@ -22,8 +22,10 @@ func TestCodesAreTypeable(t *testing.T) {
 		if !own || grouped(plain) != code {
 			t.Fatal("a code is not its own normal form")
 		}
-		for _, typed := range []string{strings.ToLower(code), " " + code + "\r\n", plain, strings.ReplaceAll(code, "-", " "),
-			strings.ReplaceAll(code, "-", "\u00a0"), strings.ReplaceAll(code, "0", "o"), strings.ReplaceAll(code, "1", "l"), strings.ReplaceAll(code, "1", "I")} {
+		for _, typed := range []string{
+			strings.ToLower(code), " " + code + "\r\n", plain, strings.ReplaceAll(code, "-", " "),
+			strings.ReplaceAll(code, "-", "\u00a0"), strings.ReplaceAll(code, "0", "o"), strings.ReplaceAll(code, "1", "l"), strings.ReplaceAll(code, "1", "I"),
+		} {
 			if got, own := NormaliseCode(typed); !own || got != plain {
 				t.Fatal("a typed form was not recognised")
 			}

@@ -46,10 +46,12 @@ func scanDevice(rows *sql.Rows) (DeviceInfo, error) {
 	if err != nil {
 		return DeviceInfo{}, err
 	}
-	d := DeviceInfo{License: s.license, Device: s.device, Code: s.code.id, Product: s.code.product, Status: s.status, Reason: s.reason,
+	d := DeviceInfo{
+		License: s.license, Device: s.device, Code: s.code.id, Product: s.code.product, Status: s.status, Reason: s.reason,
 		Told: s.noticed, Contested: s.contested, ContestBy: s.contestWhy, Rebound: s.rebound, Rolled: s.rolled, Seq: s.seq,
 		Renewals: s.renewals, LastDay: s.lastDay, Env: string(s.env), Parts: []string{}, Agent: s.agent, Created: s.created,
-		Contact: s.contact, Expires: s.code.expires()}
+		Contact: s.contact, Expires: s.code.expires(),
+	}
 	if d.Told == "" {
 		d.Told = "license"
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http/httptest"
@@ -106,8 +105,10 @@ func (b *bed) rootDirs() []string { return []string{filepath.Join(b.dir, "root")
 // code makes one code; change adjusts what it is for.
 func (b *bed) code(change ...func(*CodeSpec)) (string, CodeInfo) {
 	b.t.Helper()
-	spec := CodeSpec{Product: "painter", Edition: "pro", Devices: 1, Seats: 5, Features: []string{"export", "batch"},
-		Limits: map[string]int64{"max-projects": 100}, Policy: "balanced"}
+	spec := CodeSpec{
+		Product: "painter", Edition: "pro", Devices: 1, Seats: 5, Features: []string{"export", "batch"},
+		Limits: map[string]int64{"max-projects": 100}, Policy: "balanced",
+	}
 	for _, c := range change {
 		c(&spec)
 	}
@@ -160,9 +161,11 @@ func nonce() string {
 // request seals a request of a kind at the present chain position.
 func (d *device) request(kind, code string, change ...func(*license.Request)) []byte {
 	d.t.Helper()
-	r := license.Request{V: 1, Kind: kind, Issuer: "vendor.example", Product: "painter", Code: code,
+	r := license.Request{
+		V: 1, Kind: kind, Issuer: "vendor.example", Product: "painter", Code: code,
 		Device: license.DeviceID(d.signer.Public()), Key: d.signer.Public(), Seq: d.seq, Head: d.head, Nonce: nonce(),
-		Fingerprint: d.print, Env: fingerprint.Physical, Time: d.bed.clock.Now().Unix(), Agent: "test/1"}
+		Fingerprint: d.print, Env: fingerprint.Physical, Time: d.bed.clock.Now().Unix(), Agent: "test/1",
+	}
 	if kind != license.RequestActivate {
 		r.License = d.license
 	}
@@ -254,8 +257,10 @@ func (b *bed) actions(subject string) []string {
 func (b *bed) serve() (*httptest.Server, *protocol.Client) {
 	b.t.Helper()
 	srv := tlsServer(b.t, b.svc.Server())
-	return srv, must(protocol.NewClient(protocol.Config{Base: srv.URL, Roots: pemOf(srv.Certificate().Raw), Proxy: "direct",
-		Now: time.Now, Rand: func() float64 { return 0 }}))(b.t)
+	return srv, must(protocol.NewClient(protocol.Config{
+		Base: srv.URL, Roots: pemOf(srv.Certificate().Raw), Proxy: "direct",
+		Now: time.Now, Rand: func() float64 { return 0 },
+	}))(b.t)
 }
 
 func must[T any](v T, err error) func(testing.TB) T {
@@ -274,5 +279,3 @@ func must0(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
-
-func hexOf(b []byte) string { return hex.EncodeToString(b) }

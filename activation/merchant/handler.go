@@ -141,7 +141,8 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, id string, err er
 	}
 	lang := r.Header.Get("Accept-Language")
 	body, err := json.Marshal(protocol.Problem{Error: protocol.ProblemBody{
-		Code: refusal.Code, Message: spec.Message.In(lang), Hint: spec.Hint.In(lang), RequestID: id}})
+		Code: refusal.Code, Message: spec.Message.In(lang), Hint: spec.Hint.In(lang), RequestID: id,
+	}})
 	if err != nil {
 		body = nil
 	}

@@ -27,10 +27,12 @@ func TestLifeOverTLS(t *testing.T) {
 	}
 	var got []string
 	got = append(got, send(license.RequestActivate, code))
-	want := license.Claims{V: 1, Issuer: "vendor.example", ID: d.license, Product: "painter", Edition: "pro", Seats: 5,
+	want := license.Claims{
+		V: 1, Issuer: "vendor.example", ID: d.license, Product: "painter", Edition: "pro", Seats: 5,
 		Features: []string{"batch", "export"}, Limits: []license.Limit{{Name: "max-projects", Value: 100}}, Device: d.claims.Device,
 		IssuedAt: 1_800_000_000, NotBefore: 1_800_000_000, Expires: license.NoEnd, RenewBy: 1_800_000_000 + 7*day, GraceUntil: 1_800_000_000 + 21*day,
-		Seq: 1, Head: d.head, KeySet: 1, Nonce: d.claims.Nonce, ServerTime: 1_800_000_000}
+		Seq: 1, Head: d.head, KeySet: 1, Nonce: d.claims.Nonce, ServerTime: 1_800_000_000,
+	}
 	if diff := cmp.Diff(want, *d.claims); diff != "" {
 		t.Errorf("claims (-want +got):\n%s", diff)
 	}

@@ -20,16 +20,26 @@ type metrics struct {
 func newMetrics() *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "license_merchant_requests_total",
-			Help: "Requests answered, by kind and by error code (ok for none)."}, []string{"kind", "result"}),
-		contested: prometheus.NewCounter(prometheus.CounterOpts{Name: "license_merchant_contested_total",
-			Help: "Seats marked as contested: a copy of a device's state was seen."}),
-		throttled: prometheus.NewCounter(prometheus.CounterOpts{Name: "license_merchant_throttled_total",
-			Help: "Requests refused because their address sent too many wrong codes."}),
-		batch: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "license_merchant_commit_requests",
-			Help: "Requests that shared one durable commit.", Buckets: prometheus.ExponentialBuckets(1, 2, 8)}),
-		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "license_merchant_request_seconds",
-			Help: "Time from reading a request to having its answer.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "license_merchant_requests_total",
+			Help: "Requests answered, by kind and by error code (ok for none).",
+		}, []string{"kind", "result"}),
+		contested: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "license_merchant_contested_total",
+			Help: "Seats marked as contested: a copy of a device's state was seen.",
+		}),
+		throttled: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "license_merchant_throttled_total",
+			Help: "Requests refused because their address sent too many wrong codes.",
+		}),
+		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "license_merchant_commit_requests",
+			Help: "Requests that shared one durable commit.", Buckets: prometheus.ExponentialBuckets(1, 2, 8),
+		}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "license_merchant_request_seconds",
+			Help: "Time from reading a request to having its answer.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
+		}),
 	}
 	m.registry.MustRegister(m.requests, m.contested, m.throttled, m.batch, m.seconds)
 	return m

@@ -34,8 +34,10 @@ type entitlement struct {
 const entitlementColumns = `c.id, c.product, c.edition, c.devices, c.seats, c.features, c.limits, c.valid_days, c.ends, c.renew, c.grace, c.policy, c.status, c.first_used, c.unidentified`
 
 func (e *entitlement) fields() []any {
-	return []any{&e.id, &e.product, &e.edition, &e.devices, &e.seats, &e.features, &e.limits,
-		&e.validDays, &e.ends, &e.renew, &e.grace, &e.policy, &e.status, &e.firstUsed, &e.unidentified}
+	return []any{
+		&e.id, &e.product, &e.edition, &e.devices, &e.seats, &e.features, &e.limits,
+		&e.validDays, &e.ends, &e.renew, &e.grace, &e.policy, &e.status, &e.firstUsed, &e.unidentified,
+	}
 }
 
 // expires is the entitlement end: the earlier of a fixed end and the days that
@@ -83,9 +85,11 @@ const seatColumns = `a.license_id, a.device_id, a.device_alg, a.device_pub, a.en
 	a.noticed, a.contested, a.contest_why, a.rebound, a.rolled, a.last_day, a.renewals, a.agent, a.created, a.contact`
 
 func (s *seat) fields() []any {
-	return []any{&s.license, &s.device, &s.key.Alg, &s.key.Pub, &s.env, &s.salt, &s.parts, &s.status, &s.reason,
+	return []any{
+		&s.license, &s.device, &s.key.Alg, &s.key.Pub, &s.env, &s.salt, &s.parts, &s.status, &s.reason,
 		&s.seq, &s.head, &s.prevSeq, &s.prevHead, &s.lastNonce, &s.lastIdem, &s.lastBody, &s.lastLicense, &s.lastNotice, &s.lastKeySet,
-		&s.noticed, &s.contested, &s.contestWhy, &s.rebound, &s.rolled, &s.lastDay, &s.renewals, &s.agent, &s.created, &s.contact}
+		&s.noticed, &s.contested, &s.contestWhy, &s.rebound, &s.rolled, &s.lastDay, &s.renewals, &s.agent, &s.created, &s.contact,
+	}
 }
 
 const (

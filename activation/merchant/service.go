@@ -80,8 +80,10 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{opts: o, db: o.DB, clock: o.Clock, log: o.Log, metrics: newMetrics(),
-		queue: make(chan *job, queueLength), stopped: make(chan struct{})}
+	s := &Service{
+		opts: o, db: o.DB, clock: o.Clock, log: o.Log, metrics: newMetrics(),
+		queue: make(chan *job, queueLength), stopped: make(chan struct{}),
+	}
 	for _, q := range hotQueries() {
 		if _, err := s.db.prepared(ctx, q); err != nil {
 			return nil, fmt.Errorf("merchant: %w", err)

@@ -34,8 +34,10 @@ type reply struct {
 }
 
 func refusedWith(c Code, header ...string) reply {
-	r := reply{status: Lookup(c).Status, kind: ContentError, header: map[string]string{},
-		body: fmt.Sprintf(`{"error":{"code":%q,"message":"theirs","hint":"theirs","request_id":"1"}}`, c)}
+	r := reply{
+		status: Lookup(c).Status, kind: ContentError, header: map[string]string{},
+		body: fmt.Sprintf(`{"error":{"code":%q,"message":"theirs","hint":"theirs","request_id":"1"}}`, c),
+	}
 	for i := 0; i+1 < len(header); i += 2 {
 		r.header[header[i]] = header[i+1]
 	}
@@ -80,9 +82,11 @@ func script(t *testing.T, change func(*Config), replies ...reply) *scripted {
 	srv.TLS = &tls.Config{Certificates: []tls.Certificate{ca.issue(t, addLoopback)}}
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
-	cfg := Config{Base: srv.URL + "/shop/", Roots: ca.pem(), Proxy: "direct", Agent: "license-agent/1.2.3", Now: time.Now,
+	cfg := Config{
+		Base: srv.URL + "/shop/", Roots: ca.pem(), Proxy: "direct", Agent: "license-agent/1.2.3", Now: time.Now,
 		Rand:  func() float64 { return 0.5 },
-		Sleep: func(_ context.Context, d time.Duration) error { s.waits = append(s.waits, d); return nil }}
+		Sleep: func(_ context.Context, d time.Duration) error { s.waits = append(s.waits, d); return nil },
+	}
 	if change != nil {
 		change(&cfg)
 	}
@@ -101,8 +105,10 @@ func TestRequestOnTheWire(t *testing.T) {
 	if r.Method != "POST" || r.URL.Path != "/shop/v1/activations" || s.bodies[0] != string(request) || r.Proto != "HTTP/1.1" {
 		t.Errorf("%s %s %s with %d bytes", r.Method, r.URL.Path, r.Proto, len(s.bodies[0]))
 	}
-	for name, want := range map[string]string{"User-Agent": "license-agent/1.2.3", "Content-Type": ContentEnvelope, HeaderIdempotency: "key-1",
-		"Accept-Encoding": "identity", "Accept-Language": "zh-CN", "Accept": ContentAnswer + ", " + ContentError} {
+	for name, want := range map[string]string{
+		"User-Agent": "license-agent/1.2.3", "Content-Type": ContentEnvelope, HeaderIdempotency: "key-1",
+		"Accept-Encoding": "identity", "Accept-Language": "zh-CN", "Accept": ContentAnswer + ", " + ContentError,
+	} {
 		if got := r.Header.Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}

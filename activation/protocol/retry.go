@@ -140,8 +140,10 @@ func (c *Client) refusal(resp *http.Response, kind string, body []byte) error {
 	}
 	code := Code(printable(string(p.Error.Code), 64))
 	spec := Lookup(code)
-	refused := &activation.RefusedError{Code: string(code), Status: resp.StatusCode, RetryAfter: after,
-		Message: spec.Message.In(c.cfg.Language), Hint: spec.Hint.In(c.cfg.Language)}
+	refused := &activation.RefusedError{
+		Code: string(code), Status: resp.StatusCode, RetryAfter: after,
+		Message: spec.Message.In(c.cfg.Language), Hint: spec.Hint.In(c.cfg.Language),
+	}
 	if spec.Message == Lookup(CodeUnknown).Message && p.Error.Message != "" {
 		refused.Message, refused.Hint = printable(p.Error.Message, 300), printable(p.Error.Hint, 300)
 	}

@@ -36,8 +36,10 @@ func sealed(t testing.TB) []byte {
 	seed := make([]byte, 32)
 	must(rand.Read(seed))(t)
 	s := must(license.NewEd25519Signer(seed))(t)
-	r := license.Request{V: 1, Kind: license.RequestActivate, Issuer: "vendor.example", Product: "painter", Code: "CANARY-CODE", Device: license.DeviceID(s.Public()), Key: s.Public(),
-		Nonce: base64.StdEncoding.EncodeToString(seed), Fingerprint: "|||", Env: fingerprint.Physical, Agent: "test/1"}
+	r := license.Request{
+		V: 1, Kind: license.RequestActivate, Issuer: "vendor.example", Product: "painter", Code: "CANARY-CODE", Device: license.DeviceID(s.Public()), Key: s.Public(),
+		Nonce: base64.StdEncoding.EncodeToString(seed), Fingerprint: "|||", Env: fingerprint.Physical, Agent: "test/1",
+	}
 	return must(license.SealRequest(r, s))(t)
 }
 
@@ -50,8 +52,10 @@ type authority struct {
 func newAuthority(t testing.TB, change ...func(*x509.Certificate)) *authority {
 	t.Helper()
 	a := &authority{key: must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
 	for _, f := range change {
 		f(c)
 	}
@@ -73,9 +77,11 @@ func (a *authority) issue(t testing.TB, change ...func(*x509.Certificate)) tls.C
 
 func (a *authority) sign(t testing.TB, public any, change ...func(*x509.Certificate)) []byte {
 	t.Helper()
-	c := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: goodHost}, DNSNames: []string{goodHost},
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: goodHost}, DNSNames: []string{goodHost},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
 	for _, f := range change {
 		f(c)
 	}
@@ -232,7 +238,8 @@ func (a animal) client(t *testing.T, roots string) *Client {
 	if _, ok := a.hosts["192.0.2.1:443"]; ok {
 		host = "192.0.2.1"
 	}
-	return must(NewClient(Config{Base: "https://" + host, Roots: roots, Proxy: proxy, Now: time.Now, Rand: func() float64 { return 0 },
+	return must(NewClient(Config{
+		Base: "https://" + host, Roots: roots, Proxy: proxy, Now: time.Now, Rand: func() float64 { return 0 },
 		Sleep: func(context.Context, time.Duration) error { return nil },
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			c := a.hosts[address]
@@ -240,7 +247,8 @@ func (a animal) client(t *testing.T, roots string) *Client {
 				return nil, fmt.Errorf("nobody at %s", address)
 			}
 			return (&net.Dialer{}).DialContext(ctx, network, c.addr)
-		}}))(t)
+		},
+	}))(t)
 }
 
 // TestP22OnlyTheRightServer: nothing of a request leaves for a server that is

@@ -122,8 +122,13 @@ func (c config) terms() merchant.Terms {
 	for _, o := range []struct {
 		from int64
 		to   *int64
-	}{{int64(c.Terms.Renew), &t.Renew}, {int64(c.Terms.Grace), &t.Grace}, {int64(c.Terms.Rebind), &t.Rebind},
-		{int64(c.Terms.RollForward), &t.Roll}, {c.Terms.PopularDevices, &t.PopularAt}} {
+	}{
+		{int64(c.Terms.Renew), &t.Renew},
+		{int64(c.Terms.Grace), &t.Grace},
+		{int64(c.Terms.Rebind), &t.Rebind},
+		{int64(c.Terms.RollForward), &t.Roll},
+		{c.Terms.PopularDevices, &t.PopularAt},
+	} {
 		if o.from > 0 {
 			*o.to = o.from
 		}

@@ -117,8 +117,10 @@ func (d *deviceState) seal(file string, anchor license.Anchor, kind string, code
 		return nil, err
 	}
 	d.Pending = base64.StdEncoding.EncodeToString(n[:])
-	r := license.Request{V: 1, Kind: kind, Issuer: anchor.Issuer, Product: "painter", Device: license.DeviceID(signer.Public()), Key: signer.Public(),
-		Seq: d.Seq, Head: d.Head, Nonce: d.Pending, Fingerprint: d.Print, Env: fingerprint.Physical, Time: time.Now().Unix(), Offline: offline, Agent: "script/1"}
+	r := license.Request{
+		V: 1, Kind: kind, Issuer: anchor.Issuer, Product: "painter", Device: license.DeviceID(signer.Public()), Key: signer.Public(),
+		Seq: d.Seq, Head: d.Head, Nonce: d.Pending, Fingerprint: d.Print, Env: fingerprint.Physical, Time: time.Now().Unix(), Offline: offline, Agent: "script/1",
+	}
 	for _, k := range []fingerprint.Kind{fingerprint.MAC, fingerprint.Disk, fingerprint.Board, fingerprint.CPU} {
 		r.Parts = append(r.Parts, license.ObservedPart{Kind: k, State: fingerprint.OK})
 	}

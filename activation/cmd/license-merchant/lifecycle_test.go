@@ -47,8 +47,10 @@ func (s *shop) command(args ...string) string {
 func openShop(t *testing.T) *shop {
 	t.Helper()
 	ctx := context.Background()
-	s := &shop{t: t, app: &app{stdin: strings.NewReader(""), env: func(string) string { return "" }, now: time.Now, rand: rand.Reader,
-		dir: filepath.Join(t.TempDir(), "shop"), output: "text"}}
+	s := &shop{t: t, app: &app{
+		stdin: strings.NewReader(""), env: func(string) string { return "" }, now: time.Now, rand: rand.Reader,
+		dir: filepath.Join(t.TempDir(), "shop"), output: "text",
+	}}
 	s.command("init", "--issuer", "vendor.example", "--tls", "loopback")
 	db, err := merchant.OpenSQLite(ctx, s.app.path("merchant.db"))
 	check(t, err)
@@ -88,15 +90,19 @@ func (s *shop) agent(store activation.StateStore, signer license.Signer, serial 
 	part := func(k fingerprint.Kind, text string) fingerprint.Component {
 		return fingerprint.Component{Kind: k, State: fingerprint.OK, Values: []fingerprint.Value{{Text: text}}}
 	}
-	device := fingerprint.Device{MAC: part(fingerprint.MAC, "3C:7C:3F:10:20:30"), Disk: part(fingerprint.Disk, "WD-"+serial), Board: part(fingerprint.Board, "PF3N"+serial),
-		CPU: part(fingerprint.CPU, "BFEBFBFF000906EA"), Env: fingerprint.Environment{Kind: fingerprint.Physical}}
+	device := fingerprint.Device{
+		MAC: part(fingerprint.MAC, "3C:7C:3F:10:20:30"), Disk: part(fingerprint.Disk, "WD-"+serial), Board: part(fingerprint.Board, "PF3N"+serial),
+		CPU: part(fingerprint.CPU, "BFEBFBFF000906EA"), Env: fingerprint.Environment{Kind: fingerprint.Physical},
+	}
 	start := time.Now()
-	l, err := activation.New(activation.Config{Store: store, Anchors: []license.Anchor{s.anchor}, Device: signer, Rand: rand.Reader, AgentVersion: "test/1",
+	l, err := activation.New(activation.Config{
+		Store: store, Anchors: []license.Anchor{s.anchor}, Device: signer, Rand: rand.Reader, AgentVersion: "test/1",
 		Issuer:  func(string) (activation.Issuer, error) { return client, nil },
 		Observe: func() fingerprint.Device { return device },
 		Clock: func() activation.Reading {
 			return activation.Reading{Wall: time.Now().Unix(), Boot: int64(time.Since(start) / time.Second), BootID: "boot"}
-		}})
+		},
+	})
 	check(s.t, err)
 	return l
 }

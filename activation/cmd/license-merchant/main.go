@@ -101,13 +101,15 @@ func (a *app) root() *cobra.Command {
 // group is a command that only has subcommands. Without one, or with a word it
 // does not know, it is a usage error and not a silent help text.
 func group(use, short string, children ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{Use: use, Short: short, Long: short + ".\n\n" + exitHelp, Args: cobra.ArbitraryArgs,
+	c := &cobra.Command{
+		Use: use, Short: short, Long: short + ".\n\n" + exitHelp, Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usage("%s needs a subcommand, see --help", c.CommandPath())
 			}
 			return usage("%s has no subcommand %q, see --help", c.CommandPath(), args[0])
-		}}
+		},
+	}
 	c.AddCommand(children...)
 	return c
 }
