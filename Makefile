@@ -62,6 +62,10 @@ wine: ## the tests as Windows programs under Wine 10
 arm64: ## the tests as 64-bit ARM programs
 	@.ci/arm64
 
+.PHONY: bindings
+bindings: build ## Python, Node and Java clients: shared vectors, fakes and live checks
+	@.ci/bindings
+
 .PHONY: corpus
 corpus: ## SMBIOS reader and placeholder rules over recorded machines (CORPUS=dir for other people's)
 	go test -count=1 -v -run 'TestCorpus' ./fingerprint/... | grep -v '^=== '

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -183,6 +184,8 @@ func (c *Client) transport(err error) error {
 		return c.fail(api.CodeNotRunning, err)
 	case errors.Is(err, ipc.ErrForeignOwner), errors.Is(err, ipc.ErrNotSocket), errors.Is(err, ipc.ErrNoIdentity):
 		return c.fail(api.CodeWrongOwner, err)
+	case errors.Is(err, fs.ErrPermission):
+		return c.fail(api.CodePermission, err)
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &e) && e.Timeout():
