@@ -1,6 +1,7 @@
 package store
 
 import (
+	"path/filepath"
 	"testing"
 
 	"licenseagent.example/activation"
@@ -79,5 +80,17 @@ func BenchmarkOpen(b *testing.B) {
 				b.StartTimer()
 			}
 		})
+	}
+}
+
+// The look at the structure alone, at a file of half a megabyte.
+func BenchmarkStructure(b *testing.B) {
+	dir, _ := large(b)
+	file := mustRead(b, filepath.Join(dir, fileDB))
+	b.SetBytes(int64(len(file)))
+	for b.Loop() {
+		if err := look(file); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

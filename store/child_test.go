@@ -28,6 +28,7 @@ type spec struct {
 	Go    bool  // control: go on after a failed commit
 	Place bool  // control: create under the final name
 	Bare  bool  // control: bbolt without the store
+	Alone bool  // without a probe process, as an embedded agent
 }
 
 // child is the body of processes that tests start in order to lose them. It
@@ -56,6 +57,14 @@ func child(args []string) int {
 		o.seams.probeTime = patient
 		return childHold(c, o)
 	case "serve":
+		o.Report = func(e Event) {
+			if e.Kind == EventNoProbe {
+				os.Stderr.WriteString(e.Kind + ": " + e.Text + "\n")
+			}
+		}
+		if c.Alone {
+			o.Probe = nil
+		}
 		return childServe(c, o)
 	}
 	return 98
@@ -237,6 +246,15 @@ type process struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
 	out *bufio.Reader
+	err tail
+}
+
+// tail keeps the beginning of what a process said on standard error.
+type tail struct{ b []byte }
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.b = append(t.b, p[:min(len(p), 4096-len(t.b))]...)
+	return len(p), nil
 }
 
 // command is this binary as a child, behind wrapper (strace) if there is one.
@@ -260,6 +278,7 @@ func command(t testing.TB, c spec, wrapper ...string) *exec.Cmd {
 func start(t testing.TB, c spec) *process {
 	t.Helper()
 	p := &process{cmd: command(t, c)}
+	p.cmd.Stderr = &p.err
 	var err error
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"licenseagent.example/activation"
 )
 
 // damage is one kind of damage to a file of pages.
@@ -20,8 +18,6 @@ type damage struct {
 	kind string
 	do   func(b []byte, rnd *rand.Rand) []byte
 }
-
-const testPage = 4096
 
 func damages() []damage {
 	page := func(b []byte, i int) []byte { return b[i*testPage : (i+1)*testPage] }
@@ -63,30 +59,6 @@ func damages() []damage {
 	}
 }
 
-// large fills a store with enough records for branch pages and a free list, and
-// returns what it holds. Records differ in size, one spans several pages.
-func large(t testing.TB) (dir string, want activation.State) {
-	t.Helper()
-	dir = newDir(t)
-	s := mustOpen(t, dir, options())
-	want = activation.State{}
-	apply := func(c activation.Change) {
-		mustApply(t, s, c)
-		want = applied(want, c)
-	}
-	for i := range 60 {
-		k := activation.Key{Issuer: "acme.example", Product: fmt.Sprintf("product-%02d", i)}
-		r := activation.Record{Key: k, License: []byte(strings.Repeat(fmt.Sprint("license ", i, " "), 40+i*4)), Seq: int64(i), Head: fmt.Sprint("head ", i)}
-		apply(activation.Change{Put: []activation.Record{r}, Clock: &activation.ClockState{HighWater: int64(i)}})
-	}
-	for i := range 20 {
-		apply(activation.Change{Delete: []activation.Key{{Issuer: "acme.example", Product: fmt.Sprintf("product-%02d", 3*i)}}})
-	}
-	apply(activation.Change{KeySets: map[string][]byte{"acme.example": []byte(strings.Repeat("key set ", 900))}})
-	mustClose(t, s)
-	return dir, want
-}
-
 // server is a child that starts on one directory after the other; when one of
 // them kills it the next child takes over.
 type server struct {
@@ -94,6 +66,7 @@ type server struct {
 	p      *process
 	deaths int
 	hangs  int
+	last   string // what the last one that died said
 }
 
 func (v *server) serve(t *testing.T, dir string) (millis int, verdict string) {
@@ -108,6 +81,7 @@ func (v *server) serve(t *testing.T, dir string) (millis int, verdict string) {
 	timer.Stop()
 	if !ok {
 		v.p.end()
+		v.last = string(v.p.err.b)
 		v.p = nil
 		if late {
 			v.hangs++
@@ -133,6 +107,7 @@ func TestDamageIsServed(t *testing.T) {
 	}
 	rnd := rand.New(rand.NewPCG(3, 3))
 	guarded, bare := &server{spec: spec{Mode: "serve"}}, &server{spec: spec{Mode: "serve", Bare: true}}
+	alone := &server{spec: spec{Mode: "serve", Alone: true}}
 	target := ramDir(t)
 	tries, served, aside, slowest, wrong := 0, 0, 0, 0, 0
 	for _, d := range damages() {
@@ -140,8 +115,8 @@ func TestDamageIsServed(t *testing.T) {
 			tries++
 			damaged := d.do(slices.Clone(db), rnd)
 			files := map[string][]byte{fileDB: damaged, fileMirror: mirror}
-			alone := i%4 == 3
-			if alone {
+			orphan := i%4 == 3
+			if orphan {
 				delete(files, fileMirror)
 			}
 			lay(t, target, files)
@@ -149,16 +124,21 @@ func TestDamageIsServed(t *testing.T) {
 			slowest = max(slowest, millis)
 			flag, state, ok := strings.Cut(strings.TrimPrefix(verdict, "served "), " ")
 			if !ok || !strings.HasPrefix(verdict, "served ") {
-				t.Errorf("%s %d: %s", d.kind, i, verdict)
+				t.Errorf("%s %d: %s %s", d.kind, i, verdict, guarded.last)
 				continue
 			}
 			served++
 			if flag == "true" {
 				aside++
 			}
-			if state != string(exact) && (!alone || !partOf(t, state, want)) {
+			if state != string(exact) && (!orphan || !partOf(t, state, want)) {
 				wrong++
-				t.Errorf("%s %d, mirror %v: another state is served", d.kind, i, !alone)
+				t.Errorf("%s %d, mirror %v: another state is served", d.kind, i, !orphan)
+			}
+			// The same for an agent within another program, which has no probe.
+			lay(t, target, files)
+			if _, verdict := alone.serve(t, target); !strings.HasPrefix(verdict, "served ") {
+				t.Errorf("%s %d, no probe: %s %s", d.kind, i, verdict, alone.last)
 			}
 		}
 	}
@@ -176,9 +156,9 @@ func TestDamageIsServed(t *testing.T) {
 	if bare.deaths*100 < bareTries {
 		t.Errorf("bare bbolt survived: %d deaths in %d damages", bare.deaths, bareTries)
 	}
-	promise(t, "P04", fmt.Sprintf("%d damages of 9 kinds, %d served, %d deaths, %d put aside, slowest start %d ms", tries, served, guarded.deaths, aside, slowest),
+	promise(t, "P04", fmt.Sprintf("%d damages of 9 kinds, %d served, %d deaths, %d put aside, slowest start %d ms; without probe process %d deaths", tries, served, guarded.deaths, aside, slowest, alone.deaths),
 		fmt.Sprintf("bare bbolt: %d of %d damages kill the process", bare.deaths, bareTries),
-		map[string]int{"damages": tries, "served": served, "deaths": guarded.deaths, "aside": aside, "slowest_ms": slowest, "control": bareTries, "control_deaths": bare.deaths})
+		map[string]int{"damages": tries, "served": served, "deaths": guarded.deaths, "aside": aside, "unprobed_deaths": alone.deaths, "slowest_ms": slowest, "control": bareTries, "control_deaths": bare.deaths})
 }
 
 // The probe says what it finds, and only about the file.

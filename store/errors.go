@@ -50,12 +50,13 @@ var (
 
 // Reasons for which the whole file is refused.
 var (
-	errHeader   = errors.New("no valid meta page")
-	errSchema   = errors.New("schema line is damaged")
-	errOtherKey = errors.New("written under another device key")
-	errProbe    = errors.New("the probe refused the file")
-	errLate     = errors.New("no end")
-	errNoProbe  = errors.New("the probe could not be started")
-	errBehind   = errors.New("the file lost its last commit")
-	errMirror   = errors.New("mirror is damaged")
+	errHeader    = errors.New("no valid meta page")
+	errStructure = errors.New("pages do not fit together")
+	errSchema    = errors.New("schema line is damaged")
+	errOtherKey  = errors.New("written under another device key")
+	errProbe     = errors.New("the probe refused the file")
+	errLate      = errors.New("no end")
+	errNoProbe   = errors.New("the probe could not be started")
+	errBehind    = errors.New("the file lost its last commit")
+	errMirror    = errors.New("mirror is damaged")
 )

@@ -2,10 +2,8 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"os/exec"
 	"path/filepath"
@@ -17,79 +15,9 @@ import (
 	"licenseagent.example/platform/securefile"
 )
 
-// Layout of a bbolt meta page (bbolt internal/common: Page and Meta), in the
-// byte order of the machine.
-const (
-	boltMagic   = 0xED0CDAED
-	boltVersion = 2
-	pageHeader  = 16
-	metaSize    = 64
-)
-
-// checkHeader reads both meta pages with plain reads. A truncated file, once
-// mapped, kills the process with SIGBUS, which no recover catches.
-func checkHeader(r io.ReaderAt, size int64) error {
-	pageSize, err := findPageSize(r)
-	if err != nil {
-		return err
-	}
-	if size%pageSize != 0 {
-		return fmt.Errorf("%w: size %d is not a multiple of the page size %d", errHeader, size, pageSize)
-	}
-	valid := 0
-	for i := range int64(2) {
-		m, ok := readMeta(r, i*pageSize)
-		if !ok || int64(m.pageSize) != pageSize {
-			continue
-		}
-		valid++
-		if m.pages > uint64(size/pageSize) {
-			return fmt.Errorf("%w: %d pages in use, the file has %d", errHeader, m.pages, size/pageSize)
-		}
-	}
-	if valid == 0 {
-		return errHeader
-	}
-	return nil
-}
-
-// findPageSize looks where bbolt looks: page 0, then each place page 1 may have.
-func findPageSize(r io.ReaderAt) (int64, error) {
-	if m, ok := readMeta(r, 0); ok {
-		return int64(m.pageSize), nil
-	}
-	for i := range 15 {
-		pos := int64(1024) << i
-		if m, ok := readMeta(r, pos); ok && int64(m.pageSize) == pos {
-			return pos, nil
-		}
-	}
-	return 0, errHeader
-}
-
-type boltMeta struct {
-	pageSize uint32
-	pages    uint64 // high-water mark: first page number not in use
-}
-
-func readMeta(r io.ReaderAt, pos int64) (boltMeta, bool) {
-	var page [pageHeader + metaSize]byte
-	if _, err := r.ReadAt(page[:], pos); err != nil {
-		return boltMeta{}, false
-	}
-	m := page[pageHeader:]
-	order := binary.NativeEndian
-	sum := fnv.New64a()
-	sum.Write(m[:56])
-	size := order.Uint32(m[8:])
-	ok := order.Uint32(m) == boltMagic && order.Uint32(m[4:]) == boltVersion &&
-		order.Uint64(m[56:]) == sum.Sum64() && size >= 1024 && size <= 16<<20 && size&(size-1) == 0
-	return boltMeta{pageSize: size, pages: order.Uint64(m[40:])}, ok
-}
-
 // guard decides whether state.db may be opened in this process. nil: yes.
 // fs.ErrNotExist: there is none. ErrOwned or another error of the operating
-// system: nothing can be said. errHeader or errProbe: damaged.
+// system: nothing can be said. errHeader, errStructure or errProbe: damaged.
 func (s *Store) guard() error {
 	f, err := s.dir.OpenFile(fileDB)
 	if err != nil {
@@ -100,11 +28,15 @@ func (s *Store) guard() error {
 	if err != nil {
 		return err
 	}
-	if err := checkHeader(f, info.Size()); err != nil {
+	newest, err := checkHeader(f, info.Size())
+	if err != nil {
 		return err
 	}
 	if s.isClean(f, info.Size()) {
 		return nil
+	}
+	if err := checkStructure(f, newest); err != nil {
+		return err
 	}
 	path := filepath.Join(s.dir.Path(), fileDB)
 	if len(s.opts.Probe) > 0 {

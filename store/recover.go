@@ -67,7 +67,7 @@ func (s *Store) inspect() (found content, whole, err error) {
 		return found, fs.ErrNotExist, nil
 	case errors.Is(err, ErrOwned):
 		return found, nil, err
-	case errors.Is(err, errHeader), errors.Is(err, errProbe):
+	case errors.Is(err, errHeader), errors.Is(err, errStructure), errors.Is(err, errProbe):
 		return found, err, nil
 	case err != nil:
 		return found, nil, unsafeErr(err)

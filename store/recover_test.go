@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -196,6 +197,30 @@ func TestRefusesUnlisted(t *testing.T) {
 	if !slices.Contains(kinds(s), EventRefused) {
 		t.Errorf("events %v", kinds(s))
 	}
+}
+
+// large fills a store with enough records for branch pages and a free list, and
+// returns what it holds. Records differ in size, one spans several pages.
+func large(t testing.TB) (dir string, want activation.State) {
+	t.Helper()
+	dir = newDir(t)
+	s := mustOpen(t, dir, options())
+	want = activation.State{}
+	apply := func(c activation.Change) {
+		mustApply(t, s, c)
+		want = applied(want, c)
+	}
+	for i := range 60 {
+		k := activation.Key{Issuer: "acme.example", Product: fmt.Sprintf("product-%02d", i)}
+		r := activation.Record{Key: k, License: []byte(strings.Repeat(fmt.Sprint("license ", i, " "), 40+i*4)), Seq: int64(i), Head: fmt.Sprint("head ", i)}
+		apply(activation.Change{Put: []activation.Record{r}, Clock: &activation.ClockState{HighWater: int64(i)}})
+	}
+	for i := range 20 {
+		apply(activation.Change{Delete: []activation.Key{{Issuer: "acme.example", Product: fmt.Sprintf("product-%02d", 3*i)}}})
+	}
+	apply(activation.Change{KeySets: map[string][]byte{"acme.example": []byte(strings.Repeat("key set ", 900))}})
+	mustClose(t, s)
+	return dir, want
 }
 
 func copyDir(t testing.TB, dir string) string {

@@ -22,8 +22,8 @@ type Options struct {
 	// Now gives UTC seconds; it only names files that are put aside. nil: 0.
 	Now func() int64
 	// Probe is the command, without the file, that ends in ProbeMain, normally
-	// this program and ProbeArg. Empty: the check runs in this process, which
-	// some damaged files can kill (agent/embed, whose program is not ours).
+	// this program and ProbeArg. Empty: bbolt's check runs in this process, behind
+	// the look at the structure alone (agent/embed, whose program is not ours).
 	Probe []string
 	// PublicDir gets a readable copy of each signed license; "" for none.
 	PublicDir string
