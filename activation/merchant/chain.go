@@ -114,7 +114,7 @@ func (t *tx) statement(s *seat, in *incoming, c fingerprint.Comparison, state, r
 		}
 		return t.issueNotice(s, in, state, reason)
 	}
-	if err := t.rollForward(s, c, in); err != nil {
+	if err := t.rollForward(s, in); err != nil {
 		return err
 	}
 	s.renewals++

@@ -3,7 +3,6 @@ package merchant
 import (
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -130,49 +129,42 @@ func (t *tx) recognise(s *seat, in *incoming) (fingerprint.Comparison, error) {
 	return c, refuse(protocol.CodeDeviceMismatch)
 }
 
-// rollForward takes one changed part over into the seat, at most one in
-// Terms.Roll: repaired machines stay recognisable, but nobody exchanges a
-// machine plank by plank.
-func (t *tx) rollForward(s *seat, c fingerprint.Comparison, in *incoming) error {
-	if !c.Drift || t.now-s.rolled < t.svc.opts.Terms.Roll {
-		return nil
+// rollForward brings the seat's reference up to date (fingerprint.Roll): one
+// strong part at a time, at most one in Terms.Roll, so that repaired machines
+// stay recognisable but nobody exchanges a machine plank by plank. The caller
+// has recognised the device.
+func (t *tx) rollForward(s *seat, in *incoming) error {
+	limit := 1
+	if t.now-s.rolled < t.svc.opts.Terms.Roll {
+		limit = 0
 	}
 	e, err := s.enrolled()
 	if err != nil {
 		return err
 	}
+	// Nearly every renewal shows nothing new: ask for popular values only then.
+	if next, _ := fingerprint.Roll(e, in.device, limit); sameParts(e, next) {
+		return nil
+	}
 	present, err := t.uncommon(in.req.Device, in.device)
 	if err != nil {
 		return err
 	}
-	salt, err := base64.StdEncoding.DecodeString(s.salt)
-	if err != nil {
-		return fmt.Errorf("merchant: salt: %w", err)
-	}
-	fresh := fingerprint.Enroll(salt, present)
-	var chosen *fingerprint.Part
-	weight := -1
-	for _, r := range c.Parts {
-		if r.Result != fingerprint.ResultChanged || r.Weight <= weight {
-			continue
-		}
-		for i := range fresh.Parts {
-			if fresh.Parts[i].Kind == r.Kind {
-				chosen, weight = &fresh.Parts[i], r.Weight
-			}
-		}
-	}
-	if chosen == nil {
+	next, kinds := fingerprint.Roll(e, present, limit)
+	if sameParts(e, next) {
 		return nil
 	}
-	for i := range e.Parts {
-		if e.Parts[i].Kind == chosen.Kind {
-			e.Parts[i] = *chosen
-		}
-	}
-	if err := s.enrol(e); err != nil {
+	if err := s.enrol(next); err != nil {
 		return err
 	}
-	s.rolled = t.now
-	return t.audit(in.actor(), "device.roll-forward", s.license, map[string]any{"part": chosen.Kind})
+	if len(kinds) > 0 {
+		s.rolled = t.now
+	}
+	return t.audit(in.actor(), "device.roll-forward", s.license, map[string]any{"parts": kinds})
+}
+
+func sameParts(a, b fingerprint.Enrolled) bool {
+	return slices.EqualFunc(a.Parts, b.Parts, func(x, y fingerprint.Part) bool {
+		return x.Kind == y.Kind && slices.Equal(x.Hashes, y.Hashes)
+	})
 }

@@ -108,6 +108,27 @@ func TestRollForward(t *testing.T) {
 	}
 }
 
+// A disk that is added while the old one still works is enrolled before the
+// old one fails, and a CPU that changed by migration costs no allowance.
+func TestRollForwardTakesNewMembers(t *testing.T) {
+	b := newBed(t)
+	code, _ := b.code()
+	d := b.device(1)
+	must0(t, d.activate(code))
+	old := strings.Split(d.print, "|")[1]
+	d.print = with(d.print, map[int]string{1: old + ",WD-SECOND-4711", 3: "178BFBFF00A20F12"})
+	must0(t, d.renew())
+	d.print = with(d.print, map[int]string{1: "WD-SECOND-4711"})
+	x := must(b.svc.Explain(t.Context(), d.request(license.RequestRenew, "")))(t)
+	if x.Comparison.Drift || x.Comparison.Outcome != fingerprint.Same {
+		t.Errorf("after the first disk failed: %+v", x.Comparison)
+	}
+	must0(t, d.renew())
+	if d.state() != "license" {
+		t.Errorf("told %s", d.state())
+	}
+}
+
 // raw is everything that the database holds.
 func (b *bed) raw() string {
 	b.t.Helper()
