@@ -155,7 +155,7 @@ func texts(code string) (en, zh string) {
 	case NextCheckDevice:
 		return "See \"why\" for the changed parts: put them back, or renew or rebind while it still runs.", "请用 why 命令查看变化的部件：恢复原部件，或在仍可使用时续期或重新绑定。"
 	case NextGiveSerial:
-		return "Nothing is urgent. Give the virtual machine a disk or board serial or an address of its own, then rebind; until then only regular contact keeps the license.", "暂无需处理。请为虚拟机配置唯一的磁盘序列号、主板序列号或网卡地址后重新绑定；在此之前许可证依靠定期联系维持。"
+		return "Nothing is urgent. Give the virtual machine a disk or board serial or an address of its own; the next contact enrols it. Until then only regular contact keeps the license.", "暂无需处理。请为虚拟机配置唯一的磁盘序列号、主板序列号或网卡地址，下次联系时会自动登记；在此之前许可证依靠定期联系维持。"
 	}
 	return code, code
 }

@@ -195,10 +195,18 @@ func (b *bench) boot(host string, changes ...string) {
 // activate buys a code and redeems it.
 func (b *bench) activate(policy string) {
 	b.t.Helper()
-	codes, _, err := b.svc.AddCodes(context.Background(), merchant.CodeSpec{Product: "painter", Devices: 1, Seats: 1, Policy: policy}, 1)
-	b.must(err)
+	b.must(b.buy(merchant.CodeSpec{Policy: policy}))
+}
+
+// buy redeems a code of its own, for one device and the product of the tests.
+func (b *bench) buy(spec merchant.CodeSpec) error {
+	spec.Product, spec.Devices, spec.Seats = "painter", 1, 1
+	codes, _, err := b.svc.AddCodes(context.Background(), spec, 1)
+	if err != nil {
+		return err
+	}
 	_, err = b.daemon.Activate(context.Background(), api.ActivateRequest{Code: codes[0]}, api.English)
-	b.must(err)
+	return err
 }
 
 func (b *bench) renew() error {

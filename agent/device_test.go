@@ -255,6 +255,31 @@ func TestPolicyIsInsideTheLicense(t *testing.T) {
 	}
 }
 
+// A machine without identity is refused unless the vendor allows it for the
+// code; it is held by contact alone until it gets a serial, which the contacts
+// after that enrol, one part a month.
+func TestMachineWithoutIdentity(t *testing.T) {
+	b := newVendor(t, nil).machine(t)
+	b.boot("laptop", "-- nic enp3s0 --", "-- n1 --", "-- nic enxdock --", "-- n2 --", "-- disk nvme0n1 --", "-- n3 --",
+		"Serial Number: E4N0CV39K51716B", "Serial Number: None", "UUID: 5f1b8b80-9d5c-11e3-a0f4-bcee7b0c5a21", "Family: none")
+	var refused *activation.RefusedError
+	if err := b.buy(merchant.CodeSpec{Policy: "balanced"}); !errors.As(err, &refused) || refused.Code != string(protocol.CodeNoIdentity) {
+		t.Errorf("without permission: %v", err)
+	}
+	b.must(b.buy(merchant.CodeSpec{Policy: "balanced", Unidentified: true}))
+	b.wants("allowed", "active", "valid", "indeterminate")
+	if x := b.why(); x.License.Verdict.Next != "give-serial" || x.License.Hardware.Warning {
+		t.Errorf("%+v, %+v", x.License.Verdict, x.License.Hardware)
+	}
+	b.boot("laptop")
+	b.must(b.renew())
+	b.wants("after the next contact", "active", "valid")
+	b.pass(61 * day)
+	if n := len(b.claims().Device.Parts); n != 4 {
+		t.Errorf("%d parts are enrolled after two more months, want all four", n)
+	}
+}
+
 // Nobody has to ask: the loss is an event with the points left, and a line in
 // the log that names no serial.
 func TestLossIsToldToEverybody(t *testing.T) {
