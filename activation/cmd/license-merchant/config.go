@@ -29,6 +29,8 @@ type config struct {
 	Database string      `toml:"database"` // postgres://…; "" is merchant.db in the data directory
 	TLS      tlsSection  `toml:"tls"`
 	Terms    termSection `toml:"terms"`
+
+	KooGallery koogallerySection `toml:"koogallery"`
 }
 
 type tlsSection struct {

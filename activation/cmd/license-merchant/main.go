@@ -94,7 +94,7 @@ func (a *app) root() *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&a.dir, "dir", dir, "data directory (environment LICENSE_MERCHANT_DIR)")
 	root.PersistentFlags().StringVar(&a.output, "output", "text", "text or json")
-	root.AddCommand(a.initCmd(), a.serveCmd(), a.codesCmd(), a.devicesCmd(), a.answerCmd(), a.simulateCmd(), a.keysCmd(), a.auditCmd(), a.versionCmd())
+	root.AddCommand(a.initCmd(), a.serveCmd(), a.codesCmd(), a.devicesCmd(), a.answerCmd(), a.simulateCmd(), a.keysCmd(), a.auditCmd(), a.koogalleryCmd(), a.versionCmd())
 	return root
 }
 
@@ -143,7 +143,7 @@ func exitCode(ctx context.Context, err error) int {
 	case errors.As(err, &refusal):
 		return protocol.Lookup(refusal.Code).Exit
 	case errors.Is(err, merchant.ErrNotFound), errors.Is(err, merchant.ErrState), errors.Is(err, merchant.ErrInitialised),
-		errors.Is(err, merchant.ErrNotInitialised), errors.Is(err, merchant.ErrNewer), errors.Is(err, merchant.ErrAudit):
+		errors.Is(err, merchant.ErrNotInitialised), errors.Is(err, merchant.ErrNewer), errors.Is(err, merchant.ErrAudit), errors.Is(err, errCallback):
 		return exitRefused
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, merchant.ErrKeyFile):
 		return exitPermission
