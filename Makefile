@@ -62,6 +62,10 @@ wine: ## the tests as Windows programs under Wine 10
 arm64: ## the tests as 64-bit ARM programs
 	@.ci/arm64
 
+.PHONY: postgres
+postgres: ## the merchant's tests on a real PostgreSQL
+	@.ci/postgres
+
 .PHONY: bindings
 bindings: build ## Python, Node and Java clients: shared vectors, fakes and live checks
 	@.ci/bindings
