@@ -123,6 +123,37 @@ func (t Target) gone(path, what string) Step {
 	}
 }
 
+// vacant removes a directory that install may have made, if nobody else has put
+// anything into it.
+func (t Target) vacant(path string) Step {
+	at := t.at(path)
+	removed := false
+	return Step{
+		Text: "remove " + path + ", which is empty",
+		Done: func(context.Context) (bool, error) {
+			in, err := os.ReadDir(at)
+			if errors.Is(err, fs.ErrNotExist) {
+				return true, nil
+			}
+			return len(in) > 0, err
+		},
+		Do: func(context.Context) error {
+			t.point("rmdir")
+			removed = true
+			return os.Remove(at)
+		},
+		Undo: func(context.Context) error {
+			if !removed {
+				return nil
+			}
+			if err := os.Mkdir(at, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+				return err
+			}
+			return os.Chmod(at, 0o755)
+		},
+	}
+}
+
 // saved is a file as it was.
 type saved struct {
 	content []byte

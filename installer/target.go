@@ -181,7 +181,7 @@ func (t Target) Uninstall(purge bool) (Plan, error) {
 	}
 	steps = append(steps, l.manager.forget())
 	if purge && l.manager.sysusers != "" {
-		steps = append(steps, t.absent(l.manager.sysusers))
+		steps = append(steps, t.absent(l.manager.sysusers), t.vacant(path.Dir(l.manager.sysusers)))
 	}
 	steps = append(steps, t.absent(l.names.Program))
 	// From here on there is no way back.

@@ -139,7 +139,7 @@ func (m *machine) feed(stdin string, argv ...string) (string, error) {
 	defer cancel()
 	args := append([]string{"-t", strconv.Itoa(m.leader), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w", "--"}, argv...)
 	cmd := exec.CommandContext(ctx, "nsenter", args...)
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/root", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_PAGER="}
+	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/root", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_PAGER="}
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	return strings.TrimSpace(string(out)), err
@@ -203,7 +203,7 @@ func (m *machine) snapshot() map[string]bool {
 	}
 	// What changes by itself, and what dpkg and passwd(5) tools keep as the copy
 	// of the state before.
-	noise := regexp.MustCompile(`^/(var/log|var/lib/systemd|var/lib/dpkg/[a-z]+-old|var/lib/dpkg/(lock|triggers|updates|info/format)|var/cache|tmp|var/tmp|run/(systemd|udev|log|lock|user|dbus|credentials|utmp)|etc/(passwd|group|shadow|gshadow|subuid|subgid)-$|etc/\.pwd\.lock|root/)`)
+	noise := regexp.MustCompile(`^/(var/log|var/lib/systemd|var/lib/dpkg/[a-z]+-old|var/lib/dpkg/(lock|triggers|updates|info/format)|var/cache|tmp|var/tmp|run/(agetty.reload|systemd|udev|log|lock|user|dbus|credentials|utmp)|etc/(passwd|group|shadow|gshadow|subuid|subgid)-$|etc/\.pwd\.lock|root/)`)
 	for _, line := range strings.Split(m.run("find", "/", "/run", "-xdev", "-printf", `%p %y\n`), "\n") {
 		if !noise.MatchString(line) {
 			out["file "+line] = true

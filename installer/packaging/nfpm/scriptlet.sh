@@ -9,7 +9,7 @@ set -e
 name=license-agent
 schema=@SCHEMA@ # the newest state that this version of the program can read
 root=${LICENSE_AGENT_ROOT:-} # tests only
-PATH=/usr/sbin:/usr/bin:/sbin:/bin${LICENSE_AGENT_PATH:+:$LICENSE_AGENT_PATH}
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
 say() { echo "license-agent: $*"; }
 has() { command -v "$1" >/dev/null 2>&1; }

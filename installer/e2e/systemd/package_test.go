@@ -1,0 +1,365 @@
+//go:build e2e
+
+package systemd
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// every is what each package must bring.
+func every() []string {
+	return []string{
+		"/usr/bin/license-agent", "/etc/license-agent/agent.toml", "/etc/license-agent/anchors", "/usr/share/man/man1/license-agent.1",
+		"/usr/share/man/man1/license-agent-run.1", "/usr/share/bash-completion/completions/license-agent",
+	}
+}
+
+func units() []string {
+	return []string{
+		"/usr/lib/systemd/system/license-agent.service", "/usr/lib/systemd/system/license-agent.socket",
+		"/usr/lib/systemd/system/license-agent@.service", "/usr/lib/systemd/system/license-agent@.socket",
+		"/usr/lib/systemd/system/license-agent-user@.service", "/usr/lib/sysusers.d/license-agent.conf",
+	}
+}
+
+func contains(t *testing.T, have, want []string) {
+	t.Helper()
+	for _, w := range want {
+		if !slices.Contains(have, w) {
+			t.Errorf("%s is missing in %v", w, have)
+		}
+	}
+	for _, h := range have { // nothing outside of where packages may put files
+		ok := slices.ContainsFunc([]string{"/usr/bin/license-agent", "/usr/share", "/usr/lib/systemd", "/usr/lib/sysusers.d", "/etc/license-agent", "/etc/init.d/license-agent"},
+			func(p string) bool { return strings.HasPrefix(h, p) || strings.HasPrefix(p, h) })
+		if !ok {
+			t.Errorf("%s does not belong into a package", h)
+		}
+	}
+}
+
+func tool(t *testing.T, argv ...string) string {
+	t.Helper()
+	out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v %s", argv, err, out)
+	}
+	return string(out)
+}
+
+func TestRPM(t *testing.T) {
+	file, _ := packageFile(t, "NEW", ".x86_64.rpm")
+	if out := tool(t, "rpm", "-K", "--nosignature", file); !strings.Contains(out, "digests OK") {
+		t.Error(out)
+	}
+	contains(t, strings.Fields(tool(t, "rpm", "-qlp", file)), append(every(), units()...))
+	if out := strings.TrimSpace(tool(t, "rpm", "-qp", "--configfiles", file)); out != "/etc/license-agent/agent.toml" {
+		t.Errorf("configuration files: %q", out)
+	}
+	// Its own tool installs, upgrades and removes it in a root of its own.
+	root := t.TempDir()
+	old, _ := packageFile(t, "OLD", ".x86_64.rpm")
+	tool(t, "rpm", "--root", root, "--initdb")
+	tool(t, "rpm", "--root", root, "-ivh", "--nodeps", "--noscripts", "--ignorearch", old)
+	config := filepath.Join(root, "etc/license-agent/agent.toml")
+	must(t, os.WriteFile(config, []byte("warn_days = 3\n"), 0o644))
+	tool(t, "rpm", "--root", root, "-Uvh", "--nodeps", "--noscripts", "--ignorearch", file)
+	if b, err := os.ReadFile(config); err != nil || string(b) != "warn_days = 3\n" {
+		t.Errorf("the upgrade replaced the configuration: %q %v", b, err)
+	}
+	tool(t, "rpm", "--root", root, "-e", "--nodeps", "--noscripts", "license-agent")
+	if _, err := os.Stat(filepath.Join(root, "usr/bin/license-agent")); err == nil {
+		t.Error("the program is left")
+	}
+}
+
+// segments splits an apk, which is several gzip streams one after the other,
+// each a piece of one tar archive (Alpine wiki, "Apk spec").
+func segments(t *testing.T, b []byte) (raw [][]byte, entries []map[string]*tar.Header, content map[string]string) {
+	t.Helper()
+	content = map[string]string{}
+	rest := bytes.NewReader(b)
+	for rest.Len() > 0 {
+		start := len(b) - rest.Len()
+		z, err := gzip.NewReader(rest) // *bytes.Reader is an io.ByteReader: it is read to the byte
+		must(t, err)
+		z.Multistream(false)
+		plain, err := io.ReadAll(z)
+		must(t, err)
+		raw = append(raw, b[start:len(b)-rest.Len()])
+		heads := map[string]*tar.Header{}
+		for r := tar.NewReader(bytes.NewReader(plain)); ; {
+			h, err := r.Next()
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+				break
+			}
+			must(t, err)
+			heads["/"+strings.TrimSuffix(h.Name, "/")] = h
+			if h.Size < 64<<10 {
+				c, err := io.ReadAll(r)
+				must(t, err)
+				content[h.Name] = string(c)
+			}
+		}
+		entries = append(entries, heads)
+	}
+	return raw, entries, content
+}
+
+func TestAPK(t *testing.T) {
+	_, b := packageFile(t, "NEW", "_x86_64.apk")
+	raw, entries, content := segments(t, b)
+	if len(entries) != 2 {
+		t.Fatalf("%d streams, want control and data (unsigned)", len(entries))
+	}
+	var files []string
+	for name := range entries[1] {
+		files = append(files, name)
+	}
+	contains(t, files, append(every(), "/etc/init.d/license-agent"))
+	if h := entries[1]["/etc/init.d/license-agent"]; h == nil || h.Mode&0o111 == 0 {
+		t.Error("the init script cannot be executed")
+	}
+	for _, script := range []string{".pre-install", ".post-install", ".pre-upgrade", ".post-upgrade", ".pre-deinstall", ".post-deinstall"} {
+		if !strings.Contains(content[script], "\nmain apk ") {
+			t.Errorf("%s: %q", script, content[script])
+		}
+	}
+	// The control part holds the digest of the data part.
+	sum := sha256.Sum256(raw[1])
+	if info := content[".PKGINFO"]; !strings.Contains(info, "datahash = "+hex.EncodeToString(sum[:])) || !strings.Contains(info, "pkgname = license-agent\n") {
+		t.Errorf("%x is not in\n%s", sum, info)
+	}
+	// The control: with one byte changed the digest must differ.
+	bad := slices.Clone(raw[1])
+	bad[len(bad)/2] ^= 1
+	if sha256.Sum256(bad) == sum {
+		t.Error("the digest does not see a changed byte")
+	}
+}
+
+func TestSizeAndArchive(t *testing.T) {
+	all, err := filepath.Glob(filepath.Join(need(t, "E2E_NEW"), "license-agent*"))
+	must(t, err)
+	if len(all) != 4 {
+		t.Errorf("want four packages, there are %v", all)
+	}
+	for _, f := range all {
+		fi, err := os.Stat(f)
+		must(t, err)
+		if fi.Size() > 8<<20 {
+			t.Errorf("%s has %d bytes, the promise is 8 MB", f, fi.Size())
+		}
+	}
+	_, b := packageFile(t, "NEW", ".tar.gz")
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	must(t, err)
+	for r := tar.NewReader(z); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		must(t, err)
+		if h.Uid != 0 || h.Gid != 0 || h.Mode&0o022 != 0 || !strings.HasPrefix(h.Name, "license-agent-1.1.0-linux-amd64/") {
+			t.Errorf("%s: owner %d:%d, mode %o", h.Name, h.Uid, h.Gid, h.Mode)
+		}
+	}
+}
+
+// scriptlets are the scripts of a package by stage.
+func scriptlets(t *testing.T, kind string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	switch kind {
+	case "rpm":
+		file, _ := packageFile(t, "NEW", ".x86_64.rpm")
+		for stage, tag := range map[string]string{"preinstall": "PREIN", "postinstall": "POSTIN", "preremove": "PREUN", "postremove": "POSTUN"} {
+			out[stage] = tool(t, "rpm", "-qp", "--qf", "%{"+tag+"}", file)
+		}
+	case "apk":
+		_, b := packageFile(t, "NEW", "_x86_64.apk")
+		_, _, content := segments(t, b)
+		for stage, name := range map[string]string{
+			"preinstall": ".pre-install", "postinstall": ".post-install", "preupgrade": ".pre-upgrade", "postupgrade": ".post-upgrade",
+			"preremove": ".pre-deinstall", "postremove": ".post-deinstall",
+		} {
+			out[stage] = content[name]
+		}
+	case "deb":
+		file, _ := packageFile(t, "NEW", "_amd64.deb")
+		dir := t.TempDir()
+		tool(t, "dpkg-deb", "-e", file, dir)
+		for stage, name := range map[string]string{"preinstall": "preinst", "postinstall": "postinst", "preremove": "prerm", "postremove": "postrm"} {
+			b, err := os.ReadFile(filepath.Join(dir, name))
+			must(t, err)
+			out[stage] = string(b)
+		}
+	}
+	return out
+}
+
+// rehearse runs a script on a file tree with tools that only write down how
+// they were called.
+func rehearse(t *testing.T, root, script string, args ...string) (calls []string, said string, err error) {
+	t.Helper()
+	tools := t.TempDir()
+	log := filepath.Join(tools, "log")
+	for _, name := range []string{"systemctl", "systemd-sysusers", "rc-update", "rc-service", "update-rc.d", "userdel", "groupdel", "useradd"} {
+		must(t, os.WriteFile(filepath.Join(tools, name), []byte("#!/bin/sh\necho \"$(basename \"$0\") $*\" >>"+log+"\n"), 0o755))
+	}
+	// The tools of this machine must not be reached: the script sees only ours
+	// and those that read and remove files.
+	for _, name := range []string{"sh", "grep", "cut", "sort", "tail", "rm", "sed", "echo", "basename", "mkdir", "install"} {
+		path, err := exec.LookPath(name)
+		must(t, err)
+		must(t, os.Symlink(path, filepath.Join(tools, name)))
+	}
+	script = strings.Replace(script, "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "PATH="+tools, 1)
+	cmd := exec.Command("/bin/sh", append([]string{"-c", script, "scriptlet"}, args...)...)
+	cmd.Env = []string{"LICENSE_AGENT_ROOT=" + root}
+	out, err := cmd.CombinedOutput()
+	b, _ := os.ReadFile(log) // no call, no log
+	if len(b) > 0 {
+		calls = strings.Split(strings.TrimSpace(string(b)), "\n")
+	}
+	return calls, string(out), err
+}
+
+// Every script with every argument that its package manager gives it.
+func TestScriptlets(t *testing.T) {
+	start := []string{"systemd-sysusers license-agent.conf", "systemctl daemon-reload", "systemctl enable license-agent.socket license-agent.service", "systemctl start license-agent.socket license-agent.service"}
+	upgrade := []string{"systemd-sysusers license-agent.conf", "systemctl daemon-reload", "systemctl try-restart license-agent.service license-agent@*.service"}
+	stop := []string{
+		"systemctl stop license-agent.socket license-agent.service license-agent@*.socket license-agent@*.service license-agent-user@*.service",
+		"systemctl disable license-agent.socket license-agent.service",
+	}
+	forget := []string{"systemctl daemon-reload", "systemctl reset-failed license-agent.service license-agent.socket license-agent@* license-agent-user@*"}
+	for _, c := range []struct {
+		kind, stage string
+		args        []string
+		want        []string
+	}{
+		{"deb", "preinstall", []string{"install"}, nil},
+		{"deb", "preinstall", []string{"upgrade", "1.0.0-1", "1.1.0-1"}, nil},
+		{"deb", "preinstall", []string{"abort-upgrade", "1.1.0-1"}, nil},
+		{"deb", "postinstall", []string{"configure", ""}, start},
+		{"deb", "postinstall", []string{"configure", "1.0.0-1"}, upgrade},
+		{"deb", "postinstall", []string{"abort-upgrade", "1.1.0-1"}, start[3:]},
+		{"deb", "postinstall", []string{"abort-remove"}, start[3:]},
+		{"deb", "postinstall", []string{"triggered", "x"}, nil},
+		{"deb", "preremove", []string{"upgrade", "1.1.0-1"}, nil},
+		{"deb", "preremove", []string{"failed-upgrade", "1.0.0-1"}, nil},
+		{"deb", "preremove", []string{"deconfigure", "in-favour", "x"}, nil},
+		{"deb", "preremove", []string{"remove"}, stop},
+		{"deb", "postremove", []string{"remove"}, forget},
+		{"deb", "postremove", []string{"upgrade", "1.1.0-1"}, nil},
+		{"deb", "postremove", []string{"failed-upgrade", "1.0.0-1"}, nil},
+		{"deb", "postremove", []string{"abort-install"}, nil},
+		{"deb", "postremove", []string{"disappear", "x", "1"}, nil},
+		{"rpm", "preinstall", []string{"1"}, nil},
+		{"rpm", "preinstall", []string{"2"}, nil},
+		{"rpm", "postinstall", []string{"1"}, start},
+		{"rpm", "postinstall", []string{"2"}, upgrade},
+		{"rpm", "preremove", []string{"1"}, nil},
+		{"rpm", "preremove", []string{"0"}, stop},
+		{"rpm", "postremove", []string{"1"}, nil},
+		{"rpm", "postremove", []string{"0"}, forget},
+		{"apk", "preinstall", []string{"1.1.0-r1"}, nil},
+		{"apk", "postinstall", []string{"1.1.0-r1"}, start},
+		{"apk", "preupgrade", []string{"1.1.0-r1", "1.0.0-r1"}, nil},
+		{"apk", "postupgrade", []string{"1.1.0-r1", "1.0.0-r1"}, upgrade},
+		{"apk", "preremove", []string{"1.1.0-r1"}, stop},
+		{"apk", "postremove", []string{"1.1.0-r1"}, forget},
+	} {
+		root := t.TempDir()
+		for _, dir := range []string{"run/systemd/system", "run/license-agent", "etc", "var/lib/license-agent", "etc/license-agent"} {
+			must(t, os.MkdirAll(filepath.Join(root, dir), 0o755))
+		}
+		must(t, os.WriteFile(filepath.Join(root, "etc/passwd"), []byte("root:x:0:0::/:/bin/sh\n"), 0o644))
+		calls, said, err := rehearse(t, root, scriptlets(t, c.kind)[c.stage], c.args...)
+		if err != nil {
+			t.Errorf("%s %s %v: %v %s", c.kind, c.stage, c.args, err, said)
+		}
+		if diff := cmp.Diff(c.want, calls); diff != "" {
+			t.Errorf("%s %s %v: %s", c.kind, c.stage, c.args, diff)
+		}
+		if _, err := os.Stat(filepath.Join(root, "var/lib/license-agent")); err != nil {
+			t.Errorf("%s %s %v removed the licenses", c.kind, c.stage, c.args)
+		}
+	}
+}
+
+// In an image that is being built nothing runs: the service is enabled only.
+func TestScriptletsInAnImage(t *testing.T) {
+	root := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(root, "run"), 0o755))
+	for _, c := range []struct{ kind, arg string }{{"deb", "configure"}, {"rpm", "1"}} {
+		calls, said, err := rehearse(t, root, scriptlets(t, c.kind)["postinstall"], c.arg)
+		if err != nil {
+			t.Errorf("%v %s", err, said)
+		}
+		want := []string{"systemd-sysusers license-agent.conf", "systemctl enable license-agent.socket license-agent.service"}
+		if diff := cmp.Diff(want, calls); diff != "" {
+			t.Errorf("%s: %s", c.kind, diff)
+		}
+	}
+}
+
+func TestScriptletsRefuseANewerState(t *testing.T) {
+	for _, c := range []struct {
+		kind, stage string
+		args        []string
+	}{
+		{"deb", "preinstall", []string{"install"}}, {"deb", "preinstall", []string{"upgrade", "9"}}, {"rpm", "preinstall", []string{"1"}},
+		{"rpm", "preinstall", []string{"2"}}, {"apk", "preinstall", []string{"1"}}, {"apk", "preupgrade", []string{"1", "9"}},
+	} {
+		root := t.TempDir()
+		state := filepath.Join(root, "var/lib/license-agent")
+		for _, dir := range []string{state, filepath.Join(root, "run")} {
+			must(t, os.MkdirAll(dir, 0o755))
+		}
+		for schema, refused := range map[string]bool{"1": false, "2": true, "99": true} {
+			must(t, os.WriteFile(filepath.Join(state, "state.db"), []byte("\xed\x00license-agent-store "+schema+" 00112233 aabbccdd\x00"), 0o600))
+			_, said, err := rehearse(t, root, scriptlets(t, c.kind)[c.stage], c.args...)
+			if (err != nil) != refused || refused && !strings.Contains(said, "Install the newer version again") {
+				t.Errorf("%s %s %v with a state of format %s: %v %s", c.kind, c.stage, c.args, schema, err, said)
+			}
+		}
+	}
+}
+
+// Purge removes what belongs to the package and to its instances, and nothing
+// of an instance that another vendor's package has made.
+func TestPurgeLeavesOtherVendorsAlone(t *testing.T) {
+	root := t.TempDir()
+	for _, dir := range []string{"run", "var/lib/license-agent", "var/lib/license-agent-ours", "var/lib/license-agent-theirs", "etc/license-agent", "etc/license-agent-theirs"} {
+		must(t, os.MkdirAll(filepath.Join(root, dir), 0o755))
+	}
+	must(t, os.WriteFile(filepath.Join(root, "etc/passwd"), []byte(
+		"license-agent:x:1:1:License agent:/:/x\nlicense-agent-ours:x:2:2:License agent ours (package):/:/x\nlicense-agent-theirs:x:3:3:License agent:/:/x\n"), 0o644))
+	if _, said, err := rehearse(t, root, scriptlets(t, "deb")["postremove"], "purge"); err != nil {
+		t.Fatalf("%v %s", err, said)
+	}
+	for dir, stays := range map[string]bool{
+		"var/lib/license-agent": false, "var/lib/license-agent-ours": false, "etc/license-agent": false,
+		"var/lib/license-agent-theirs": true, "etc/license-agent-theirs": true,
+	} {
+		if _, err := os.Stat(filepath.Join(root, dir)); (err == nil) != stays {
+			t.Errorf("%s: stays %v, want %v", dir, err == nil, stays)
+		}
+	}
+}
