@@ -117,11 +117,7 @@ func (s *Store) decide(found content, whole error, mirror image) (plan, error) {
 			p.aside = whole
 		}
 		if mirror.gen == 0 {
-			img, err := s.fromPublic()
-			if err != nil {
-				s.report(Event{Kind: EventRefused, File: s.opts.PublicDir, Text: err.Error()})
-			}
-			p.img = img
+			p.img = s.lastResort()
 		}
 		p.img.gen++
 	case len(found.bad) > 0:
@@ -148,6 +144,15 @@ func (s *Store) decide(found content, whole error, mirror image) (plan, error) {
 	return p, nil
 }
 
+// lastResort is what the public files hold; a folder that cannot be read holds nothing.
+func (s *Store) lastResort() image {
+	img, err := s.fromPublic()
+	if err != nil {
+		s.report(Event{Kind: EventRefused, File: s.opts.PublicDir, Text: err.Error()})
+	}
+	return img
+}
+
 // heal replaces the refused values of the database by those of the mirror.
 func (s *Store) heal(found content, mirror image) image {
 	img := image{schema: found.img.schema, gen: max(found.img.gen, mirror.gen) + 1, data: maps.Clone(found.img.data)}
@@ -159,6 +164,14 @@ func (s *Store) heal(found content, mirror image) image {
 	} else if mirror.schema == found.img.schema {
 		for _, r := range found.bad {
 			if v, ok := mirror.data[r.entry]; ok {
+				img.data[r.entry] = v
+			}
+		}
+	}
+	if mirror.gen == 0 { // no mirror, or it is damaged as well
+		public := s.lastResort()
+		for _, r := range found.bad {
+			if v, ok := public.data[r.entry]; ok {
 				img.data[r.entry] = v
 			}
 		}

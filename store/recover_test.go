@@ -147,6 +147,39 @@ func TestRefusedValues(t *testing.T) {
 	}
 }
 
+// With the mirror damaged as well, the public files give back the value that is
+// refused. Before, the license was gone, and its public file was removed after it.
+func TestRefusedValueFromPublicFiles(t *testing.T) {
+	for name, refused := range map[string]struct{ bucket, key string }{
+		"record":  {bucketRecords, "acme.example\x00one"},
+		"key set": {bucketKeySets, "acme.example"},
+	} {
+		for _, public := range []bool{true, false} {
+			o := options()
+			o.PublicDir = newDir(t)
+			dir := filled(t, 4, o)
+			mustWrite(t, filepath.Join(dir, fileMirror), []byte("garbage"))
+			edit(t, dir, func(tx *bolt.Tx) {
+				b := tx.Bucket([]byte(refused.bucket))
+				b.Put([]byte(refused.key), flip(b.Get([]byte(refused.key))))
+			})
+			if !public {
+				o.PublicDir = "" // the control
+			}
+			st := mustLoad(t, mustOpen(t, dir, o))
+			whole := len(st.Records) == 2 && len(st.KeySets) == 1
+			if whole != public {
+				t.Errorf("%s, public files %v: %d records, %d key sets", name, public, len(st.Records), len(st.KeySets))
+			}
+			for _, r := range st.Records {
+				if r.Seq != 4 {
+					t.Errorf("%s: product %s at %d", name, r.Key.Product, r.Seq)
+				}
+			}
+		}
+	}
+}
+
 // With one value refused the age of the mirror decides: a mirror as new, or older
 // by the one commit that was never acknowledged, is taken as a whole; an older
 // one only lends the value that is missing.
