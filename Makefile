@@ -40,7 +40,12 @@ test: tools ## every test, with the race detector (≤ 10 minutes)
 .PHONY: prove
 prove: tools ## the promises at their full numbers that fit in an hour
 	@mkdir -p $(TIERDIR) && rm -f $(TIERDIR)/promises.prove
-	PROVE=1 PROMISES_OUT=$(TIERDIR)/promises.prove go test -count=1 -p 1 -timeout 60m ./platform/... ./store/... ./activation/... ./agent/... ./fingerprint/...
+	PROVE=1 PROMISES_OUT=$(TIERDIR)/promises.prove go test -count=1 -p 1 -timeout 60m ./platform/... ./store/... ./activation/... ./agent/... ./fingerprint/... ./installer/...
+
+.PHONY: soak
+soak: tools ## months of running at once: 100,000 renewals, a million checks (hours)
+	@mkdir -p $(TIERDIR) && rm -f $(TIERDIR)/promises.soak
+	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak go test -count=1 -timeout 12h -v -run '^TestReal' ./agent/cmd/license-agent
 
 .PHONY: promises
 promises: ## write docs/promises.md from the results of the last test, prove and soak runs

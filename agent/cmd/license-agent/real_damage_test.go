@@ -129,6 +129,9 @@ func (u *ruined) judge(t *testing.T, kind string, r *running, v *vendor, held *l
 	switch {
 	case held == nil:
 		u.refused++
+		if left != leftNothing {
+			t.Logf("%s: no license although copies were left\n%s", kind, r.log)
+		}
 	case held.ID != v.newest(order).License || held.Seq > seq:
 		u.altered++
 		t.Errorf("%s: holds %s at %d, want %s at %d", kind, held.ID, held.Seq, v.newest(order).License, seq)
@@ -163,7 +166,7 @@ func spoil(t *testing.T, file string, h harm, rnd *rand.Rand) {
 func proveDamage(t *testing.T, bin string) {
 	c := command{bin: bin}
 	v := newVendor(t, nil)
-	each := size(1, 100, 1000)
+	each := size(1, 1000, 1000)
 	withMirror := damageLoop(t, c, v, each, 1, leftMirror)
 	withPublic := damageLoop(t, c, v, max(1, each/10), 2, leftPublic)
 	alone := damageLoop(t, c, v, max(1, each/10), 3, leftNothing)
