@@ -12,6 +12,7 @@ import (
 // connState is what http.Server.ConnState told us about a connection.
 type connState struct {
 	idle   atomic.Bool // kept open, nothing under way
+	asked  atomic.Bool // a request has reached ServeHTTP
 	closed bool        // guarded by limiter.mu
 	serial uint64      // order of acceptance
 }
@@ -25,6 +26,9 @@ type limiter struct {
 	identify func(net.Conn) (Caller, error)
 	limits   Limits
 	refused  func(code string)
+
+	once     sync.Once
+	closeErr error
 
 	mu     sync.Mutex
 	users  map[string]map[*accepted]struct{}

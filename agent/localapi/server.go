@@ -74,6 +74,7 @@ type Server struct {
 	leading  atomic.Pointer[leading]
 	buffers  sync.Pool // of *[]byte, answers to checks
 	limiter  atomic.Pointer[limiter]
+	closing  atomic.Bool
 	http     *http.Server
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -134,16 +135,18 @@ func checkTable(routes map[string]*route) error {
 func (s *Server) Serve(ln net.Listener) error {
 	l := &limiter{Listener: ln, identify: s.cfg.Identify, limits: s.limits, refused: s.rejected.add, users: map[string]map[*accepted]struct{}{}}
 	s.limiter.Store(l)
-	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) && !s.closing.Load() {
 		return err
 	}
 	return nil
 }
 
 // Shutdown ends long polls, lets running requests finish while ctx lasts, and
-// then closes every connection.
+// then closes every connection. A caller that was accepted just before still
+// gets its answer.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.cancel()
+	s.drain(ctx)
 	if err := s.http.Shutdown(ctx); err != nil {
 		return errors.Join(err, s.http.Close())
 	}
@@ -160,6 +163,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.fail(&api.Error{Code: api.CodeForeignRequest})
 		return
 	}
+	asked(r.Context())
 	caller, ok := callerOf(r.Context())
 	if !ok {
 		s.rejected.add(api.CodeNoIdentity)
