@@ -91,7 +91,7 @@ func TestOneOwner(t *testing.T) {
 // fork and its exec (flock(2)), and then both openers are refused.
 func TestOneOwnerInProcess(t *testing.T) {
 	dir := newDir(t)
-	for i := range 200 {
+	for i := range scale(100, 200) {
 		if i%10 == 0 {
 			dir = newDir(t)
 		}
