@@ -67,6 +67,14 @@ wine: ## the tests as Windows programs under Wine 10
 arm64: ## the tests as 64-bit ARM programs
 	@.ci/arm64
 
+.PHONY: packages
+packages: ## deb, rpm, apk and tar.gz into dist/
+	@.ci/packages dist
+
+.PHONY: e2e
+e2e: ## install, upgrade and remove on a booted Debian (needs Debian and root)
+	@.ci/e2e
+
 .PHONY: postgres
 postgres: ## the merchant's tests on a real PostgreSQL
 	@.ci/postgres

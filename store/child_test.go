@@ -84,7 +84,7 @@ func childLoop(c spec, o Options) int {
 	if c.Early {
 		o.seams.early = func() {
 			say("ack %d", n)
-			time.Sleep(3 * time.Millisecond) // a commit on a slow disk
+			time.Sleep(3 * time.Millisecond) // stands for a commit on a slow disk
 		}
 	}
 	start := time.Now()

@@ -52,7 +52,7 @@ func TestWatch(t *testing.T) {
 	defer cancel()
 	changes := make(chan uint64, 8)
 	pauses := make(chan time.Duration, 8)
-	resume := make(chan bool)
+	resume := make(chan struct{})
 	c := &Client{Socket: socket}
 	ended := make(chan error, 1)
 	go func() {
@@ -62,7 +62,14 @@ func TestWatch(t *testing.T) {
 				return errors.New("enough")
 			}
 			return nil
-		}, func(d time.Duration) bool { pauses <- d; return <-resume })
+		}, func(d time.Duration) bool {
+			select {
+			case pauses <- d:
+			default:
+			}
+			<-resume // closed when the next agent listens; further attempts do not wait
+			return ctx.Err() == nil
+		})
 	}()
 
 	answers <- api.Events{Serial: 5}
@@ -87,7 +94,7 @@ func TestWatch(t *testing.T) {
 	}
 	srv = serve()
 	defer srv.Close()
-	resume <- true
+	close(resume)
 	answers <- api.Events{Serial: 99}
 	if got := <-changes; got != 99 {
 		t.Errorf("after the restart: %d", got)
