@@ -3,8 +3,8 @@
 // Command guest is process 1 of a throw-away virtual machine: it loads the
 // modules it was given, builds the network devices that the machine file asks
 // for, runs the agent's fingerprint command as the wanted user, prints what it
-// said between two marks and powers the machine off. Only the virtual-machine
-// tests use it.
+// said between two marks and powers the machine off; or it plays with the clock
+// of a machine that holds a license. Only the virtual-machine tests use it.
 package main
 
 import (
@@ -37,6 +37,7 @@ type Order struct {
 	Disks int    `json:"disks"` // whole disks to wait for
 	NICs  int    `json:"nics"`  // network devices with hardware to wait for
 	Links []Link `json:"links"`
+	Clock []Step `json:"clock"` // instead of the fingerprint: attacks on the clock
 }
 
 func main() {
@@ -74,6 +75,9 @@ func run() error {
 		if err := makeLink(l); err != nil {
 			return fmt.Errorf("link %s %s: %w", l.Kind, l.Name, err)
 		}
+	}
+	if len(order.Clock) > 0 {
+		return clockAttack(order.Clock)
 	}
 	start := time.Now()
 	cmd := exec.Command("/license-agent", "fingerprint", "--output", "json")

@@ -1,0 +1,178 @@
+//go:build vm
+
+package vm
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+
+	"licenseagent.example/agent/api"
+)
+
+// turned is what the guest said after one step.
+type turned struct {
+	Name   string     `json:"name"`
+	Boot   int64      `json:"boot"`
+	Wall   int64      `json:"wall"`
+	Status api.Status `json:"status"`
+}
+
+func (s turned) verdict(t *testing.T) api.Verdict {
+	t.Helper()
+	if len(s.Status.Licenses) != 1 {
+		t.Fatalf("%s: %d licenses", s.Name, len(s.Status.Licenses))
+	}
+	return s.Status.Licenses[0].Verdict
+}
+
+// TestClock plays with the real clock of a machine (P20, P21): what a license
+// may run for is counted whatever the wall clock says, and a wrong date in the
+// future is not for good.
+func TestClock(t *testing.T) {
+	cache := os.Getenv("VM_CACHE")
+	if cache == "" {
+		t.Fatal("VM_CACHE is not set: run these tests by `make vm`")
+	}
+	const day = 86400
+	// A status answer may be a second old, so each step lasts a little longer.
+	steps := []map[string]any{
+		{"name": "a month back", "shift": -30 * day, "freeze": 2},
+		{"name": "held for 20 seconds", "freeze": 20},
+		{"name": "two months back over kill -9", "shift": -60 * day, "freeze": 2, "kill": true},
+		{"name": "held again", "freeze": 20},
+		{"name": "put right", "shift": 90*day + 44, "freeze": 2},
+		{"name": "40 days ahead", "shift": 40 * day, "freeze": 2},
+		{"name": "put right again", "shift": -40 * day, "freeze": 2},
+	}
+	said := attack(t, cache, steps)
+	if len(said) != len(steps)+1 {
+		t.Fatalf("the machine told of %d steps, want %d", len(said), len(steps)+1)
+	}
+	first, gain, stood := said[0], int64(0), int64(0)
+	for i, s := range said {
+		v := s.verdict(t)
+		counted, passed := s.Status.Time-first.Status.Time, s.Boot-first.Boot
+		t.Logf("%-30s wall %s, %3d s passed, %d s counted: %s %v", s.Name, time.Unix(s.Wall, 0).UTC().Format(time.DateTime), passed, counted, v.Phase, v.Flags)
+		if ahead := s.Name == "40 days ahead"; v.Runs == ahead {
+			t.Errorf("%s: runs is %v (%s)", s.Name, v.Runs, v.Reason)
+		}
+		gain = max(gain, passed-counted)
+		if i > 0 && s.Status.Time < said[i-1].Status.Time && s.Name != "put right again" {
+			t.Errorf("%s: the time of the agent went back by %d s", s.Name, said[i-1].Status.Time-s.Status.Time)
+		}
+		if s.Name == "held for 20 seconds" || s.Name == "held again" {
+			stood += s.Boot - said[i-1].Boot - (s.Wall - said[i-1].Wall)
+		}
+	}
+	if gain > 600 {
+		t.Errorf("%d seconds were gained, at most 600 may be", gain)
+	}
+	if stood < 30 {
+		t.Errorf("control: the wall clock was held for %d seconds only", stood)
+	}
+	report(t, "P20", fmt.Sprintf("real clock of a virtual machine: set back by 30 and 60 days, held, over kill -9: at most %d s gained", max(gain, 0)),
+		fmt.Sprintf("the wall clock itself lost %d days and %d s", (first.Wall-said[3].Wall)/day, stood))
+	ahead, right := said[len(said)-2], said[len(said)-1]
+	if end := right.verdict(t).GraceUntil; ahead.Wall <= end {
+		t.Errorf("control: the wrong date %d is not after the end of grace %d", ahead.Wall, end)
+	}
+	report(t, "P21", "real clock of a virtual machine: 40 days ahead the license has ended, with the clock put right it runs again",
+		"a mark that believes every clock would stand after the end of grace for good")
+}
+
+// attack boots a machine with the vendor's service on board.
+func attack(t *testing.T, cache string, steps []map[string]any) []turned {
+	t.Helper()
+	dir := t.TempDir()
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "license-merchant"), "../../../activation/cmd/license-merchant")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("license-merchant cannot be built: %v\n%s", err, out)
+	}
+	h := loadMachines(t, "machines")["server"].hardware
+	ramdisk, err := initramfs(cache, "amd64", dir, h)
+	must(t, err)
+	must(t, extend(ramdisk, filepath.Join(dir, "license-merchant"), map[string]any{"user": "root", "clock": steps}))
+	args, err := h.arguments("amd64", dir)
+	must(t, err)
+	args = append(args, "-m", "768", "-rtc", "base=2026-06-01T00:00:00", "-kernel", filepath.Join(cache, "kernel.amd64"), "-initrd", ramdisk,
+		"-append", "console=ttyS0 quiet panic=-1 no_timer_check net.ifnames=0")
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "qemu-system-x86_64", args...).CombinedOutput()
+	if err != nil || bytes.Contains(out, []byte("@@FAIL@@")) {
+		t.Fatalf("qemu: %v\n%s", err, tail(out))
+	}
+	var said []turned
+	for _, m := range regexp.MustCompile(`@@CLOCK@@([A-Za-z0-9+/=]+)@@END@@`).FindAllSubmatch(out, -1) {
+		b, err := base64.StdEncoding.DecodeString(string(m[1]))
+		must(t, err)
+		var s turned
+		must(t, json.Unmarshal(b, &s))
+		said = append(said, s)
+	}
+	if !slices.ContainsFunc(said, func(s turned) bool { return s.Name == "activated" }) {
+		t.Fatalf("nothing was activated:\n%s", tail(out))
+	}
+	return said
+}
+
+// extend appends another archive with the program and the order.
+func extend(ramdisk, program string, order any) error {
+	text, err := json.Marshal(order)
+	if err != nil {
+		return err
+	}
+	bin, err := os.ReadFile(program)
+	if err != nil {
+		return err
+	}
+	base, err := os.ReadFile(ramdisk)
+	if err != nil {
+		return err
+	}
+	buf := bytes.NewBuffer(base)
+	for buf.Len()%4 != 0 {
+		buf.WriteByte(0)
+	}
+	more := &bytes.Buffer{}
+	cpio(more, "order.json", text)
+	cpio(more, "license-merchant", bin)
+	cpio(more, "TRAILER!!!", nil)
+	buf.Write(more.Bytes())
+	return os.WriteFile(ramdisk, buf.Bytes(), 0o600)
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// report appends one line to the file that the table of promises is made of.
+func report(t *testing.T, id, number, control string) {
+	t.Helper()
+	t.Logf("%s: %s; control: %s", id, number, control)
+	file := os.Getenv("PROMISES_OUT")
+	if file == "" || t.Failed() {
+		return
+	}
+	line, err := json.Marshal(map[string]string{"id": id, "tier": "prove", "number": number, "control": control, "test": "vm/" + t.Name()})
+	must(t, err)
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	must(t, err)
+	defer f.Close()
+	_, err = f.Write(append(line, '\n'))
+	must(t, err)
+}
