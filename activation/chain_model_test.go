@@ -43,7 +43,7 @@ func newPair(name string) (*activationtest.Merchant, *activationtest.Machine, *a
 // forks the merchant saw, and how many renewals came through.
 func faulty(seed uint64, n int, wrap func(activation.StateStore) activation.StateStore) (forks, done int, err error) {
 	rnd := rand.New(rand.NewPCG(seed, 17))
-	merchant, machine, agent, err := newPair(fmt.Sprint("faulty ", seed))
+	merchant, machine, _, err := newPair(fmt.Sprint("faulty ", seed))
 	if err != nil {
 		return 0, 0, err
 	}
@@ -62,7 +62,8 @@ func faulty(seed uint64, n int, wrap func(activation.StateStore) activation.Stat
 		}
 		return nil
 	}
-	if agent, err = machine.Agent(merchant); err != nil {
+	agent, err := machine.Agent(merchant)
+	if err != nil {
 		return 0, 0, err
 	}
 	for range n {

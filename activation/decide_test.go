@@ -164,9 +164,14 @@ func TestDebounceBites(t *testing.T) {
 		span  int64
 		want  activation.Phase
 	}{
-		{0, 0, activation.Active}, {1, 0, activation.Active}, {2, 24 * hour, activation.Active},
-		{3, 24*hour - 1, activation.Active}, {3, 24 * hour, activation.WrongDevice},
-		{3, 24*hour + 1, activation.WrongDevice}, {2, 90 * days, activation.Active}, {1000, hour, activation.Active},
+		{0, 0, activation.Active},
+		{1, 0, activation.Active},
+		{2, 24 * hour, activation.Active},
+		{3, 24*hour - 1, activation.Active},
+		{3, 24 * hour, activation.WrongDevice},
+		{3, 24*hour + 1, activation.WrongDevice},
+		{2, 90 * days, activation.Active},
+		{1000, hour, activation.Active},
 	} {
 		in := base()
 		in.Comparison = different(true)

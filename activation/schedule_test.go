@@ -22,8 +22,18 @@ func TestBackoff(t *testing.T) {
 		least    int64 // with the smallest random number
 		most     int64 // with the greatest
 	}{
-		{1, 0, 1, 59}, {2, 0, 1, 119}, {3, 0, 1, 239}, {8, 0, 1, 7679}, {9, 0, 1, 14399}, {10, 0, 1, 14399}, {1 << 30, 0, 1, 14399}, {0, 0, 1, 59},
-		{1, time.Second, 1, 2}, {1, 500 * time.Millisecond, 1, 2}, {30, time.Hour, 3600, 7200}, {1, 24 * time.Hour, 86400, 172800},
+		{1, 0, 1, 59},
+		{2, 0, 1, 119},
+		{3, 0, 1, 239},
+		{8, 0, 1, 7679},
+		{9, 0, 1, 14399},
+		{10, 0, 1, 14399},
+		{1 << 30, 0, 1, 14399},
+		{0, 0, 1, 59},
+		{1, time.Second, 1, 2},
+		{1, 500 * time.Millisecond, 1, 2},
+		{30, time.Hour, 3600, 7200},
+		{1, 24 * time.Hour, 86400, 172800},
 	} {
 		least, most := activation.Backoff(fixed(0), tt.failures, tt.after), activation.Backoff(fixed(almostOne), tt.failures, tt.after)
 		if least != tt.least || most != tt.most {

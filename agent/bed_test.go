@@ -267,6 +267,7 @@ func (b *bench) claims() *license.Claims {
 func newDisk() []string {
 	return []string{"S64DMX0T600214W", "S64DMX0T777777Z", "0025385600b04c11", "00253856aabbccdd"}
 }
+
 func newBoard() []string {
 	return []string{"E4N0CV39K51716B", "K7N0CV12345678X", "5f1b8b80-9d5c-11e3-a0f4-bcee7b0c5a21", "0aa1bb22-9d5c-11e3-a0f4-0102030405ff"}
 }

@@ -202,8 +202,14 @@ func TestSimulate(t *testing.T) {
 		}
 	}
 	for _, q := range []api.SimulateRequest{
-		{Offline: -1}, {Offline: 1 << 62}, {Clock: -1 << 62}, {Replace: []string{"tpm"}}, {Unreadable: []string{""}},
-		{Drop: map[string]int64{"nic": 1}}, {Drop: map[string]int64{"mac": -1}}, {Drop: map[string]int64{"mac": 1 << 40}},
+		{Offline: -1},
+		{Offline: 1 << 62},
+		{Clock: -1 << 62},
+		{Replace: []string{"tpm"}},
+		{Unreadable: []string{""}},
+		{Drop: map[string]int64{"nic": 1}},
+		{Drop: map[string]int64{"mac": -1}},
+		{Drop: map[string]int64{"mac": 1 << 40}},
 	} {
 		var e *api.Error
 		if _, err := r.daemon.Simulate(q, api.English); !errors.As(err, &e) || e.Code != api.CodeBadRequest {

@@ -60,13 +60,26 @@ func Code(err error) string {
 		err  error
 		code string
 	}{
-		{ErrTooLarge, "too-large"}, {ErrEnvelope, "envelope"}, {ErrMediaType, "media-type"},
-		{ErrSignature, "signature"}, {ErrThreshold, "threshold"}, {ErrPayload, "payload"},
-		{ErrLimits, "limits"}, {ErrAnchor, "anchor"}, {ErrIssuer, "issuer"},
-		{ErrKeySetRollback, "keyset-rollback"}, {ErrKeySetTooOld, "keyset-too-old"},
-		{ErrKeySetExpired, "keyset-expired"}, {ErrKeyRevoked, "key-revoked"},
-		{ErrKeyNotYet, "key-not-yet"}, {ErrNonce, "nonce"}, {ErrProduct, "product"},
-		{ErrDevice, "device"}, {ErrHash, "hash"}, {ErrStale, "stale"}, {ErrKey, "key"},
+		{ErrTooLarge, "too-large"},
+		{ErrEnvelope, "envelope"},
+		{ErrMediaType, "media-type"},
+		{ErrSignature, "signature"},
+		{ErrThreshold, "threshold"},
+		{ErrPayload, "payload"},
+		{ErrLimits, "limits"},
+		{ErrAnchor, "anchor"},
+		{ErrIssuer, "issuer"},
+		{ErrKeySetRollback, "keyset-rollback"},
+		{ErrKeySetTooOld, "keyset-too-old"},
+		{ErrKeySetExpired, "keyset-expired"},
+		{ErrKeyRevoked, "key-revoked"},
+		{ErrKeyNotYet, "key-not-yet"},
+		{ErrNonce, "nonce"},
+		{ErrProduct, "product"},
+		{ErrDevice, "device"},
+		{ErrHash, "hash"},
+		{ErrStale, "stale"},
+		{ErrKey, "key"},
 		{ErrOptions, "options"},
 	} {
 		if errors.Is(err, c.err) {

@@ -76,8 +76,10 @@ func FuzzOpenRequest(f *testing.F) {
 // again with the same bytes, and is refused or accepted without a panic.
 func FuzzPayload(f *testing.F) {
 	fx := newFixture(f)
-	for kind, env := range map[string][]byte{TypeLicense: fx.licenseEnv, TypeKeySet: fx.keySetEnv,
-		TypeNotice: fx.noticeEnv, TypeProof: fx.proofEnv, TypeRequest: fx.requestEnv} {
+	for kind, env := range map[string][]byte{
+		TypeLicense: fx.licenseEnv, TypeKeySet: fx.keySetEnv,
+		TypeNotice: fx.noticeEnv, TypeProof: fx.proofEnv, TypeRequest: fx.requestEnv,
+	} {
 		f.Add([]byte(payloadOf(f, env, kind)))
 	}
 	for _, m := range hostile() {

@@ -18,31 +18,45 @@ func TestLimits(t *testing.T) {
 		open            func([]byte) error
 		seal            func([]byte) error
 	}{
-		{"license", TypeLicense, f.licenseEnv, licenseLimits(f), []Signer{f.licenseKey},
+		{
+			"license", TypeLicense, f.licenseEnv, licenseLimits(f),
+			[]Signer{f.licenseKey},
 			func(b []byte) error { return zeroOnError(t)(ks.OpenLicense(b)) },
 			func(p []byte) error {
 				return sealed(t, p, func(c Claims) ([]byte, error) { return SealLicense(c, f.licenseKey) })
-			}},
-		{"notice", TypeNotice, f.noticeEnv, noticeLimits(f), []Signer{f.noticeKey},
+			},
+		},
+		{
+			"notice", TypeNotice, f.noticeEnv, noticeLimits(f),
+			[]Signer{f.noticeKey},
 			func(b []byte) error { _, err := ks.OpenNotice(b); return err },
 			func(p []byte) error {
 				return sealed(t, p, func(n Notice) ([]byte, error) { return SealNotice(n, f.noticeKey) })
-			}},
-		{"proof", TypeProof, f.proofEnv, proofLimits(f), []Signer{f.device},
+			},
+		},
+		{
+			"proof", TypeProof, f.proofEnv, proofLimits(f),
+			[]Signer{f.device},
 			func(b []byte) error { _, err := OpenProof(f.device.Public(), b); return err },
 			func(p []byte) error {
 				return sealed(t, p, func(q Proof) ([]byte, error) { return SealProof(q, f.device) })
-			}},
-		{"request", TypeRequest, f.requestEnv, requestLimits(f), []Signer{f.device},
+			},
+		},
+		{
+			"request", TypeRequest, f.requestEnv, requestLimits(f),
+			[]Signer{f.device},
 			func(b []byte) error { _, err := OpenRequest(b); return err },
 			func(p []byte) error {
 				return sealed(t, p, func(r Request) ([]byte, error) { return SealRequest(r, f.device) })
-			}},
-		{"keyset", TypeKeySet, f.keySetEnv, keySetLimits(f), f.roots[:2],
+			},
+		},
+		{
+			"keyset", TypeKeySet, f.keySetEnv, keySetLimits(f), f.roots[:2],
 			func(b []byte) error { _, err := OpenKeySet(f.anchor, nil, b); return err },
 			func(p []byte) error {
 				return sealed(t, p, func(k KeySet) ([]byte, error) { return SealKeySet(k, f.roots[:2]...) })
-			}},
+			},
+		},
 	}
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {

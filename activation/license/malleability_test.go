@@ -95,9 +95,12 @@ func TestP09NoFlipChangesMeaning(t *testing.T) {
 		step            int
 		spare           bool // a signature more than needed: flips in it are harmless
 	}{
-		{"license", TypeLicense, f.licenseEnv, step, false}, {"notice", TypeNotice, f.noticeEnv, step, false},
-		{"proof", TypeProof, f.proofEnv, 1, false}, {"request", TypeRequest, f.requestEnv, step, false},
-		{"bundle", TypeBundle, bundle, step, false}, {"keyset", TypeKeySet, f.keySetEnv, step, false},
+		{"license", TypeLicense, f.licenseEnv, step, false},
+		{"notice", TypeNotice, f.noticeEnv, step, false},
+		{"proof", TypeProof, f.proofEnv, 1, false},
+		{"request", TypeRequest, f.requestEnv, step, false},
+		{"bundle", TypeBundle, bundle, step, false},
+		{"keyset", TypeKeySet, f.keySetEnv, step, false},
 		{"keyset with a spare signature", TypeKeySet, keySet3, step, true},
 	} {
 		flips, accepted, changed := flipAll(t, c.env, c.step, open[c.mediaType])
@@ -165,8 +168,10 @@ func useOf(mediaType string) string {
 func matrix(t testing.TB, f *fixture, signedBytes func(mediaType string, payload []byte) []byte, open map[string]opener) (diagonal, beside int) {
 	t.Helper()
 	payloads := map[string][]byte{TypeBundle: []byte(`{"name":"a","value":1}`)}
-	for kind, env := range map[string][]byte{TypeKeySet: f.keySetEnv, TypeLicense: f.licenseEnv,
-		TypeNotice: f.noticeEnv, TypeProof: f.proofEnv, TypeRequest: f.requestEnv} {
+	for kind, env := range map[string][]byte{
+		TypeKeySet: f.keySetEnv, TypeLicense: f.licenseEnv,
+		TypeNotice: f.noticeEnv, TypeProof: f.proofEnv, TypeRequest: f.requestEnv,
+	} {
 		payloads[kind] = []byte(payloadOf(t, env, kind))
 	}
 	keys := map[string][]Signer{UseRoot: f.roots[:2], UseLicense: {f.licenseKey}, UseNotice: {f.noticeKey}, UseBundle: {f.bundleKey}, UseDevice: {f.device}}

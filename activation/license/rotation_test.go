@@ -19,8 +19,10 @@ type vendor struct {
 }
 
 func (v *vendor) set(version int64, roots RootKeys, keys []OnlineKey, revoked ...string) KeySet {
-	return KeySet{V: 1, Issuer: "acme", Version: version, NotBefore: t0, Expires: t0 + 300*day, Roots: roots,
-		Keys: sortedKeys(slices.Clone(keys)...), Revoked: slices.Sorted(slices.Values(revoked))}
+	return KeySet{
+		V: 1, Issuer: "acme", Version: version, NotBefore: t0, Expires: t0 + 300*day, Roots: roots,
+		Keys: sortedKeys(slices.Clone(keys)...), Revoked: slices.Sorted(slices.Values(revoked)),
+	}
 }
 
 // publish signs without any check of its own: the verifier is on trial.

@@ -271,8 +271,10 @@ func (g *generator) times() {
 				case t >= s.ren:
 					state = "valid-stale"
 				}
-				g.add(vector{Name: fmt.Sprintf("time: %s, %s%+d", name, b.name, d), Op: "time",
-					Times: &vecTimes{s.nbf, s.ren, s.grc, s.exp, t}, Want: "ok", Result: &vecResult{State: state, Reason: reason}})
+				g.add(vector{
+					Name: fmt.Sprintf("time: %s, %s%+d", name, b.name, d), Op: "time",
+					Times: &vecTimes{s.nbf, s.ren, s.grc, s.exp, t}, Want: "ok", Result: &vecResult{State: state, Reason: reason},
+				})
 			}
 		}
 	}

@@ -117,8 +117,10 @@ func (v vector) run(t *testing.T, data map[string]string) (code string, r vecRes
 	case "check", "files":
 		o := v.Options
 		asked := time.Unix(0, 0)
-		opts := CheckOptions{Product: o.Product, Issuer: o.Issuer, Nonce: unhex(t, o.NonceHex), Now: o.Now, Asked: asked,
-			Arrived: asked.Add(time.Duration(o.AgeMS) * time.Millisecond), KeySetTolerance: o.Tolerance, MinKeySet: o.MinKeySet}
+		opts := CheckOptions{
+			Product: o.Product, Issuer: o.Issuer, Nonce: unhex(t, o.NonceHex), Now: o.Now, Asked: asked,
+			Arrived: asked.Add(time.Duration(o.AgeMS) * time.Millisecond), KeySetTolerance: o.Tolerance, MinKeySet: o.MinKeySet,
+		}
 		var c *Checked
 		var err error
 		if v.Op == "check" {
@@ -188,9 +190,11 @@ func TestVectors(t *testing.T) {
 	if len(file.Vectors) < 200 {
 		t.Errorf("%d vectors, want at least 200", len(file.Vectors))
 	}
-	for _, code := range []string{"ok", "too-large", "envelope", "media-type", "signature", "threshold", "payload", "limits",
+	for _, code := range []string{
+		"ok", "too-large", "envelope", "media-type", "signature", "threshold", "payload", "limits",
 		"device", "anchor", "issuer", "keyset-rollback", "keyset-too-old", "keyset-expired", "key-revoked", "key-not-yet",
-		"product", "nonce", "hash", "stale", "key", "options"} {
+		"product", "nonce", "hash", "stale", "key", "options",
+	} {
 		if codes[code] == 0 {
 			t.Errorf("no vector wants %q", code)
 		}

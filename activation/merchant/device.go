@@ -129,6 +129,33 @@ func (t *tx) recognise(s *seat, in *incoming) (fingerprint.Comparison, error) {
 	return c, refuse(protocol.CodeDeviceMismatch)
 }
 
+// reenrol takes a repaired machine over: the policy no longer knows it, but the
+// buyer's code and the device key are presented and a strong part is still the
+// same, as after a new board. It counts as the self-service re-bind. Without any
+// strong part in common it is another machine, whatever it presents.
+func (t *tx) reenrol(s *seat, in *incoming) (bool, error) {
+	c, err := s.compare(in.device)
+	if err != nil || c.Outcome != fingerprint.Different || !c.StrongMatch {
+		return false, err
+	}
+	if s.rebound > 0 && t.now-s.rebound < t.svc.opts.Terms.Rebind {
+		return false, refuse(protocol.CodeRebindLimit)
+	}
+	was, err := s.enrolled()
+	if err != nil {
+		return false, err
+	}
+	present, err := t.uncommon(in.req.Device, in.device)
+	if err != nil {
+		return false, err
+	}
+	if err := s.enrol(fingerprint.Enroll(was.Salt, present)); err != nil {
+		return false, err
+	}
+	s.contested, s.contestWhy, s.rebound = 0, "", t.now
+	return true, t.audit(in.actor(), "device.re-enrol", s.license, map[string]any{"why": c.Why})
+}
+
 // rollForward brings the seat's reference up to date (fingerprint.Roll): one
 // strong part at a time, at most one in Terms.Roll, so that repaired machines
 // stay recognisable but nobody exchanges a machine plank by plank. The caller

@@ -49,6 +49,32 @@ func TestClonedStoreOnOtherHardware(t *testing.T) {
 	}
 }
 
+// A new board with its network adapter is a re-bind by the buyer's code, once in
+// thirty days; a machine that shares nothing strong stays another one.
+func TestRebindAfterABoardSwap(t *testing.T) {
+	b := newBed(t)
+	code, _ := b.code()
+	d := b.device(1)
+	must0(t, d.activate(code))
+	swap := func(i int) {
+		d.print = with(d.print, map[int]string{0: fmt.Sprintf("3C:7C:3F:55:00:%02X", i), 2: fmt.Sprintf("BOARD-SWAPPED-77%02d", i)})
+	}
+	swap(1)
+	wantCode(t, "renewal after the swap", d.renew(), protocol.CodeDeviceMismatch)
+	must0(t, d.do(license.RequestRebind, code))
+	must0(t, d.renew())
+	if d.state() != "license" {
+		t.Fatalf("after the re-bind: %s", d.state())
+	}
+	swap(2)
+	wantCode(t, "a second swap within the month", d.do(license.RequestRebind, code), protocol.CodeRebindLimit)
+	b.clock.Add(31 * 24 * time.Hour)
+	must0(t, d.do(license.RequestRebind, code))
+	d.print = hardware(3)
+	b.clock.Add(31 * 24 * time.Hour)
+	wantCode(t, "another machine", d.do(license.RequestRebind, code), protocol.CodeDeviceMismatch)
+}
+
 func TestUnreadableHardware(t *testing.T) {
 	b := newBed(t)
 	code, _ := b.code()

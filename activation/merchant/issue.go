@@ -249,10 +249,16 @@ func (t *tx) rebind(in *incoming) (outcome, error) {
 // the chain. A contested seat settles itself once in Terms.Rebind and only for
 // the same hardware; after that a human decides.
 func (t *tx) settle(s *seat, in *incoming) (outcome, error) {
-	if _, err := t.recognise(s, in); err != nil {
+	repaired, err := t.reenrol(s, in)
+	if err != nil {
 		return outcome{}, err
 	}
-	if s.contested > 0 {
+	if !repaired {
+		if _, err := t.recognise(s, in); err != nil {
+			return outcome{}, err
+		}
+	}
+	if s.contested > 0 && !repaired {
 		if s.rebound > 0 && t.now-s.rebound < t.svc.opts.Terms.Rebind {
 			return outcome{}, refuse(protocol.CodeRebindLimit)
 		}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,6 +31,7 @@ func TestWatch(t *testing.T) {
 	socket := filepath.Join(dir, "a.sock")
 	answers := make(chan api.Events, 8)
 	asked := make(chan string, 64)
+	var inflight sync.WaitGroup
 	serve := func() *http.Server {
 		os.Remove(socket)
 		ln, err := net.Listen("unix", socket)
@@ -37,6 +39,8 @@ func TestWatch(t *testing.T) {
 			t.Fatal(err)
 		}
 		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			inflight.Add(1)
+			defer inflight.Done()
 			asked <- r.URL.Query().Get("since") + "/" + r.URL.Query().Get("wait")
 			select {
 			case e := <-answers:
@@ -89,6 +93,7 @@ func TestWatch(t *testing.T) {
 	<-asked // the poll that is open now
 	srv.Close()
 	c.Close()
+	inflight.Wait() // or the old agent's handler takes the answer meant for the next
 	if d := <-pauses; d != time.Second {
 		t.Errorf("first pause %s", d)
 	}

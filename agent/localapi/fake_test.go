@@ -52,8 +52,10 @@ func (f *fake) license(lang string) api.License {
 	if lang == api.Chinese {
 		v.Message = "有效"
 	}
-	return api.License{Issuer: "acme", Product: "painter", ID: "lic-1", Seats: 1, Verdict: v, LastContact: 1798900000,
-		Hardware: &api.Hardware{Outcome: "same", Left: 1, Lost: []string{"disk"}, Unreadable: []string{}, Warning: true}}
+	return api.License{
+		Issuer: "acme", Product: "painter", ID: "lic-1", Seats: 1, Verdict: v, LastContact: 1798900000,
+		Hardware: &api.Hardware{Outcome: "same", Left: 1, Lost: []string{"disk"}, Unreadable: []string{}, Warning: true},
+	}
 }
 
 func (f *fake) Version() api.Version { return api.Version{Version: "test", API: 1} }
@@ -62,20 +64,25 @@ func (f *fake) Status(lang string) api.Status {
 	_ = f.called("status")
 	return api.Status{Version: "test", DeviceID: "dev:1", KeyTier: "file", Time: 1798963200, Serial: f.Serial(), Licenses: []api.License{f.license(lang)}}
 }
+
 func (f *fake) Check(product, _ string, nonce []byte, lang string) (Checked, error) {
 	err := f.called("check")
 	verdict, merr := json.Marshal(f.license(lang).Verdict)
 	return Checked{License: []byte("L:" + product), KeySet: []byte("K"), Proof: nonce, Verdict: verdict}, errors.Join(err, merr)
 }
+
 func (f *fake) Files(key api.KeyRequest) (api.Files, error) {
 	return api.Files{License: key.Issuer, KeySet: key.Product}, f.called("files")
 }
+
 func (f *fake) Why(_ api.KeyRequest, lang string) (api.Explanation, error) {
 	return api.Explanation{License: f.license(lang)}, f.called("why")
 }
+
 func (f *fake) Simulate(q api.SimulateRequest, lang string) (api.Explanation, error) {
 	return api.Explanation{License: f.license(lang), Assumed: q.Replace}, f.called("simulate")
 }
+
 func (f *fake) Events(ctx context.Context, since uint64) api.Events {
 	_ = f.called("events")
 	for f.Serial() <= since {
@@ -87,27 +94,35 @@ func (f *fake) Events(ctx context.Context, since uint64) api.Events {
 	}
 	return api.Events{Serial: f.Serial(), Events: []api.Event{{Serial: f.Serial(), Kind: api.EventVerdict}}}
 }
+
 func (f *fake) Preview(context.Context, string) (api.Preview, error) {
 	return api.Preview{Issuer: "acme"}, f.called("preview")
 }
+
 func (f *fake) Activate(context.Context, api.ActivateRequest, string) (api.Outcome, error) {
 	return api.Outcome{License: f.license("")}, f.called("activate")
 }
+
 func (f *fake) Renew(context.Context, api.KeyRequest, string) (api.Outcome, error) {
 	return api.Outcome{License: f.license("")}, f.called("renew")
 }
+
 func (f *fake) Release(context.Context, api.KeyRequest, string) (api.Outcome, error) {
 	return api.Outcome{License: f.license("")}, f.called("release")
 }
+
 func (f *fake) Rebind(context.Context, api.RebindRequest, string) (api.Outcome, error) {
 	return api.Outcome{License: f.license("")}, f.called("rebind")
 }
+
 func (f *fake) Request(context.Context, api.OfflineRequest) (api.RequestFile, error) {
 	return api.RequestFile{Kind: "activate"}, f.called("request")
 }
+
 func (f *fake) Import(_ context.Context, answer []byte, _ string) (api.Outcome, error) {
 	return api.Outcome{License: api.License{ID: strconv.Itoa(len(answer))}}, f.called("import")
 }
+
 func (f *fake) Diagnose(context.Context, string) (api.Diagnosis, error) {
 	return api.Diagnosis{}, f.called("diagnose")
 }

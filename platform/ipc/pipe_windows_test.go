@@ -197,7 +197,7 @@ func TestThreadIsTurnedBack(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {
 		c, err := l.Accept()
-		for err == nil {
+		if err == nil {
 			h, e := handle(c.(*conn).Conn)
 			if e == nil {
 				_, reverted, e2 := impersonated(h)

@@ -324,8 +324,12 @@ func TestScriptletsRefuseANewerState(t *testing.T) {
 		kind, stage string
 		args        []string
 	}{
-		{"deb", "preinstall", []string{"install"}}, {"deb", "preinstall", []string{"upgrade", "9"}}, {"rpm", "preinstall", []string{"1"}},
-		{"rpm", "preinstall", []string{"2"}}, {"apk", "preinstall", []string{"1"}}, {"apk", "preupgrade", []string{"1", "9"}},
+		{"deb", "preinstall", []string{"install"}},
+		{"deb", "preinstall", []string{"upgrade", "9"}},
+		{"rpm", "preinstall", []string{"1"}},
+		{"rpm", "preinstall", []string{"2"}},
+		{"apk", "preinstall", []string{"1"}},
+		{"apk", "preupgrade", []string{"1", "9"}},
 	} {
 		root := t.TempDir()
 		state := filepath.Join(root, "var/lib/license-agent")
