@@ -52,11 +52,11 @@ func (f footprint) grown(since footprint) (footprint, bool) {
 	return d, d.rss > 2<<10 || d.fds > handful || d.goroutines > handful
 }
 
-// step is how far the merchant's clock moves with each renewal: a hundred days
+// step is how far the merchant's clock moves with each renewal: four hundred days
 // at least, years in a long soak. The agent takes the time from the signed
 // answers, so that they pass for it as well.
 func step(renewals int) time.Duration {
-	return max(20*time.Minute, 100*24*time.Hour/time.Duration(renewals))
+	return max(20*time.Minute, 400*24*time.Hour/time.Duration(renewals))
 }
 
 // aged is what a soak has found: the largest footprint in the second and in the
