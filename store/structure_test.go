@@ -97,7 +97,8 @@ func TestStructureRefuses(t *testing.T) {
 	find := func(flags uint16) uint64 {
 		for id := uint64(2); id < m.pages; id++ {
 			p := file[id*testPage:]
-			if order.Uint16(p[8:]) == flags && order.Uint16(p[10:]) > 2 && order.Uint64(p) == id && live(file, m, id) {
+			if order.Uint16(p[8:]) == flags && order.Uint16(p[10:]) > 2 && order.Uint64(p) == id && live(file, m, id) &&
+				(flags != flagLeaf || order.Uint32(p[pageHeader:]) == 0) { // records, not the list of buckets
 				return id
 			}
 		}

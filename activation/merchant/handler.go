@@ -59,6 +59,10 @@ func (s *Service) Server() *http.Server {
 	}
 }
 
+// drainLimit is how much of a body that is too large is read and thrown away so
+// that its sender gets to read the answer.
+const drainLimit = 256 << 10
+
 type action func(w http.ResponseWriter, r *http.Request) error
 
 func (h *handler) only(method string, do action) http.HandlerFunc {
@@ -122,11 +126,8 @@ func (h *handler) requestID() string {
 // did wrong is in the log, never in the reply.
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, id string, err error) string {
 	refusal := &Refusal{Code: protocol.CodeInternal}
-	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &refusal):
-	case errors.As(err, &tooLarge):
-		refusal = &Refusal{Code: protocol.CodeTooLarge}
 	case errors.Is(err, errBusy):
 		refusal = &Refusal{Code: protocol.CodeUnavailable, After: 30}
 	default:
@@ -169,16 +170,15 @@ func (h *handler) request(w http.ResponseWriter, r *http.Request, kind string) e
 	if len(idem) > protocol.MaxIdempotencyKey {
 		return refuse(protocol.CodeBadRequest)
 	}
-	if r.ContentLength > protocol.MaxRequest {
-		return refuse(protocol.CodeTooLarge)
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, protocol.MaxRequest))
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return err
-	}
+	// Not http.MaxBytesReader: it hangs up at once, and the reset can reach the
+	// client before the answer that says why (RFC 9112, section 9.6).
+	body, err := io.ReadAll(io.LimitReader(r.Body, protocol.MaxRequest+1))
 	if err != nil {
 		return refuse(protocol.CodeTimeout)
+	}
+	if len(body) > protocol.MaxRequest {
+		_, _ = io.CopyN(io.Discard, r.Body, drainLimit)
+		return refuse(protocol.CodeTooLarge)
 	}
 	from, guessing := address(r.RemoteAddr), kind == license.RequestActivate || kind == license.RequestRebind
 	if guessing {
