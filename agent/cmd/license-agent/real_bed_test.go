@@ -154,12 +154,6 @@ func (v *vendor) newest(order string) merchant.DeviceInfo {
 	return list[0]
 }
 
-// seat is what the merchant knows about a license.
-func (v *vendor) seat(id string) merchant.DeviceInfo {
-	v.t.Helper()
-	return value(v.svc.Device(context.Background(), id))(v.t)
-}
-
 // forks counts the seats that were ever contested, from the audit trail.
 func (v *vendor) forks() int {
 	v.t.Helper()

@@ -63,11 +63,11 @@ func harms() []harm {
 
 // ruined is what a series of damaged starts has found.
 type ruined struct {
-	starts, licensed  int
-	late              int // slower than 5 s
-	altered, refused  int
-	healed, contested int // re-activated at the merchant where nothing was left
-	slowest           time.Duration
+	starts, licensed int
+	late             int // slower than 5 s
+	altered, refused int
+	healed           int // re-activated at the merchant where nothing was left
+	slowest          time.Duration
 }
 
 // what is left beside the damaged file.
