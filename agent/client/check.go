@@ -48,13 +48,9 @@ func (v Verdict) Has(feature string) bool {
 	return false
 }
 
-// Reasons that only this package gives.
-const (
-	// ReasonAgent: the agent, with a valid proof, says no; see Phase.
-	ReasonAgent = "agent-says-no"
-	// ReasonDevice: the license is genuine, but was issued for another machine.
-	ReasonDevice = "other-device"
-)
+// ReasonAgent is the reason that only this package gives: the agent, with a
+// valid proof, says no; see Phase.
+const ReasonAgent = "agent-says-no"
 
 // Checker asks whether a product may run and verifies the answer by itself. It
 // keeps what was verified once, so that only the proof is verified per call.
