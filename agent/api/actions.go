@@ -99,6 +99,7 @@ const (
 	EventVerdict  = "verdict"  // phase, flags or reason of a license changed
 	EventLicense  = "license"  // a license was added, replaced or removed
 	EventContact  = "contact"  // the outcome of a contact with the merchant changed
+	EventSeats    = "seats"    // somebody found every seat of a license taken; at most one a minute for each license
 	EventObserved = "observed" // the hardware was read and something differs; Hardware says whether that is a warning
 )
 
@@ -107,15 +108,16 @@ const (
 // change can be two events: a part that is lost is "observed", and the flag that
 // this raises is a "verdict".
 type Event struct {
-	Serial   uint64    `json:"serial"`
-	Time     int64     `json:"time"`
-	Kind     string    `json:"kind"`
-	Issuer   string    `json:"issuer,omitempty"`
-	Product  string    `json:"product,omitempty"`
-	Phase    string    `json:"phase,omitempty"`
-	Runs     bool      `json:"runs"`
-	Reason   string    `json:"reason,omitempty"`
-	Hardware *Hardware `json:"hardware,omitempty"` // of kind observed, without Message
+	Serial   uint64     `json:"serial"`
+	Time     int64      `json:"time"`
+	Kind     string     `json:"kind"`
+	Issuer   string     `json:"issuer,omitempty"`
+	Product  string     `json:"product,omitempty"`
+	Phase    string     `json:"phase,omitempty"`
+	Runs     bool       `json:"runs"`
+	Reason   string     `json:"reason,omitempty"`
+	Hardware *Hardware  `json:"hardware,omitempty"` // of kind observed, without Message
+	Seats    *SeatCount `json:"seats,omitempty"`    // of kind seats
 }
 
 // Events answers GET /v1/events?since=N&wait=30s. Serial is what to pass as

@@ -10,21 +10,23 @@ const Host = "license-agent"
 // Paths of version 1.
 const (
 	PathVersion  = "/v1/version"
-	PathStatus   = "/v1/status"   // GET, any local user
-	PathCheck    = "/v1/check"    // POST, any local user
-	PathWhy      = "/v1/why"      // GET, any local user (masked)
-	PathEvents   = "/v1/events"   // GET, long poll, any local user
-	PathFiles    = "/v1/license"  // GET, any local user: license and key set envelopes for checks without a nonce
-	PathActivate = "/v1/activate" // POST, administrators
-	PathPreview  = "/v1/preview"  // GET, administrators: what an activation would send, and to whom
-	PathRenew    = "/v1/renew"    // POST, administrators
-	PathRelease  = "/v1/release"  // POST, administrators
-	PathRebind   = "/v1/rebind"   // POST, administrators
-	PathRequest  = "/v1/request"  // POST, administrators: request file for a machine without network
-	PathImport   = "/v1/import"   // POST, administrators
-	PathMetrics  = "/v1/metrics"  // GET, any local user
-	PathSimulate = "/v1/simulate" // POST, any local user: what would happen if; changes nothing
-	PathDiagnose = "/v1/diagnose" // GET, administrators
+	PathStatus   = "/v1/status"     // GET, any local user
+	PathCheck    = "/v1/check"      // POST, any local user
+	PathWhy      = "/v1/why"        // GET, any local user (masked)
+	PathEvents   = "/v1/events"     // GET, long poll, any local user
+	PathFiles    = "/v1/license"    // GET, any local user: license and key set envelopes for checks without a nonce
+	PathActivate = "/v1/activate"   // POST, administrators
+	PathPreview  = "/v1/preview"    // GET, administrators: what an activation would send, and to whom
+	PathRenew    = "/v1/renew"      // POST, administrators
+	PathRelease  = "/v1/release"    // POST, administrators
+	PathRebind   = "/v1/rebind"     // POST, administrators
+	PathRequest  = "/v1/request"    // POST, administrators: request file for a machine without network
+	PathImport   = "/v1/import"     // POST, administrators
+	PathSeats    = "/v1/seats"      // POST, any local user: take a seat; the connection is the seat
+	PathHolders  = "/v1/seats/list" // GET, any local user: who holds them
+	PathMetrics  = "/v1/metrics"    // GET, any local user
+	PathSimulate = "/v1/simulate"   // POST, any local user: what would happen if; changes nothing
+	PathDiagnose = "/v1/diagnose"   // GET, administrators
 )
 
 // Verdict mirrors activation.Verdict with the sentences added.
@@ -50,6 +52,8 @@ type License struct {
 	Edition     string           `json:"edition,omitempty"`
 	ID          string           `json:"id,omitempty"`
 	Seats       int64            `json:"seats,omitempty"`
+	SeatsUsed   int64            `json:"seats_used,omitempty"`    // of Seats, now
+	SeatsQueue  int64            `json:"seats_waiting,omitempty"` // requests that wait for one
 	Features    []string         `json:"features,omitempty"`
 	Limits      map[string]int64 `json:"limits,omitempty"`
 	Verdict     Verdict          `json:"verdict"`

@@ -27,6 +27,8 @@ const (
 	CodeNotActivated     = "not-activated"      // no license held for the product
 	CodeAmbiguous        = "ambiguous-product"  // several licenses fit: say which
 	CodeAlreadyActivated = "already-activated"  // a license for the product is held already
+	CodeNotLicensed      = "not-licensed"       // a genuine answer that says no
+	CodeSeatsTaken       = "seats-taken"        // every concurrent use that the license allows here is taken
 	CodeOutstanding      = "request-outstanding"
 	CodeAlreadyImported  = "already-imported"
 	CodeWrongAnswer      = "wrong-answer"    // a valid answer, but not to this machine's request
@@ -49,7 +51,6 @@ const (
 	CodeAgentAnswer  = "agent-bad-answer"   // the agent's answer cannot be understood
 	CodeUntrusted    = "agent-untrusted"    // the answer does not end in the vendor's key
 	CodeWrongDevice  = "agent-wrong-device" // the answer is genuine, but for another machine
-	CodeNotLicensed  = "not-licensed"       // a genuine answer that says no
 	CodeUsage        = "usage"
 	CodeConfig       = "config-invalid"
 	CodeStateInUse   = "state-in-use"        // another agent owns the state directory
@@ -86,6 +87,8 @@ func Codes() []CodeInfo {
 		{CodeNotActivated, 404, ExitNotLicensed},
 		{CodeAmbiguous, 409, ExitUsage},
 		{CodeAlreadyActivated, 409, ExitUsage},
+		{CodeNotLicensed, 403, ExitNotLicensed},
+		{CodeSeatsTaken, 409, ExitNotLicensed},
 		{CodeOutstanding, 409, ExitUsage},
 		{CodeAlreadyImported, 409, ExitUsage},
 		{CodeWrongAnswer, 422, ExitUsage},
@@ -105,7 +108,6 @@ func Codes() []CodeInfo {
 		{CodeAgentAnswer, 0, ExitUnexpected},
 		{CodeUntrusted, 0, ExitNotLicensed},
 		{CodeWrongDevice, 0, ExitNotLicensed},
-		{CodeNotLicensed, 0, ExitNotLicensed},
 		{CodeUsage, 0, ExitUsage},
 		{CodeConfig, 0, ExitUsage},
 		{CodeStateInUse, 0, ExitUnexpected},

@@ -27,7 +27,7 @@ func samples() map[string]any {
 	told := hardware
 	told.Message = "not as enrolled: disk; two more points and it breaks."
 	license := api.License{
-		Issuer: "acme", Product: "painter", Edition: "pro", ID: "lic-1", Seats: 2, Features: []string{"export", "scripting"},
+		Issuer: "acme", Product: "painter", Edition: "pro", ID: "lic-1", Seats: 2, SeatsUsed: 1, SeatsQueue: 3, Features: []string{"export", "scripting"},
 		Limits: map[string]int64{"max-projects": 10}, Verdict: verdict, Hardware: &told, LastContact: 1798900000, NextContact: 1798990000,
 		LastError: refused, Pending: "renew",
 	}
@@ -36,6 +36,9 @@ func samples() map[string]any {
 	status := api.Status{Instance: "acme", Version: "1.2.3", DeviceID: "dev:00112233445566778899aabbccddeeff", KeyTier: "file", Time: 1798963200, Serial: 7, Licenses: []api.License{license}}
 	event := api.Event{Serial: 7, Time: 1798963200, Kind: api.EventVerdict, Issuer: "acme", Product: "painter", Phase: "expiring", Runs: true, Reason: "entitlement-ends-soon"}
 	observed := api.Event{Serial: 8, Time: 1798963200, Kind: api.EventObserved, Issuer: "acme", Product: "painter", Phase: "expiring", Runs: true, Reason: "entitlement-ends-soon", Hardware: &hardware}
+	count := api.SeatCount{Issuer: "acme", Product: "painter", Total: 2, Used: 1, Waiting: 3, Peak: 2}
+	seat := api.Seat{ID: "s-5", Issuer: "acme", Product: "painter", User: "alice", Account: "uid:1000", PID: 4711, Since: 1798963200, Detached: true}
+	taken := api.Event{Serial: 9, Time: 1798963200, Kind: api.EventSeats, Issuer: "acme", Product: "painter", Phase: "expiring", Runs: true, Reason: "entitlement-ends-soon", Seats: &count}
 	why := api.Explanation{
 		License: license,
 		Device:  api.Comparison{Outcome: "same", Why: "3 of 3 parts match", Parts: []api.Part{part, {Kind: "board", Result: "unreadable", State: "unreadable", Weight: 3, Strong: true, Then: []string{"aabbccdd"}, Now: []string{}, Digits: []string{}, Reason: "permission denied"}}, Matched: 2, Available: 2, Enrolled: 5, Need: 1, Left: 1},
@@ -50,6 +53,9 @@ func samples() map[string]any {
 		"status.json":        status,
 		"check-request.json": api.CheckRequest{Product: "painter", Issuer: "acme", Nonce: "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="},
 		"check-answer.json":  api.CheckAnswer{License: "e30=", KeySet: "e30=", Proof: "e30=", Verdict: verdict},
+		"seat-request.json":  api.SeatRequest{Product: "painter", Issuer: "acme", User: "alice", WaitMS: 30000},
+		"seat-answer.json":   api.SeatAnswer{Seat: seat, Count: count},
+		"seats.json":         api.Seats{Counts: []api.SeatCount{count}, Seats: []api.Seat{seat}},
 		"license.json":       api.Files{License: "e30=", KeySet: "e30="},
 		"why.json":           why,
 		"simulate.json":      api.SimulateRequest{Issuer: "acme", Product: "painter", Offline: 86400, Clock: -3600, Replace: []string{"disk"}, Drop: map[string]int64{"cpu": 0, "mac": 2}, Clone: true, Unreadable: []string{"board"}, Behind: true, Contested: true},
@@ -61,7 +67,7 @@ func samples() map[string]any {
 		"request-file.json":  api.RequestFile{Kind: "activate", Issuer: "acme", Product: "painter", File: "e30="},
 		"import.json":        api.ImportRequest{Answer: "e30="},
 		"outcome.json":       api.Outcome{License: license},
-		"events.json":        api.Events{Serial: 7, Missed: true, Events: []api.Event{event, observed}},
+		"events.json":        api.Events{Serial: 7, Missed: true, Events: []api.Event{event, observed, taken}},
 		"error.json":         api.ErrorBody{Error: *refused},
 		"diagnose.json": api.Diagnosis{
 			Version: version, Status: status, Why: []api.Explanation{why}, Device: []api.Part{part}, Env: "vm", Notes: []string{"ghw and probe differ"},

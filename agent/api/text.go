@@ -83,6 +83,16 @@ func sentences() []sentence {
 			"本机已持有该产品的许可证。", "运行 license-agent status 查看；如需更换授权码，请加 --replace。",
 		},
 		{
+			CodeNotLicensed,
+			"This use is not licensed now.", "Run: license-agent why",
+			"当前使用未获许可。", "请运行：license-agent why",
+		},
+		{
+			CodeSeatsTaken,
+			"All seats of this license on this machine are taken.", "Run license-agent seats list to see who holds them; end one of these programs, wait, or buy more seats.",
+			"该许可证在本机的席位已全部占用。", "运行 license-agent seats list 查看占用者；请结束其中一个程序、等待或购买更多席位。",
+		},
+		{
 			CodeOutstanding,
 			"A request for this license is still waiting for its answer.", "Import the answer of that request, or repeat the request to get the same file again.",
 			"该许可证仍有一个请求在等待应答。", "请导入该请求的应答，或重新执行请求以得到同一文件。",
@@ -166,11 +176,6 @@ func sentences() []sentence {
 			CodeWrongDevice,
 			"The license is genuine, but it was issued for another machine.", "Run license-agent why on this machine; activate it with a code of its own.",
 			"许可证是真实的，但颁发给另一台机器。", "请在本机运行 license-agent why，并使用自己的授权码激活。",
-		},
-		{
-			CodeNotLicensed,
-			"This use is not licensed now.", "Run: license-agent why",
-			"当前使用未获许可。", "请运行：license-agent why",
 		},
 		{
 			CodeUsage,
