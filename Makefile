@@ -12,6 +12,8 @@ BUILD     := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "$(LDFLAG
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     := go run mvdan.cc/gofumpt@v0.12.0
 TIERDIR   := $(CURDIR)/.cache
+# Which commit a result in docs/promises.md was reached on.
+export PROMISES_COMMIT ?= $(shell git describe --always --dirty --exclude '*' 2>/dev/null)
 
 .PHONY: help
 help: ## print this list

@@ -66,6 +66,8 @@ func table() map[string]rule {
 		"installer/packaging": {},
 		"installer/bundle":    {[]string{"activation/license"}, nil},
 
+		"docs/promise": {}, // for tests: what a proof reached
+
 		"installer/e2e/vm/guest": {nil, []string{xsys}}, // process 1 of a test machine, never shipped
 	}
 }

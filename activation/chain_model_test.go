@@ -12,6 +12,7 @@ import (
 	"licenseagent.example/activation"
 	"licenseagent.example/activation/activationtest"
 	"licenseagent.example/activation/license"
+	"licenseagent.example/docs/promise"
 )
 
 // forgetful is the control without write-ahead: it does not keep what was asked.
@@ -117,7 +118,7 @@ func TestP17(t *testing.T) {
 	keep := func(s activation.StateStore) activation.StateStore { return s }
 	drop := func(s activation.StateStore) activation.StateStore { return forgetful{s} }
 	const each = 100
-	runs := scale(10, 2000)
+	runs := promise.Size(10, 2000)
 	var mu sync.Mutex
 	attempts, forks, came, falseForks := 0, 0, 0, 0
 	inParallel(t, runs, func(i int) error {
@@ -133,7 +134,7 @@ func TestP17(t *testing.T) {
 	if came < attempts/4 {
 		t.Errorf("only %d of %d attempts came through: the faults hide the test", came, attempts)
 	}
-	inParallel(t, scale(4, 40), func(i int) error {
+	inParallel(t, promise.Size(4, 40), func(i int) error {
 		f, _, err := faulty(uint64(i), each, drop)
 		mu.Lock()
 		defer mu.Unlock()
@@ -144,7 +145,7 @@ func TestP17(t *testing.T) {
 		t.Error("control: no false fork without write-ahead")
 	}
 
-	clones := scale(40, 20_000)
+	clones := promise.Size(40, 20_000)
 	caught, latest := 0, 0
 	inParallel(t, clones, func(i int) error {
 		n, err := clone(i, false, 6)
@@ -159,8 +160,8 @@ func TestP17(t *testing.T) {
 		t.Errorf("%d of %d clones caught, the last after %d heartbeats of a copy; want all within 3", caught, clones, latest)
 	}
 	unseen := 0
-	inParallel(t, scale(4, 50), func(i int) error {
-		n, err := clone(2*i, true, scale(10, 200))
+	inParallel(t, promise.Size(4, 50), func(i int) error {
+		n, err := clone(2*i, true, promise.Size(10, 200))
 		mu.Lock()
 		defer mu.Unlock()
 		if n == 0 {
@@ -168,11 +169,11 @@ func TestP17(t *testing.T) {
 		}
 		return err
 	})
-	if unseen != scale(4, 50) {
-		t.Errorf("control: accepting one behind hides only %d of %d clones", unseen, scale(4, 50))
+	if unseen != promise.Size(4, 50) {
+		t.Errorf("control: accepting one behind hides only %d of %d clones", unseen, promise.Size(4, 50))
 	}
-	report(t, "P17", fmt.Sprintf("%d of %d clones caught, the last by heartbeat %d of a copy; %d false forks in %d honest attempts (20%% of requests and 20%% of replies lost, deaths at every write)", caught, clones, latest, forks, attempts),
-		fmt.Sprintf("without write-ahead: %d false forks in %d attempts; accepting one-behind: %d of %d clones seen", falseForks, scale(4, 40)*each, scale(4, 50)-unseen, scale(4, 50)))
+	promise.Reached(t, "P17", fmt.Sprintf("%d of %d clones caught, the last by heartbeat %d of a copy; %d false forks in %d honest attempts (20%% of requests and 20%% of replies lost, deaths at every write)", caught, clones, latest, forks, attempts),
+		fmt.Sprintf("without write-ahead: %d false forks in %d attempts; accepting one-behind: %d of %d clones seen", falseForks, promise.Size(4, 40)*each, promise.Size(4, 50)-unseen, promise.Size(4, 50)))
 }
 
 // clone copies an activated machine and lets both copies renew in turns, the
@@ -226,7 +227,7 @@ func clone(i int, acceptOneBehind bool, most int) (int, error) {
 // TestP18 is the promise: a restored old store is flagged at first contact, and
 // an honest one is back after one self-service step.
 func TestP18(t *testing.T) {
-	n := scale(40, 20_000)
+	n := promise.Size(40, 20_000)
 	var mu sync.Mutex
 	flagged, rebound, unflagged := 0, 0, 0
 	inParallel(t, n, func(i int) error {
@@ -277,7 +278,7 @@ func TestP18(t *testing.T) {
 	if flagged != n || rebound != n {
 		t.Errorf("%d of %d restores flagged at first contact, %d back after one re-bind", flagged, n, rebound)
 	}
-	controls := scale(4, 100)
+	controls := promise.Size(4, 100)
 	inParallel(t, controls, func(i int) error {
 		merchant, machine, agent, err := newPair(fmt.Sprint("control ", i))
 		if err != nil {
@@ -311,7 +312,7 @@ func TestP18(t *testing.T) {
 	if unflagged != controls {
 		t.Errorf("control: accepting one-behind misses %d of %d restores", unflagged, controls)
 	}
-	report(t, "P18", fmt.Sprintf("%d of %d restored stores flagged at first contact, %d back after one re-bind", flagged, n, rebound),
+	promise.Reached(t, "P18", fmt.Sprintf("%d of %d restored stores flagged at first contact, %d back after one re-bind", flagged, n, rebound),
 		fmt.Sprintf("accepting one-behind misses %d of %d restores that are one heartbeat old", unflagged, controls))
 }
 
@@ -363,7 +364,7 @@ func TestP15(t *testing.T) {
 		}
 	}
 	before := loadAll(t, stores)
-	accepted, genuine, tries := 0, 0, scale(400, 10_000)
+	accepted, genuine, tries := 0, 0, promise.Size(400, 10_000)
 	for range tries {
 		mixed := replies[rnd.IntN(len(replies))]
 		switch rnd.IntN(4) {
@@ -392,7 +393,7 @@ func TestP15(t *testing.T) {
 	if genuine == 0 {
 		t.Error("control: no mixed-up reply carries a valid signature")
 	}
-	report(t, "P15", fmt.Sprintf("%d of %d mixed-up replies accepted, state unchanged", accepted, tries),
+	promise.Reached(t, "P15", fmt.Sprintf("%d of %d mixed-up replies accepted, state unchanged", accepted, tries),
 		fmt.Sprintf("checking signatures alone accepts %d of them", genuine))
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"licenseagent.example/activation"
+	"licenseagent.example/docs/promise"
 )
 
 // attacks are scripts of someone who owns the clock, the power switch and a
@@ -60,7 +61,7 @@ func attacks() map[string]func(g *rig, end int64) {
 // TestP20 is the promise: tricks with the clock gain at most ten minutes in 90
 // days, and honest machines are neither stopped early nor charged too much.
 func TestP20(t *testing.T) {
-	end := int64(scale(8, 90)) * days
+	end := int64(promise.Size(8, 90)) * days
 	worst := int64(0)
 	for name, attack := range attacks() {
 		g := newRig(shipped())
@@ -69,7 +70,7 @@ func TestP20(t *testing.T) {
 		worst = max(worst, g.gain)
 	}
 	var mu sync.Mutex
-	inParallel(t, scale(5, 200), func(i int) error {
+	inParallel(t, promise.Size(5, 200), func(i int) error {
 		g := newRig(shipped())
 		randomAttack(g, end, rand.New(rand.NewPCG(uint64(i), 20)))
 		mu.Lock()
@@ -82,7 +83,7 @@ func TestP20(t *testing.T) {
 	}
 
 	over, mute := int64(0), int64(0)
-	machines := scale(4, 500)
+	machines := promise.Size(4, 500)
 	inParallel(t, machines, func(i int) error {
 		g := newRig(shipped())
 		honest(g, 90*days, rand.New(rand.NewPCG(uint64(i), 21)), i%5 == 0)
@@ -107,8 +108,8 @@ func TestP20(t *testing.T) {
 			t.Errorf("control %s: gain %d s, the attack does not bite", rule.name, g.gain)
 		}
 	}
-	report(t, "P20", fmt.Sprintf("%d scripts and %d random attackers x %d days: gain <= %d s; %d honest machines x 90 days: over-charge <= %d s, start delay <= %d s",
-		len(attacks()), scale(5, 200), end/days, worst, machines, over, mute), controls)
+	promise.Reached(t, "P20", fmt.Sprintf("%d scripts and %d random attackers x %d days: gain <= %d s; %d honest machines x 90 days: over-charge <= %d s, start delay <= %d s",
+		len(attacks()), promise.Size(5, 200), end/days, worst, machines, over, mute), controls)
 }
 
 func believed(g *rig) int64 {
@@ -190,7 +191,7 @@ func TestP21(t *testing.T) {
 	lost := month - (believed(stopped) - before)
 
 	healed, stuck := 0, 0
-	n := scale(100, 10_000)
+	n := promise.Size(100, 10_000)
 	for seed := range uint64(n) {
 		rnd := rand.New(rand.NewPCG(seed, 22))
 		jump := 3*days + rnd.Int64N(70*365*days)
@@ -219,7 +220,7 @@ func TestP21(t *testing.T) {
 	if healed != n {
 		t.Errorf("%d of %d wrong dates healed by one contact", healed, n)
 	}
-	report(t, "P21", fmt.Sprintf("30-day suspend adds 30 d +- 300 s; %d of %d wrong dates healed by one contact", healed, n),
+	promise.Reached(t, "P21", fmt.Sprintf("30-day suspend adds 30 d +- 300 s; %d of %d wrong dates healed by one contact", healed, n),
 		fmt.Sprintf("a clock that stops in suspend loses %d days; an unconditional mark keeps %d of %d wrong dates", lost/days, stuck, n))
 	if lost < month*9/10 || stuck < n/2 {
 		t.Errorf("controls: lost %d, stuck %d", lost, stuck)

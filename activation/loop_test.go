@@ -13,6 +13,7 @@ import (
 	"licenseagent.example/activation"
 	"licenseagent.example/activation/activationtest"
 	"licenseagent.example/activation/license"
+	"licenseagent.example/docs/promise"
 	"licenseagent.example/fingerprint"
 )
 
@@ -48,7 +49,7 @@ func live(a *activation.Lifecycle, c *activationtest.Clock, seconds int64, each 
 // TestP24 is the promise: the merchant may vanish for the whole grace without
 // one wrong refusal.
 func TestP24(t *testing.T) {
-	agents := scale(2, 1000)
+	agents := promise.Size(2, 1000)
 	var mu sync.Mutex
 	checks, early, late := 0, 0, int64(0)
 	inParallel(t, agents, func(i int) error {
@@ -121,7 +122,7 @@ func TestP24(t *testing.T) {
 	if refused.Runs {
 		t.Errorf("control: %+v", refused)
 	}
-	report(t, "P24", fmt.Sprintf("%d agents, outage over the whole grace of 14 days: %d of %d answers wrong, changes told at most %d s late", agents, early, checks, late),
+	promise.Reached(t, "P24", fmt.Sprintf("%d agents, outage over the whole grace of 14 days: %d of %d answers wrong, changes told at most %d s late", agents, early, checks, late),
 		"without grace the answer is "+string(refused.Phase)+" after 4 days")
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"licenseagent.example/activation"
+	"licenseagent.example/docs/promise"
 )
 
 func fixed(v float64) func() float64 { return func() float64 { return v } }
@@ -154,7 +155,7 @@ func load(n int, outage, until int64, splay bool, seed uint64) (perSecond []int,
 
 // window is over how many seconds a rate is measured: single seconds of a
 // random process say more about chance than about the schedule.
-func window() int64 { return int64(scale(600, 10)) }
+func window() int64 { return int64(promise.Size(600, 10)) }
 
 // peak is the greatest rate in any window of [from, to), in contacts per second
 // and for a million agents.
@@ -178,11 +179,11 @@ func percentile(list []int, p float64) int {
 
 // TestP25 is the promise: the agent is a polite client.
 func TestP25(t *testing.T) {
-	n := scale(20_000, 1_000_000)
+	n := promise.Size(20_000, 1_000_000)
 	eight, _, _ := load(n, 8*hour, 60*hour, true, 1)
 	steady := peak(eight, 0, 36*hour, n)
 	during, after := peak(eight, 36*hour, 44*hour, n), peak(eight, 44*hour, 60*hour, n)
-	_, attempts, firstHour := load(scale(10_000, 1_000_000), 24*hour, 61*hour, true, 2)
+	_, attempts, firstHour := load(promise.Size(10_000, 1_000_000), 24*hour, 61*hour, true, 2)
 	many, early := percentile(attempts, 0.999), percentile(firstHour, 0.999)
 
 	if steady > 25 || max(during, after) > 160 {
@@ -202,6 +203,6 @@ func TestP25(t *testing.T) {
 	if herd < 400 || herd < 4*steady {
 		t.Errorf("control: without splay the peak is %.0f/s", herd)
 	}
-	report(t, "P25", fmt.Sprintf("%d agents, per million and over windows of %d s: steady peak %.0f/s, 8 h outage %.0f/s, after it %.0f/s; day-long outage: %d attempts per agent, %d in the first hour (99.9 %%)", n, window(), steady, during, after, many, early),
+	promise.Reached(t, "P25", fmt.Sprintf("%d agents, per million and over windows of %d s: steady peak %.0f/s, 8 h outage %.0f/s, after it %.0f/s; day-long outage: %d attempts per agent, %d in the first hour (99.9 %%)", n, window(), steady, during, after, many, early),
 		fmt.Sprintf("without splay %.0f/s", herd))
 }

@@ -13,6 +13,7 @@ import (
 	"licenseagent.example/activation"
 	"licenseagent.example/activation/activationtest"
 	"licenseagent.example/activation/license"
+	"licenseagent.example/docs/promise"
 	"licenseagent.example/fingerprint"
 )
 
@@ -155,7 +156,7 @@ func TestPreviewShowsWhatIsSent(t *testing.T) {
 // TestP19 is the promise: a store copied to another machine, key and all,
 // answers "not this device" without any network; honest drift does not.
 func TestP19(t *testing.T) {
-	n := scale(25, 1000)
+	n := promise.Size(25, 1000)
 	accepted, refused := 0, 0
 	run := func(i int) error {
 		merchant, machine, _, err := newPair(fmt.Sprint("home ", i))
@@ -223,6 +224,6 @@ func TestP19(t *testing.T) {
 	if err != nil || !got.Runs {
 		t.Fatal(errors.Join(err, errors.New("control: the license itself does not verify")))
 	}
-	report(t, "P19", fmt.Sprintf("%d of %d stores copied with their key accepted on foreign machines, %d of %d honest drifts refused", accepted, n, refused, 4*n),
+	promise.Reached(t, "P19", fmt.Sprintf("%d of %d stores copied with their key accepted on foreign machines, %d of %d honest drifts refused", accepted, n, refused, 4*n),
 		"the signature alone accepts every copy")
 }

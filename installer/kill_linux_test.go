@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"licenseagent.example/docs/promise"
 )
 
 // TestMain is also the process that gets killed.
@@ -75,10 +77,7 @@ func job(t *testing.T, root, name string, at int) (killed bool) {
 // installed or clean, and never in between. In the reduced form every third
 // point is tried; PROVE=1 tries all.
 func TestKilledAtEveryPoint(t *testing.T) {
-	stride := 3
-	if os.Getenv("PROVE") == "1" {
-		stride = 1
-	}
+	stride := promise.Size(3, 1)
 	clean := image(t)
 	job(t, clean, "install", 0)
 	installed := tree(t, clean)

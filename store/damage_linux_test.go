@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"licenseagent.example/docs/promise"
 )
 
 // damage is one kind of damage to a file of pages.
@@ -147,7 +149,7 @@ func TestDamageIsServed(t *testing.T) {
 	}
 	bareTries := 0
 	for _, d := range damages() {
-		for range controls(40, 300) {
+		for range promise.Size(40, 300) {
 			bareTries++
 			lay(t, target, map[string][]byte{fileDB: d.do(slices.Clone(db), rnd)})
 			bare.serve(t, target)
@@ -156,9 +158,8 @@ func TestDamageIsServed(t *testing.T) {
 	if bare.deaths*100 < bareTries {
 		t.Errorf("bare bbolt survived: %d deaths in %d damages", bare.deaths, bareTries)
 	}
-	promise(t, "P04", fmt.Sprintf("%d damages of 9 kinds, %d served, %d deaths, %d put aside, slowest start %d ms; without probe process %d deaths", tries, served, guarded.deaths, aside, slowest, alone.deaths),
-		fmt.Sprintf("bare bbolt: %d of %d damages kill the process", bare.deaths, bareTries),
-		map[string]int{"damages": tries, "served": served, "deaths": guarded.deaths, "aside": aside, "unprobed_deaths": alone.deaths, "slowest_ms": slowest, "control": bareTries, "control_deaths": bare.deaths})
+	promise.Reached(t, "P04", fmt.Sprintf("%d damages of 9 kinds, %d served, %d deaths, %d put aside, slowest start %d ms; without probe process %d deaths", tries, served, guarded.deaths, aside, slowest, alone.deaths),
+		fmt.Sprintf("bare bbolt: %d of %d damages kill the process", bare.deaths, bareTries))
 }
 
 // The probe says what it finds, and only about the file.

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"licenseagent.example/docs/promise"
 )
 
 // failing runs a child in which the n-th fdatasync fails, and says what it was
@@ -54,7 +56,7 @@ func failSync(t *testing.T, n int, goOn bool) failing {
 func TestFailedSync(t *testing.T) {
 	t.Parallel()
 	var at []int
-	if proving() {
+	if promise.Tier() != "test" {
 		for n := 1; n <= 200; n++ {
 			at = append(at, n)
 		}
@@ -93,7 +95,6 @@ func TestFailedSync(t *testing.T) {
 	if diverged == 0 {
 		t.Error("going on after a failed commit never showed")
 	}
-	promise(t, "P07", fmt.Sprintf("EIO on %d single fdatasyncs, %d failed commits, %d divergences", len(at), failures, bad),
-		fmt.Sprintf("going on after the error: %d of %d diverge", diverged, tried),
-		map[string]int{"syncs": len(at), "failed_commits": failures, "bad": bad, "control": tried, "control_diverged": diverged})
+	promise.Reached(t, "P07", fmt.Sprintf("EIO on %d single fdatasyncs, %d failed commits, %d divergences", len(at), failures, bad),
+		fmt.Sprintf("going on after the error: %d of %d diverge", diverged, tried))
 }

@@ -6,10 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"testing"
 
 	"licenseagent.example/activation"
+	"licenseagent.example/docs/promise"
 )
 
 // The test binary is its own probe and its own victim, as the agent is.
@@ -178,78 +178,13 @@ func applied(st activation.State, c activation.Change) activation.State {
 	return st
 }
 
-// proving says that the full numbers are wanted (make prove).
-func proving() bool { return os.Getenv("PROVE") == "1" }
-
-// scale picks the reduced or the full size of a proof.
+// scale picks the reduced or the full size of a proof; the race detector makes
+// each start of a process many times slower.
 func scale(test, prove int) int {
-	switch {
-	case proving():
-		return prove
-	case racing:
-		return max(1, test/4)
+	if racing {
+		test = max(1, test/4)
 	}
-	return test
-}
-
-// controls picks the size of a control, which chance must not let pass.
-func controls(test, prove int) int {
-	if proving() {
-		return prove
-	}
-	return test
-}
-
-// promise records what a proof reached: a line in the log and, when PROMISES_OUT
-// names a file, a JSON line there.
-func promise(t *testing.T, id, number, control string, values map[string]int) {
-	t.Helper()
-	tier := "test"
-	if proving() {
-		tier = "prove"
-	}
-	line := "PROMISE " + id
-	for _, k := range sortedKeys(values) {
-		line += " " + k + "=" + strconv.Itoa(values[k])
-	}
-	t.Log(line + " tier=" + tier)
-	path := os.Getenv("PROMISES_OUT")
-	if path == "" {
-		return
-	}
-	b, err := json.Marshal(struct {
-		ID      string `json:"id"`
-		Tier    string `json:"tier"`
-		Number  string `json:"number"`
-		Control string `json:"control"`
-		Test    string `json:"test"`
-	}{id, tier, number, control, t.Name()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = f.Write(append(b, '\n'))
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func sortedKeys(m map[string]int) []string {
-	var keys []string
-	for k := range m {
-		i := 0
-		for i < len(keys) && keys[i] < k {
-			i++
-		}
-		keys = append(keys[:i:i], append([]string{k}, keys[i:]...)...)
-	}
-	return keys
+	return promise.Size(test, prove)
 }
 
 // partOf says whether each part of a state is exactly one that was stored.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"licenseagent.example/activation"
+	"licenseagent.example/docs/promise"
 )
 
 // cuts sums up the outcomes of power cuts.
@@ -145,13 +146,12 @@ func TestPowerCut(t *testing.T) {
 	liar := newDisk()
 	liar.lying = true
 	served := &server{spec: spec{Mode: "serve"}}
-	control := enumerate(t, events, liar, controls(200, 1500), func(o outcome) (error, bool) { return o.elsewhere(t, served, dir) })
+	control := enumerate(t, events, liar, promise.Size(200, 1500), func(o outcome) (error, bool) { return o.elsewhere(t, served, dir) })
 	if control.bad*2 < control.states {
 		t.Errorf("with syncs ignored only %d of %d outcomes are bad", control.bad, control.states)
 	}
-	promise(t, "P02", fmt.Sprintf("%d states, %d bad", c.states, c.bad),
-		fmt.Sprintf("syncs ignored: %d of %d bad (%d %%)", control.bad, control.states, control.bad*100/control.states),
-		map[string]int{"states": c.states, "bad": c.bad, "control_states": control.states, "control_bad": control.bad})
+	promise.Reached(t, "P02", fmt.Sprintf("%d states, %d bad", c.states, c.bad),
+		fmt.Sprintf("syncs ignored: %d of %d bad (%d %%)", control.bad, control.states, control.bad*100/control.states))
 }
 
 // A failed sync may leave pages that the kernel believes to be on the disk. A
@@ -164,7 +164,7 @@ func TestPowerCutAfterFailedSync(t *testing.T) {
 	if racing {
 		syncs = []int{7}
 	}
-	if proving() {
+	if promise.Tier() != "test" {
 		syncs = []int{2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}
 	}
 	for _, nth := range syncs {
@@ -202,11 +202,10 @@ func TestFirstCreation(t *testing.T) {
 	if c.bad != 0 || c.aside != 0 {
 		t.Errorf("%+v", c)
 	}
-	control := run(true, controls(200, 1000))
+	control := run(true, promise.Size(200, 1000))
 	if control.bad == 0 {
 		t.Errorf("creation under the final name was never caught: %+v", control)
 	}
-	promise(t, "P03", fmt.Sprintf("%d states, %d unopenable", c.states, c.bad),
-		fmt.Sprintf("created in place: %d of %d unopenable", control.bad, control.states),
-		map[string]int{"states": c.states, "bad": c.bad, "control_states": control.states, "control_bad": control.bad})
+	promise.Reached(t, "P03", fmt.Sprintf("%d states, %d unopenable", c.states, c.bad),
+		fmt.Sprintf("created in place: %d of %d unopenable", control.bad, control.states))
 }

@@ -2,8 +2,11 @@ package license
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
+
+	"licenseagent.example/docs/promise"
 )
 
 // mutation is one change of a payload's text, signed as genuinely as the
@@ -171,5 +174,6 @@ func TestP11OnlyCanonicalPayload(t *testing.T) {
 	if lenient < 3 || cheated < 3 {
 		t.Errorf("control: json.Unmarshal took %d, %d of them as 9999 seats, want at least 3: the payloads are not hostile", lenient, cheated)
 	}
-	t.Logf("%d hostile payloads refused; plain json.Unmarshal takes %d of them, %d as 9999 seats", refused, lenient, cheated)
+	promise.Reached(t, "P11", fmt.Sprintf("%d of %d hostile payloads with genuine signatures refused", refused, len(hostile())),
+		fmt.Sprintf("plain json.Unmarshal takes %d of them, %d as 9999 seats", lenient, cheated))
 }

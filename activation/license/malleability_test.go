@@ -2,10 +2,11 @@ package license
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
+
+	"licenseagent.example/docs/promise"
 )
 
 // opener reads an envelope and returns what it means: kind and content.
@@ -85,10 +86,7 @@ func TestP09NoFlipChangesMeaning(t *testing.T) {
 	bundle := must[[]byte](t)(Seal(TypeBundle, &Limit{"a", 1}, f.bundleKey))
 	keySet3 := must[[]byte](t)(SealKeySet(f.keySet, f.roots...))
 	open := f.openers(t)
-	total, step := 0, 5 // 5 and 8 have no common divisor: every byte and every bit place
-	if os.Getenv("PROVE") != "" {
-		step = 1
-	}
+	total, step := 0, promise.Size(5, 1) // 5 and 8 have no common divisor: every byte and every bit place
 	for _, c := range []struct {
 		name, mediaType string
 		env             []byte
@@ -109,8 +107,6 @@ func TestP09NoFlipChangesMeaning(t *testing.T) {
 			t.Errorf("%s: %d of %d flips accepted, %d with another meaning", c.name, accepted, flips, changed)
 		}
 	}
-	t.Logf("%d flips, none accepted with another meaning", total)
-
 	noType := func(env []byte) (string, error) {
 		e, err := parseEnvelope(env, labelOf(env))
 		if err != nil {
@@ -123,7 +119,8 @@ func TestP09NoFlipChangesMeaning(t *testing.T) {
 	}
 	untyped := sealRaw(t, "", []byte(payloadOf(t, f.licenseEnv, TypeLicense)), f.licenseKey)
 	untyped = slices.Concat([]byte(`{"payloadType":"`+TypeLicense), untyped[len(`{"payloadType":"`):])
-	if _, _, changed := flipAll(t, untyped, 5, noType); changed == 0 {
+	_, _, typeless := flipAll(t, untyped, 5, noType)
+	if typeless == 0 {
 		t.Error("control: without the type in the signed bytes no flip gets through")
 	}
 	noSignature := func(env []byte) (string, error) {
@@ -137,9 +134,12 @@ func TestP09NoFlipChangesMeaning(t *testing.T) {
 		}
 		return meaning(TypeLicense, c, c.validate())
 	}
-	if _, _, changed := flipAll(t, f.licenseEnv, 5, noSignature); changed == 0 {
+	tried, _, unsigned := flipAll(t, f.licenseEnv, 5, noSignature)
+	if unsigned == 0 {
 		t.Error("control: without the signature no flip gets through")
 	}
+	promise.Reached(t, "P09", fmt.Sprintf("%d single-bit flips in %d kinds of envelope: 0 accepted with another meaning", total, len(kindsInOrder())),
+		fmt.Sprintf("kind not in the signed bytes: %d flips get through; signature not checked: %d of %d", typeless, unsigned, tried))
 }
 
 // kindsInOrder fixes the rows and columns of the matrix of P12.
@@ -212,16 +212,21 @@ func TestP12KeysServeOnePurpose(t *testing.T) {
 	// Control 1: the type is not part of the signed bytes.
 	noType := func(_ string, payload []byte) []byte { return pae("", payload) }
 	weak := weakOpeners(f, noType, func(mediaType string) []PublicKey { return f.publicOf(useOf(mediaType)) })
-	if d, b := matrix(t, f, noType, weak); d != 6 || b == 0 {
-		t.Errorf("control without type: %d on the diagonal, %d beside; the matrix proves nothing", d, b)
+	d, typeless := matrix(t, f, noType, weak)
+	if d != 6 || typeless == 0 {
+		t.Errorf("control without type: %d on the diagonal, %d beside; the matrix proves nothing", d, typeless)
 	}
 	// Control 2: every known key may sign everything.
 	weak = weakOpeners(f, pae, func(string) []PublicKey {
 		return slices.Concat(f.publicOf(UseRoot), f.publicOf(UseLicense), f.publicOf(UseNotice), f.publicOf(UseBundle), f.publicOf(UseDevice))
 	})
-	if d, b := matrix(t, f, pae, weak); d != 6 || b == 0 {
-		t.Errorf("control without uses: %d on the diagonal, %d beside; the matrix proves nothing", d, b)
+	d, useless := matrix(t, f, pae, weak)
+	if d != 6 || useless == 0 {
+		t.Errorf("control without uses: %d on the diagonal, %d beside; the matrix proves nothing", d, useless)
 	}
+	kinds := len(kindsInOrder())
+	promise.Reached(t, "P12", fmt.Sprintf("%d combinations (content × signed kind × label × key use × opened as): the 6 genuine ones pass, 0 others", kinds*kinds*kinds*kinds*5),
+		fmt.Sprintf("without the kind in the signed bytes %d others pass, without key uses %d", typeless, useless))
 }
 
 func (f *fixture) publicOf(use string) []PublicKey {

@@ -18,6 +18,7 @@ import (
 
 	"licenseagent.example/activation/license"
 	"licenseagent.example/activation/protocol"
+	"licenseagent.example/docs/promise"
 )
 
 // killChild names the data directory of a service that TestMain runs instead
@@ -250,7 +251,7 @@ func TestP27KillNine(t *testing.T) {
 		must(b.svc.VerifyAudit(context.Background()))(t)
 		return lost, contested, answered
 	}
-	n := rounds(3, 100)
+	n := promise.Size(3, 100)
 	lost, contested, answered := run("", n, 8)
 	if lost != 0 || contested != 0 {
 		t.Fatalf("%d answers lost, %d honest devices contested", lost, contested)
@@ -261,5 +262,5 @@ func TestP27KillNine(t *testing.T) {
 	if controlLost == 0 {
 		t.Fatal("the control that answers before it commits lost nothing: this test cannot fail")
 	}
-	promise(t, "P27", fmt.Sprintf("%d kills, %d answered renewals: 0 lost, 0 false forks", n, answered), fmt.Sprintf("answer before commit: %d lost", controlLost))
+	promise.Reached(t, "P27", fmt.Sprintf("%d kills, %d answered renewals: 0 lost, 0 false forks", n, answered), fmt.Sprintf("answer before commit: %d lost", controlLost))
 }

@@ -5,21 +5,13 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"sync"
 	"testing"
 
 	"licenseagent.example/activation/license"
 	"licenseagent.example/activation/protocol"
+	"licenseagent.example/docs/promise"
 )
-
-// rounds is the size of a proof: short with every test, long with PROVE=1.
-func rounds(short, long int) int {
-	if os.Getenv("PROVE") != "" {
-		return long
-	}
-	return short
-}
 
 // race lets 64 devices activate one code at the same moment and counts winners.
 func race(b *bed, round int, activate func(request []byte) error) int {
@@ -47,7 +39,7 @@ func race(b *bed, round int, activate func(request []byte) error) int {
 // TestP26OneSeat: a code for one device, 64 devices at once: one winner.
 func TestP26OneSeat(t *testing.T) {
 	b := newBed(t)
-	n := rounds(5, 1000)
+	n := promise.Size(5, 1000)
 	for r := range n {
 		won := race(b, r, func(request []byte) error {
 			_, err := b.svc.Process(context.Background(), request, "", "")
@@ -90,7 +82,7 @@ func TestP26OneSeat(t *testing.T) {
 	if won <= 1 {
 		t.Fatalf("the control has %d winners: this test cannot fail", won)
 	}
-	promise(t, "P26", fmt.Sprintf("64 devices x %d rounds: 1 winner each", n), fmt.Sprintf("check-then-write: %d winners", won))
+	promise.Reached(t, "P26", fmt.Sprintf("64 devices x %d rounds: 1 winner each", n), fmt.Sprintf("check-then-write: %d winners", won))
 }
 
 // TestP26Retries: the same request many times at once, over TLS, gets the same bytes.
@@ -98,7 +90,7 @@ func TestP26Retries(t *testing.T) {
 	b := newBed(t)
 	srv, _ := b.serve()
 	client := newTLSClient(srv)
-	n := rounds(3, 250)
+	n := promise.Size(3, 250)
 	differ := func(path string, request []byte) int {
 		var mu sync.Mutex
 		var wg sync.WaitGroup
@@ -145,7 +137,7 @@ func TestP26Retries(t *testing.T) {
 	if bytes.Equal(answers[0], answers[1]) {
 		t.Fatal("the control got the same bytes: this test cannot fail")
 	}
-	promise(t, "P26", fmt.Sprintf("20 parallel retries x %d: identical bytes", 2*n), "fresh nonce: other bytes")
+	promise.Reached(t, "P26", fmt.Sprintf("20 parallel retries x %d: identical bytes", 2*n), "fresh nonce: other bytes")
 }
 
 func TestSeatsAreCounted(t *testing.T) {

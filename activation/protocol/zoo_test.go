@@ -25,6 +25,7 @@ import (
 
 	"licenseagent.example/activation"
 	"licenseagent.example/activation/license"
+	"licenseagent.example/docs/promise"
 	"licenseagent.example/fingerprint"
 )
 
@@ -294,5 +295,5 @@ func TestP22OnlyTheRightServer(t *testing.T) {
 			t.Errorf("%s: the control did not get through (%v): this case cannot fail", a.name, err)
 		}
 	}
-	promise(t, "P22", fmt.Sprintf("%d bad TLS set-ups: 0 bytes of request sent", len(animals)), fmt.Sprintf("checks off: request reached %d of %d", reached, len(animals)))
+	promise.Reached(t, "P22", fmt.Sprintf("%d bad TLS set-ups: 0 bytes of request sent", len(animals)), fmt.Sprintf("checks off: request reached %d of %d", reached, len(animals)))
 }

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -14,6 +13,7 @@ import (
 	"licenseagent.example/activation/activationtest"
 	"licenseagent.example/activation/license"
 	"licenseagent.example/agent/api"
+	"licenseagent.example/docs/promise"
 )
 
 // seal signs a proof as an agent that holds the key would.
@@ -139,25 +139,7 @@ func TestFakeAgents(t *testing.T) {
 	if fooled < 10 {
 		t.Errorf("control: only %d fakes fool a program that believes the answer", fooled)
 	}
-	promise(t, "P14", fmt.Sprintf("%d of %d kinds of fake agent refused (Go)", refused, len(fakes)), fmt.Sprintf("a program that believes the answer: %d fooled it", fooled))
-}
-
-// promise records a reached number for docs/promises.md.
-func promise(t *testing.T, id, number, control string) {
-	t.Helper()
-	t.Logf("PROMISE %s %s; control: %s", id, number, control)
-	name := os.Getenv("PROMISES_OUT")
-	if name == "" {
-		return
-	}
-	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := json.NewEncoder(f).Encode(map[string]string{"id": id, "tier": "test", "number": number, "control": control, "test": t.Name()}); err != nil {
-		t.Fatal(err)
-	}
+	promise.Reached(t, "P14", fmt.Sprintf("%d of %d kinds of fake agent refused (Go)", refused, len(fakes)), fmt.Sprintf("a program that believes the answer: %d fooled it", fooled))
 }
 
 // Whatever stands at the socket, a call ends with a typed error.

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"licenseagent.example/docs/promise"
 	"licenseagent.example/platform/ipc"
 )
 
@@ -159,7 +160,7 @@ func TestP30MatrixOfUsers(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	promise(t, "P30", fmt.Sprintf("%d cells (routes × methods × 5 kinds of user with real uids), all as the access table says", cells),
+	promise.Reached(t, "P30", fmt.Sprintf("%d cells (routes × methods × 5 kinds of user with real uids), all as the access table says", cells),
 		"the rows of root and of the group are 200 where those of user and nobody are 403")
 }
 
@@ -383,10 +384,7 @@ func flood(t *testing.T, dir, binary, capState string, idle, slow, asks int) (ho
 // control switches the caps off and must show failures.
 func TestP32FloodByOneUser(t *testing.T) {
 	dir, binary := public(t)
-	idle, slow, asks := 300, 100, 40
-	if os.Getenv("PROVE") != "" {
-		idle, slow, asks = 2000, 900, 400
-	}
+	idle, slow, asks := promise.Size(300, 2000), promise.Size(100, 900), promise.Size(40, 400)
 	honest, outgoing := flood(t, dir, binary, "on", idle, slow, asks)
 	if honest.Failures != 0 || honest.Requests == 0 {
 		t.Errorf("the other user: %d of %d requests failed", honest.Failures, honest.Requests)
@@ -398,7 +396,7 @@ func TestP32FloodByOneUser(t *testing.T) {
 	if badHonest.Failures == 0 || badOutgoing.Failures == 0 {
 		t.Errorf("control: without the caps %d of %d requests and %d of %d outgoing connections failed; both should", badHonest.Failures, badHonest.Requests, badOutgoing.Failures, badOutgoing.Requests)
 	}
-	promise(t, "P32", fmt.Sprintf("%d idle and %d half-sent connections plus requests without pause by one uid, 256 descriptors: other uid %d/%d failures, p99 %v; outgoing %d/%d failures",
+	promise.Reached(t, "P32", fmt.Sprintf("%d idle and %d half-sent connections plus requests without pause by one uid, 256 descriptors: other uid %d/%d failures, p99 %v; outgoing %d/%d failures",
 		idle, slow, honest.Failures, honest.Requests, honest.P99.Round(10*time.Microsecond), outgoing.Failures, outgoing.Requests),
 		fmt.Sprintf("caps off: %d of %d requests and %d of %d outgoing connections fail", badHonest.Failures, badHonest.Requests, badOutgoing.Failures, badOutgoing.Requests))
 }

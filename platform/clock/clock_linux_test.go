@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"licenseagent.example/docs/promise"
 )
 
 func TestParseBootID(t *testing.T) {
@@ -91,7 +93,7 @@ func TestSuspendCounts(t *testing.T) {
 	if mono > 60 {
 		t.Errorf("control: Go's own clock moved by %d s; the namespace does not imitate a sleep", mono)
 	}
-	promise(t, "P21", fmt.Sprintf("a sleep of %d s counts %d s", slept, there-here),
+	promise.Reached(t, "P21", fmt.Sprintf("a sleep of %d s counts %d s", slept, there-here),
 		fmt.Sprintf("Go's own clock counts %d s", mono))
 }
 

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"licenseagent.example/docs/promise"
 )
 
 func TestProcessOf(t *testing.T) {
@@ -105,7 +107,7 @@ func TestHostileNames(t *testing.T) {
 	if fooled < hostileCount/2 {
 		t.Errorf("control: only %d names would fool a service that reads them", fooled)
 	}
-	promise(t, "P29", fmt.Sprintf("%d of %d callers with hostile socket names are %s", right, hostileCount, want),
+	promise.Reached(t, "P29", fmt.Sprintf("%d of %d callers with hostile socket names are %s", right, hostileCount, want),
 		fmt.Sprintf("identity read from the name: %d would be root", fooled))
 }
 

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"licenseagent.example/docs/promise"
 )
 
 const nobody, somebody = 65534, 65533
@@ -153,10 +155,7 @@ func TestOneAgentPerState(t *testing.T) {
 	d, err := Make(base + "/state")
 	must(t, err)
 	defer d.Close()
-	rounds := 4
-	if os.Getenv("PROVE") != "" {
-		rounds = 25 // 200 racing starts
-	}
+	rounds := promise.Size(4, 25) // 200 racing starts
 	for round := range rounds {
 		type agent struct {
 			cmd *exec.Cmd

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"licenseagent.example/docs/promise"
 )
 
 // openDir is a directory in the temporary directory that every user may pass.
@@ -174,7 +176,7 @@ func TestRefusals(t *testing.T) {
 	if readable < 10 {
 		t.Errorf("control: only %d cases can be read without the checks", readable)
 	}
-	promise(t, "P08", fmt.Sprintf("%d wrong owners, modes, links, kinds and sizes, %d refused with the reason", ran, refused),
+	promise.Reached(t, "P08", fmt.Sprintf("%d wrong owners, modes, links, kinds and sizes, %d refused with the reason", ran, refused),
 		fmt.Sprintf("plain os.ReadFile: %d of them read", readable))
 }
 

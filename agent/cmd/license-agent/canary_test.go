@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -13,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"licenseagent.example/docs/promise"
 )
 
 // canary CODEFILE PATH...: P16. The authorization code in CODEFILE and the
@@ -75,7 +76,7 @@ func canary(ts *testscript.TestScript, neg bool, args []string) {
 	if leaks > 0 || agents == 0 {
 		ts.Fatalf("%d leaks in %d places, %d processes", leaks, places, agents)
 	}
-	record(ts, "P16", fmt.Sprintf("canary code and device key in 0 of %d places (log at debug level, store, public files, bundle, /proc cmdline and environ of %d processes)", places, agents),
+	promise.Reached(script{ts}, "P16", fmt.Sprintf("canary code and device key in 0 of %d places (log at debug level, store, public files, bundle, /proc cmdline and environ of %d processes)", places, agents),
 		"the same search finds the code in a planted file")
 }
 
@@ -102,25 +103,10 @@ func shifted(s string) []string {
 	return out
 }
 
-// record appends one line to the file that the table of promises is made of.
-func record(ts *testscript.TestScript, id, number, control string) {
-	ts.Logf("%s: %s (control: %s)", id, number, control)
-	file := os.Getenv("PROMISES_OUT")
-	if file == "" {
-		return
-	}
-	tier := "test"
-	if os.Getenv("PROVE") != "" {
-		tier = "prove"
-	}
-	line, err := json.Marshal(map[string]string{"id": id, "tier": tier, "number": number, "control": control, "test": "TestScripts/" + ts.Name()})
-	ts.Check(err)
-	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	ts.Check(err)
-	defer f.Close()
-	_, err = f.Write(append(line, '\n'))
-	ts.Check(err)
-}
+// script lets a result name the whole test that a script is part of.
+type script struct{ *testscript.TestScript }
+
+func (s script) Name() string { return "TestScripts/" + s.TestScript.Name() }
 
 // listeners AGENTDIR: P31. No process of the agent holds a TCP or UDP listener
 // or an abstract socket; its own bundle says the same.
@@ -167,6 +153,6 @@ func listeners(ts *testscript.TestScript, _ bool, args []string) {
 	if bad > 0 || unix == 0 {
 		ts.Fatalf("%d forbidden sockets, %d of our own", bad, unix)
 	}
-	record(ts, "P31", fmt.Sprintf("0 TCP, UDP or raw listeners and 0 abstract sockets during a full run (%d Unix sockets of its own)", unix),
+	promise.Reached(script{ts}, "P31", fmt.Sprintf("0 TCP, UDP or raw listeners and 0 abstract sockets during a full run (%d Unix sockets of its own)", unix),
 		"the own Unix sockets are found by the same search")
 }

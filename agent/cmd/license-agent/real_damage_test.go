@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"licenseagent.example/activation/license"
+	"licenseagent.example/docs/promise"
 )
 
 // harm is one kind of damage to the state file.
@@ -166,7 +167,7 @@ func spoil(t *testing.T, file string, h harm, rnd *rand.Rand) {
 func proveDamage(t *testing.T, bin string) {
 	c := command{bin: bin}
 	v := newVendor(t, nil)
-	each := size(1, 1000, 1000)
+	each := promise.Size(1, 1000, 1000)
 	withMirror := damageLoop(t, c, v, each, 1, leftMirror)
 	withPublic := damageLoop(t, c, v, max(1, each/10), 2, leftPublic)
 	alone := damageLoop(t, c, v, max(1, each/10), 3, leftNothing)
@@ -186,7 +187,7 @@ func proveDamage(t *testing.T, bin string) {
 	}
 	starts := withMirror.starts + withPublic.starts + alone.starts
 	control := fmt.Sprintf("with neither mirror nor public copies %d of %d starts have no license left (all healed by activating again)", alone.refused, alone.starts)
-	reached(t, "P04", fmt.Sprintf("license-agent run: %d starts on state files damaged in 9 ways, all answer, license there in %d of %d from the mirror and %d of %d from the public copies, slowest first answer %v",
+	promise.Reached(t, "P04", fmt.Sprintf("license-agent run: %d starts on state files damaged in 9 ways, all answer, license there in %d of %d from the mirror and %d of %d from the public copies, slowest first answer %v",
 		starts, withMirror.licensed, withMirror.starts, withPublic.licensed, withPublic.starts, max(withMirror.slowest, withPublic.slowest, alone.slowest).Round(time.Millisecond)), control)
-	reached(t, "P05", fmt.Sprintf("license-agent run: %d starts on damaged state files, 0 altered licenses answered", starts), control)
+	promise.Reached(t, "P05", fmt.Sprintf("license-agent run: %d starts on damaged state files, 0 altered licenses answered", starts), control)
 }

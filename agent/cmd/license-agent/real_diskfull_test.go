@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"licenseagent.example/agent/api"
+	"licenseagent.example/docs/promise"
 )
 
 // smallDisk mounts a tmpfs of its own for one agent.
@@ -176,7 +177,7 @@ func (k *cramped) compare(r *running, v *vendor, id string, acked int64) {
 // P06 on the shipped binary: a full disk during activation and renewal. Answers
 // go on, and with space again nothing is lost.
 func proveDiskFull(t *testing.T, bin string) {
-	k := fullLoop(t, command{bin: bin}, size(8, 300, 300), 1, false)
+	k := fullLoop(t, command{bin: bin}, promise.Size(8, 300, 300), 1, false)
 	if k.wrong+k.lost+k.apart+k.other+k.forks != 0 {
 		t.Errorf("%+v", k)
 	}
@@ -187,6 +188,6 @@ func proveDiskFull(t *testing.T, bin string) {
 	if weak.lost == 0 {
 		t.Errorf("control: an agent that takes a failed write for a success lost nothing: %+v", weak)
 	}
-	reached(t, "P06", fmt.Sprintf("license-agent run on a disk of 3 MiB: %d cycles of filling it before and during activation and renewal, %d contacts refused for want of space, %d status answers meanwhile without one wrong, 0 lost, %d forks",
+	promise.Reached(t, "P06", fmt.Sprintf("license-agent run on a disk of 3 MiB: %d cycles of filling it before and during activation and renewal, %d contacts refused for want of space, %d status answers meanwhile without one wrong, 0 lost, %d forks",
 		k.cycles, k.full, k.answers, k.forks), fmt.Sprintf("taking a failed write for a success loses the license in %d of %d looks after a restart", weak.lost, 2*weak.cycles))
 }

@@ -18,6 +18,7 @@ import (
 	"licenseagent.example/activation"
 	"licenseagent.example/activation/activationtest"
 	"licenseagent.example/agent/api"
+	"licenseagent.example/docs/promise"
 	"licenseagent.example/fingerprint"
 )
 
@@ -219,8 +220,8 @@ func turns(a, b *member, most int) int {
 // nobody a copy; each copy is seen within three contacts.
 func TestRealFleet(t *testing.T) {
 	t.Parallel()
-	n := size(10, 200, 200)
-	f, members, contacts := honest(t, n, size(6, 12, 40))
+	n := promise.Size(10, 200, 200)
+	f, members, contacts := honest(t, n, promise.Size(6, 12, 40))
 	if forks := f.vendor.forks(); forks != 0 || contacts == 0 {
 		t.Fatalf("%d of %d honest machines are taken for copies (%d contacts)", forks, n, contacts)
 	}
@@ -262,8 +263,8 @@ func TestRealFleet(t *testing.T) {
 	}
 	careless, blind := fleetControls(t)
 	control := fmt.Sprintf("without the request on disk before it is sent %d honest seats are contested; a merchant that accepts one-behind sees 0 of %d copies", careless, blind)
-	reached(t, "P17", fmt.Sprintf("%d real agents over a network that loses 40%% of requests and replies: %d of %d copies seen, the last at contact %d, 0 of %d honest ones contested in %d contacts", n, seen, clones, latest, n-clones-restored, contacts), control)
-	reached(t, "P18", fmt.Sprintf("%d of %d restored state directories flagged at the first contact", flagged, restored), control)
+	promise.Reached(t, "P17", fmt.Sprintf("%d real agents over a network that loses 40%% of requests and replies: %d of %d copies seen, the last at contact %d, 0 of %d honest ones contested in %d contacts", n, seen, clones, latest, n-clones-restored, contacts), control)
+	promise.Reached(t, "P18", fmt.Sprintf("%d of %d restored state directories flagged at the first contact", flagged, restored), control)
 }
 
 // comeback restores an older copy of the machine's disk after further contacts
@@ -296,7 +297,7 @@ func fleetControls(t *testing.T) (careless, blind int) {
 	forget, err := weakness("forgetful")
 	check0(t, err)
 	f := newFleet(t)
-	for i := range size(2, 20, 20) {
+	for i := range promise.Size(2, 20, 20) {
 		m := f.join(t, fmt.Sprint("careless-", i), forget, nil)
 		f.vendor.hooks(nil, func(string) bool { return false })
 		m.contact()
@@ -313,7 +314,7 @@ func fleetControls(t *testing.T) (careless, blind int) {
 	easy := activationtest.NewMerchant("acme", g.clock.Wall)
 	easy.AcceptOneBehind = true
 	g.vendor.anchor = easy.Anchor()
-	blind = size(2, 20, 20)
+	blind = promise.Size(2, 20, 20)
 	for i := range blind {
 		name := fmt.Sprint("EASY-", i)
 		easy.AddCode(name, activationtest.Offer{})
@@ -380,6 +381,6 @@ func TestRealSoftPath(t *testing.T) {
 	}
 	a.stop()
 	b.stop()
-	reached(t, "P18", "contested seat: both copies run until renew-by and stop in that second; one re-bind settles it, a second within 30 days is refused and works after them",
+	promise.Reached(t, "P18", "contested seat: both copies run until renew-by and stop in that second; one re-bind settles it, a second within 30 days is refused and works after them",
 		"the same verdicts one second earlier and one re-bind later differ")
 }

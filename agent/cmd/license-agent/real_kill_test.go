@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"licenseagent.example/activation/protocol"
+	"licenseagent.example/docs/promise"
 )
 
 // killed is what a loop of kills has found.
@@ -165,7 +166,7 @@ func (k *killed) killAt(r *running, v *vendor, do func() error, moment int, afte
 // never takes the restarted agent for a copy.
 func proveKill(t *testing.T, bin string) {
 	c := command{bin: bin}
-	k := killLoop(t, c, size(24, 5000, 10_000), 1, moments)
+	k := killLoop(t, c, promise.Size(24, 5000, 10_000), 1, moments)
 	if k.lost+k.empty+k.apart+k.forks != 0 {
 		t.Errorf("%d kills: %d positions lost, %d licenses gone, %d apart from the merchant, %d forks", k.kills, k.lost, k.empty, k.apart, k.forks)
 	}
@@ -174,17 +175,17 @@ func proveKill(t *testing.T, bin string) {
 	}
 	// Controls: an agent that acknowledges first and writes later, and one that
 	// asks first and writes later.
-	soon := killLoop(t, command{weak: "early"}, size(5, 24, 24), 2, killAfterReply)
+	soon := killLoop(t, command{weak: "early"}, promise.Size(5, 24, 24), 2, killAfterReply)
 	if soon.lost+soon.empty == 0 {
 		t.Errorf("control: nothing was lost by acknowledging before the commit: %+v", soon)
 	}
-	ask := killLoop(t, command{weak: "forgetful"}, size(4, 24, 24), 3, killBeforeReply)
+	ask := killLoop(t, command{weak: "forgetful"}, promise.Size(4, 24, 24), 3, killBeforeReply)
 	if ask.forks == 0 {
 		t.Error("control: without the request on disk before it is sent, no restart looked like a copy")
 	}
-	reached(t, "P01", fmt.Sprintf("license-agent run: %d kills -9 during start, activation and renewal, %d acknowledged, 0 lost; start after a kill %v on average, %v at most",
+	promise.Reached(t, "P01", fmt.Sprintf("license-agent run: %d kills -9 during start, activation and renewal, %d acknowledged, 0 lost; start after a kill %v on average, %v at most",
 		k.kills, k.acks, k.mean(), k.slowest.Round(time.Millisecond)),
 		fmt.Sprintf("acknowledging before the commit loses %d of %d", soon.lost+soon.empty, soon.acks))
-	reached(t, "P17", fmt.Sprintf("license-agent run: %d kills -9, also between the merchant's commit and its reply: %d false forks", k.kills, k.forks),
+	promise.Reached(t, "P17", fmt.Sprintf("license-agent run: %d kills -9, also between the merchant's commit and its reply: %d false forks", k.kills, k.forks),
 		fmt.Sprintf("without the request on disk before it is sent: %d seats contested", ask.forks))
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"licenseagent.example/agent/client"
+	"licenseagent.example/docs/promise"
 	"licenseagent.example/fingerprint/probe"
 )
 
@@ -124,7 +125,7 @@ func age(t *testing.T, c command, renewals, checks int) aged {
 // P35: months of life at once. The footprint in the last fifth is held against
 // that in the second.
 func proveSoak(t *testing.T, bin string) {
-	renewals, checks := size(250, 5000, 100_000), size(2500, 100_000, 1_000_000)
+	renewals, checks := promise.Size(250, 5000, 100_000), promise.Size(2500, 100_000, 1_000_000)
 	a := age(t, command{bin: bin}, renewals, checks)
 	grown, leaks := a.late.grown(a.early)
 	if leaks || a.failed > 0 {
@@ -138,7 +139,7 @@ func proveSoak(t *testing.T, bin string) {
 	if !found {
 		t.Errorf("control: an agent that leaks was not found: from %+v to %+v", l.early, l.late)
 	}
-	reached(t, "P35", fmt.Sprintf("license-agent run: %d renewals over %d days of virtual time and %d checks with proof: resident memory %+d KiB (%d KiB in the end), descriptors %+d, goroutines %+d between the second and the last fifth",
+	promise.Reached(t, "P35", fmt.Sprintf("license-agent run: %d renewals over %d days of virtual time and %d checks with proof: resident memory %+d KiB (%d KiB in the end), descriptors %+d, goroutines %+d between the second and the last fifth",
 		a.renewals, a.days, a.checks, grown.rss, a.late.rss, grown.fds, grown.goroutines),
 		fmt.Sprintf("an agent that keeps something of every change: %+d KiB, descriptors %+d, goroutines %+d in %d renewals", more.rss, more.fds, more.goroutines, l.renewals))
 }

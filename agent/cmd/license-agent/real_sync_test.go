@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"licenseagent.example/docs/promise"
 )
 
 // synced is what a series of failing syncs has found.
@@ -78,7 +80,7 @@ func proveFailedSync(t *testing.T, bin string) {
 	}
 	c := command{bin: bin}
 	var when []string
-	for i := range size(8, 200, 200) {
+	for i := range promise.Size(8, 200, 200) {
 		when = append(when, strconv.Itoa(1+i%20))
 	}
 	s := failSyncs(t, c, when, 200)
@@ -92,6 +94,6 @@ func proveFailedSync(t *testing.T, bin string) {
 	if d.lost == 0 {
 		t.Errorf("control: an agent that goes on after an error lost nothing: %+v", d)
 	}
-	reached(t, "P07", fmt.Sprintf("license-agent run: EIO %d times, on the first to 20th fdatasync of a thread: %d renewals refused, 0 acknowledged and lost, answers go on, next start within %v", s.tries, s.refused, s.slowest.Round(time.Millisecond)),
+	promise.Reached(t, "P07", fmt.Sprintf("license-agent run: EIO %d times, on the first to 20th fdatasync of a thread: %d renewals refused, 0 acknowledged and lost, answers go on, next start within %v", s.tries, s.refused, s.slowest.Round(time.Millisecond)),
 		fmt.Sprintf("going on after the error loses %d of %d", d.lost, d.tries))
 }

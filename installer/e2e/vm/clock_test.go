@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"licenseagent.example/agent/api"
+	"licenseagent.example/docs/promise"
 )
 
 // turned is what the guest said after one step.
@@ -80,13 +81,13 @@ func TestClock(t *testing.T) {
 	if stood < 30 {
 		t.Errorf("control: the wall clock was held for %d seconds only", stood)
 	}
-	report(t, "P20", fmt.Sprintf("real clock of a virtual machine: set back by 30 and 60 days, held, over kill -9: at most %d s gained", max(gain, 0)),
+	promise.Reached(t, "P20", fmt.Sprintf("real clock of a virtual machine: set back by 30 and 60 days, held, over kill -9: at most %d s gained", max(gain, 0)),
 		fmt.Sprintf("the wall clock itself lost %d days and %d s", (first.Wall-said[3].Wall)/day, stood))
 	ahead, right := said[len(said)-2], said[len(said)-1]
 	if end := right.verdict(t).GraceUntil; ahead.Wall <= end {
 		t.Errorf("control: the wrong date %d is not after the end of grace %d", ahead.Wall, end)
 	}
-	report(t, "P21", "real clock of a virtual machine: 40 days ahead the license has ended, with the clock put right it runs again",
+	promise.Reached(t, "P21", "real clock of a virtual machine: 40 days ahead the license has ended, with the clock put right it runs again",
 		"a mark that believes every clock would stand after the end of grace for good")
 }
 
@@ -158,21 +159,4 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// report appends one line to the file that the table of promises is made of.
-func report(t *testing.T, id, number, control string) {
-	t.Helper()
-	t.Logf("%s: %s; control: %s", id, number, control)
-	file := os.Getenv("PROMISES_OUT")
-	if file == "" || t.Failed() {
-		return
-	}
-	line, err := json.Marshal(map[string]string{"id": id, "tier": "prove", "number": number, "control": control, "test": "vm/" + t.Name()})
-	must(t, err)
-	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	must(t, err)
-	defer f.Close()
-	_, err = f.Write(append(line, '\n'))
-	must(t, err)
 }
