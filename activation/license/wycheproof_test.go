@@ -3,10 +3,13 @@ package license
 import (
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"testing"
 
 	"github.com/c2sp/wycheproof"
+
+	"licenseagent.example/docs/promise"
 )
 
 // wycheproofFile is the part of a Wycheproof file that is used here.
@@ -40,7 +43,7 @@ func TestWycheproof(t *testing.T) {
 			if err := json.Unmarshal(b, &file); err != nil {
 				t.Fatal(err)
 			}
-			run, valid := 0, 0
+			run, valid, fooled := 0, 0, 0
 			for _, g := range file.TestGroups {
 				pub := g.PublicKey.Pk
 				if c.alg == AlgP256 {
@@ -57,12 +60,20 @@ func TestWycheproof(t *testing.T) {
 					if got {
 						valid++
 					}
+					// Control: a reader that looks at the first 64 bytes only.
+					if len(sig) > 64 && verifySignature(key, unhex(t, v.Msg), sig[:64]) != (v.Result == "valid") {
+						fooled++
+					}
 				}
 			}
 			if run != file.NumberOfTests || run < c.least || valid == 0 || valid == run {
 				t.Errorf("%d of %d vectors run, %d valid", run, file.NumberOfTests, valid)
 			}
-			t.Logf("%s: %d vectors agree, %d of them valid", c.file, run, valid)
+			if c.alg == AlgEd25519 && fooled == 0 {
+				t.Error("control: without the check of the length no verdict differs")
+			}
+			promise.Reached(t, "P10", fmt.Sprintf("Go: %d Wycheproof vectors of %s agree, %d of them valid", run, c.alg, valid),
+				fmt.Sprintf("a reader that accepts everything disagrees on %d, one without the check of the length on %d", run-valid, fooled))
 		})
 	}
 }
