@@ -1,10 +1,8 @@
 package activation
 
 import (
-	"encoding/base64"
 	"slices"
 
-	"licenseagent.example/activation/license"
 	"licenseagent.example/fingerprint"
 )
 
@@ -43,74 +41,64 @@ func (l *Lifecycle) Simulate(key Key, s Scenario) (Explanation, error) {
 	// The clock goes on being written while nothing is asked of the merchant.
 	in.Clock.Behind = s.Behind
 	in.Contested = in.Contested || s.Contested
-	d := s.device(*v.device, e.claims)
-	in.Comparison = compare(e.claims, d)
+	seen := s.Seen(enrolled(e.claims), see(e.claims, *v.device))
+	in.Comparison = fingerprint.CompareSeen(e.claims.Device.Policy, enrolled(e.claims), seen)
 	if in.Comparison.Outcome != e.cmp.Outcome {
 		in.Worse = Worse{}.After(in.Comparison, in.Now)
 	}
-	x := l.explain(v, e, r, in, d)
+	x := l.explain(v, e, r, in, seen)
 	x.Assumed = &s
 	return x, nil
 }
 
-// device is the hardware of the scenario.
-func (s Scenario) device(d fingerprint.Device, c *license.Claims) fingerprint.Device {
-	parts := settledParts(d)
-	part := func(k fingerprint.Kind) *fingerprint.Component {
-		i := slices.IndexFunc(parts[:], func(c fingerprint.Component) bool { return c.Kind == k })
-		return &parts[max(i, 0)]
+// Seen is the hardware of the scenario, made from the present one.
+func (s Scenario) Seen(e fingerprint.Enrolled, now []fingerprint.Seen) []fingerprint.Seen {
+	parts := slices.Clone(now)
+	part := func(k fingerprint.Kind) *fingerprint.Seen {
+		i := slices.IndexFunc(parts, func(p fingerprint.Seen) bool { return p.Kind == k })
+		if i < 0 {
+			parts = append(parts, fingerprint.Seen{})
+			i = len(parts) - 1
+		}
+		return &parts[i]
 	}
 	replaced := s.Replaced
 	if s.Clone {
 		replaced = append([]fingerprint.Kind{fingerprint.MAC, fingerprint.Disk, fingerprint.Board}, replaced...)
 	}
 	for _, k := range replaced {
-		*part(k) = fingerprint.Component{Kind: k, State: fingerprint.OK, Values: []fingerprint.Value{{Text: other(k), Source: "simulated"}}}
+		text := other(k)
+		*part(k) = fingerprint.Seen{Kind: k, State: fingerprint.OK, Values: []fingerprint.SeenValue{
+			{Masked: fingerprint.Mask(text), Hashes: []string{fingerprint.Hash(e.Salt, k, text)}},
+		}}
 	}
 	for _, l := range s.Drop {
-		lose(part(l.Kind), l.Count, c)
+		p := part(l.Kind)
+		*p = lose(*p, l, e.Hashes(l.Kind))
 	}
 	for _, k := range s.Unreadable {
-		*part(k) = fingerprint.Component{Kind: k, State: fingerprint.Unreadable, Reason: "simulated"}
+		*part(k) = fingerprint.Seen{Kind: k, State: fingerprint.Unreadable, Reason: "simulated"}
 	}
-	out := d
-	out.MAC, out.Disk, out.Board, out.CPU = parts[0], parts[1], parts[2], parts[3]
-	return out
+	return parts
 }
 
-// lose takes n values out of a part, all for 0. Those that are enrolled go
-// first: any enrolled value that stays makes a set match, so that the answer
-// for the loss of other ones would be no answer to "what is the worst".
-func lose(part *fingerprint.Component, n int, c *license.Claims) {
-	if n == 0 || n >= len(part.Values) {
-		*part = fingerprint.Component{Kind: part.Kind, State: fingerprint.Absent, Reason: "simulated"}
-		return
+// lose takes values out of a part. Those that are enrolled go first: any
+// enrolled value that stays makes a set match, so that the answer for the loss
+// of other ones would be no answer to "what is the worst".
+func lose(part fingerprint.Seen, l Loss, enrolled []string) fingerprint.Seen {
+	if l.Count == 0 || l.Count >= len(part.Values) {
+		return fingerprint.Seen{Kind: l.Kind, State: fingerprint.Absent, Reason: "simulated"}
 	}
-	var enrolled, others []fingerprint.Value
+	var known, others []fingerprint.SeenValue
 	for _, v := range part.Values {
-		if isEnrolled(c, part.Kind, v) {
-			enrolled = append(enrolled, v)
+		if v.Enrolled(enrolled) {
+			known = append(known, v)
 		} else {
 			others = append(others, v)
 		}
 	}
-	part.Values = append(enrolled, others...)[n:]
-}
-
-// isEnrolled says whether a license was issued for this value, in any spelling.
-func isEnrolled(c *license.Claims, k fingerprint.Kind, v fingerprint.Value) bool {
-	salt, err := base64.StdEncoding.DecodeString(c.Device.Salt)
-	if err != nil { // verified claims hold a valid salt; shown ones may not
-		return false
-	}
-	for _, p := range c.Device.Parts {
-		for _, text := range append([]string{v.Text}, v.Alt...) {
-			if p.Kind == k && slices.Contains(p.Hashes, fingerprint.Hash(salt, k, text)) {
-				return true
-			}
-		}
-	}
-	return false
+	part.Values = append(known, others...)[l.Count:]
+	return part
 }
 
 // other is a value that no machine has.

@@ -176,13 +176,24 @@ func unverified(env []byte, payload any) error {
 	return nil
 }
 
+// enrolled is the device that a license was issued for. Verified claims hold a
+// valid salt; shown ones may not, and then nothing is enrolled.
+func enrolled(c *license.Claims) fingerprint.Enrolled {
+	salt, err := base64.StdEncoding.DecodeString(c.Device.Salt)
+	if err != nil {
+		return fingerprint.Enrolled{Env: c.Device.Env}
+	}
+	return fingerprint.Enrolled{Env: c.Device.Env, Salt: salt, Parts: c.Device.Parts}
+}
+
+// see is an observation under the salt of a license.
+func see(c *license.Claims, d fingerprint.Device) []fingerprint.Seen {
+	return fingerprint.See(enrolled(c).Salt, d)
+}
+
 // compare compares the device a license was issued for with an observation.
 func compare(c *license.Claims, d fingerprint.Device) fingerprint.Comparison {
-	salt, err := base64.StdEncoding.DecodeString(c.Device.Salt)
-	if err != nil { // verified claims hold a valid salt; shown ones may not
-		return fingerprint.Comparison{}
-	}
-	return fingerprint.Compare(c.Device.Policy, fingerprint.Enrolled{Env: c.Device.Env, Salt: salt, Parts: c.Device.Parts}, d)
+	return fingerprint.Compare(c.Device.Policy, enrolled(c), d)
 }
 
 // settledParts are the four parts of an observation with the rules of fingerprint

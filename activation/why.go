@@ -1,8 +1,6 @@
 package activation
 
 import (
-	"encoding/base64"
-
 	"licenseagent.example/fingerprint"
 )
 
@@ -40,40 +38,61 @@ func (l *Lifecycle) Why(key Key) (Explanation, error) {
 		return Explanation{}, ErrNotActivated
 	}
 	r := l.cfg.Clock()
-	return l.explain(v, e, r, l.inputs(v, e, r), *v.device), nil
+	var seen []fingerprint.Seen
+	if e.claims != nil {
+		seen = see(e.claims, *v.device)
+	}
+	return l.explain(v, e, r, l.inputs(v, e, r), seen), nil
 }
 
-func (l *Lifecycle) explain(v *view, e *entry, r Reading, in Inputs, d fingerprint.Device) Explanation {
-	x := Explanation{Held: l.held(v, e, r), Inputs: in}
-	x.Held.Verdict, x.Held.Comparison, x.Held.Contested = Decide(in), in.Comparison, in.Contested
+func (l *Lifecycle) explain(v *view, e *entry, r Reading, in Inputs, seen []fingerprint.Seen) Explanation {
+	x, held := Explain(in, seen), l.held(v, e, r)
+	held.Verdict, held.Comparison, held.Contested = x.Held.Verdict, in.Comparison, in.Contested
+	x.Held = held
+	return x
+}
+
+// Explain says what Decide makes of the inputs, now and once the same hardware
+// was read often enough, and shows each part then and now. seen is the
+// observation that the comparison in the inputs was made from. The agent's why
+// and simulate and the merchant's support view are this function.
+func Explain(in Inputs, seen []fingerprint.Seen) Explanation {
+	x := Explanation{Inputs: in, Held: Held{
+		Claims: in.License, Verdict: Decide(in), Comparison: in.Comparison,
+		Contact: in.Contact, Contested: in.Contested, Worse: in.Worse,
+	}}
 	in.Worse = settled(in)
 	x.Settled = Decide(in)
-	if e.claims == nil {
+	if in.License == nil {
 		return x
 	}
-	then := map[fingerprint.Kind][]string{}
-	for _, p := range e.claims.Device.Parts {
-		for _, h := range p.Hashes {
-			then[p.Kind] = append(then[p.Kind], h[:min(len(h), hashDigits)])
-		}
-	}
-	salt, err := base64.StdEncoding.DecodeString(e.claims.Device.Salt)
-	now := map[fingerprint.Kind]fingerprint.Component{}
-	for _, c := range settledParts(d) {
-		now[c.Kind] = c
-	}
+	e := enrolled(in.License)
 	for _, p := range in.Comparison.Parts {
-		c := now[p.Kind]
-		w := PartView{PartResult: p, State: c.State, Reason: c.Reason, Then: then[p.Kind]}
-		for _, val := range c.Values {
-			w.Now = append(w.Now, fingerprint.Mask(val.Text))
-			if err == nil { // shown claims that were not verified may have no salt
-				w.Digits = append(w.Digits, fingerprint.Hash(salt, p.Kind, val.Text)[:hashDigits])
+		w := PartView{PartResult: p}
+		for _, h := range e.Hashes(p.Kind) {
+			w.Then = append(w.Then, h[:min(len(h), hashDigits)])
+		}
+		for _, s := range seen {
+			if s.Kind == p.Kind {
+				w.observe(s)
 			}
 		}
 		x.Parts = append(x.Parts, w)
 	}
 	return x
+}
+
+// observe adds what is there now.
+func (w *PartView) observe(s fingerprint.Seen) {
+	w.State, w.Reason = s.State, s.Reason
+	for _, v := range s.Values {
+		if v.Masked != "" { // a merchant has no values, masked or not
+			w.Now = append(w.Now, v.Masked)
+		}
+		if len(v.Hashes) > 0 {
+			w.Digits = append(w.Digits, v.Hashes[0][:min(len(v.Hashes[0]), hashDigits)])
+		}
+	}
 }
 
 // settled is the memory of worse reads after the present one was seen often and

@@ -30,19 +30,20 @@ const (
 //
 // The profile is chosen by the class of machine that was enrolled.
 func Compare(p Policy, e Enrolled, d Device) Comparison {
-	return compare(p, e, d, IsPlaceholder)
+	return CompareSeen(p, e, See(e.Salt, d))
 }
 
-func compare(p Policy, e Enrolled, d Device, isPlaceholder rule) Comparison {
+// CompareSeen is Compare for an observation of which only the hashes under the
+// salt of the enrolled device are left.
+func CompareSeen(p Policy, e Enrolled, seen []Seen) Comparison {
 	prof := p.Profile(e.Env)
-	h := newHasher(e.Salt)
-	parts := make([]PartResult, 0, 4)
-	for _, c := range observed(d, isPlaceholder) {
+	parts := make([]PartResult, 0, len(seen))
+	for _, s := range seen {
 		parts = append(parts, PartResult{
-			Kind:   c.Kind,
-			Result: comparePart(h, e.hashes(c.Kind), c),
-			Weight: prof.Weights.of(c.Kind),
-			Strong: c.Kind != CPU,
+			Kind:   s.Kind,
+			Result: s.against(e.Hashes(s.Kind)),
+			Weight: prof.Weights.of(s.Kind),
+			Strong: s.Kind != CPU,
 		})
 	}
 	cmp := judge(prof, parts)
@@ -75,7 +76,8 @@ func (w Weights) of(k Kind) int {
 	return 0
 }
 
-func (e Enrolled) hashes(k Kind) []string {
+// Hashes returns the enrolled hashes of one part, nil for none.
+func (e Enrolled) Hashes(k Kind) []string {
 	var all []string
 	for _, p := range e.Parts {
 		if p.Kind == k {
@@ -83,47 +85,6 @@ func (e Enrolled) hashes(k Kind) []string {
 		}
 	}
 	return all
-}
-
-// comparePart settles one part. An unread candidate beside readable ones (one
-// disk of two timed out) makes a missing match unreadable, not changed.
-func comparePart(h hasher, enrolled []string, now Component) string {
-	switch {
-	case len(enrolled) == 0:
-		return ResultNotEnrolled
-	case now.State == Absent:
-		return ResultAbsent
-	case now.State == Placeholder:
-		return ResultPlaceholder
-	case now.State != OK:
-		return ResultUnreadable
-	}
-	for _, v := range now.Values {
-		if holds(h, enrolled, now.Kind, v.Text) {
-			return ResultMatch
-		}
-		for _, a := range v.Alt {
-			if holds(h, enrolled, now.Kind, a) {
-				return ResultMatch
-			}
-		}
-	}
-	if now.unread() {
-		return ResultUnreadable
-	}
-	return ResultChanged
-}
-
-// holds reports whether one value is among the enrolled hashes. A CPU id is
-// tried in both byte orders: a license may have been enrolled from the text of
-// another tool (dmidecode on Linux, WMI on Windows).
-func holds(h hasher, enrolled []string, k Kind, text string) bool {
-	spelled := spell(k, text)
-	if indexOf(enrolled, h.sum(k, spelled)) >= 0 {
-		return true
-	}
-	return k == CPU && len(spelled) == 16 && isHex(spelled) &&
-		indexOf(enrolled, h.sum(k, reversePairs(spelled))) >= 0
 }
 
 // judge applies a profile to the results of the parts.

@@ -22,7 +22,7 @@ func Roll(e Enrolled, d Device, limit int) (Enrolled, []Kind) {
 	var steps []step
 	out := Enrolled{Env: e.Env, Salt: slices.Clone(e.Salt)}
 	for _, now := range Enroll(e.Salt, d).Parts {
-		if s, ok := nextStep(e.hashes(now.Kind), now); ok && !(now.Kind == CPU && sameCPU(e, d)) {
+		if s, ok := nextStep(e.Hashes(now.Kind), now); ok && !(now.Kind == CPU && sameCPU(e, d)) {
 			steps = append(steps, s)
 		}
 	}
@@ -40,7 +40,7 @@ func Roll(e Enrolled, d Device, limit int) (Enrolled, []Kind) {
 	for _, k := range [...]Kind{MAC, Disk, Board, CPU} {
 		part, ok := taken[k]
 		if !ok {
-			part = Part{Kind: k, Hashes: slices.Clone(e.hashes(k))}
+			part = Part{Kind: k, Hashes: slices.Clone(e.Hashes(k))}
 		}
 		if len(part.Hashes) > 0 {
 			out.Parts = append(out.Parts, part)
@@ -84,6 +84,6 @@ func merge(now, was []string) []string {
 
 // sameCPU reports whether the CPU matches in another spelling, which is no change.
 func sameCPU(e Enrolled, d Device) bool {
-	c := d.CPU.settled(CPU, IsPlaceholder)
-	return comparePart(newHasher(e.Salt), e.hashes(CPU), c) == ResultMatch
+	seen := See(e.Salt, Device{CPU: d.CPU})
+	return seen[len(seen)-1].against(e.Hashes(CPU)) == ResultMatch
 }

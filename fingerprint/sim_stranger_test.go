@@ -48,8 +48,8 @@ func meet(policy Policy, pop population, r *rand.Rand, isPlaceholder rule) encou
 		out.unbound = 1
 		return out
 	}
-	cmp := compare(policy, e, now, isPlaceholder)
-	seen := len(e.hashes(Board)) > 0 && now.Board.settled(Board, isPlaceholder).State == OK
+	cmp := CompareSeen(policy, e, see(e.Salt, now, isPlaceholder))
+	seen := len(e.Hashes(Board)) > 0 && now.Board.settled(Board, isPlaceholder).State == OK
 	if seen {
 		out.boardBoth = 1
 	}
