@@ -50,7 +50,7 @@ func table() map[string]rule {
 		"activation/koogallery":                {},
 		"activation/koogallery/koogallerytest": {[]string{"activation/koogallery"}, nil},
 		"activation/merchant": {
-			[]string{"activation/protocol", "activation/license", "activation/koogallery", "fingerprint"},
+			[]string{"activation", "activation/protocol", "activation/license", "activation/koogallery", "fingerprint"}, // activation: Decide, for the support view
 			[]string{"github.com/jackc/pgx/v5", "modernc.org/sqlite", "github.com/pressly/goose/v3", "github.com/prometheus/client_golang"},
 		},
 

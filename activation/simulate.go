@@ -37,15 +37,7 @@ func (l *Lifecycle) Simulate(key Key, s Scenario) (Explanation, error) {
 	r := l.cfg.Clock()
 	r.Wall += s.Offline + s.ClockShift
 	r.Boot += s.Offline
-	in := l.inputs(v, e, r)
-	// The clock goes on being written while nothing is asked of the merchant.
-	in.Clock.Behind = s.Behind
-	in.Contested = in.Contested || s.Contested
-	seen := s.Seen(enrolled(e.claims), see(e.claims, *v.device))
-	in.Comparison = fingerprint.CompareSeen(e.claims.Device.Policy, enrolled(e.claims), seen)
-	if in.Comparison.Outcome != e.cmp.Outcome {
-		in.Worse = Worse{}.After(in.Comparison, in.Now)
-	}
+	in, seen := s.apply(l.inputs(v, e, r), see(e.claims, *v.device))
 	x := l.explain(v, e, r, in, seen)
 	x.Assumed = &s
 	return x, nil

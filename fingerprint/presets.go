@@ -1,8 +1,11 @@
 package fingerprint
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
+	"strings"
 )
 
 // Errors of Preset and Policy.Validate.
@@ -64,6 +67,35 @@ func Preset(name string) (Policy, error) {
 		return p, nil
 	}
 	return Policy{}, fmt.Errorf("%w: %q", ErrUnknownPreset, name)
+}
+
+// ParsePolicy reads the name of a preset ("" is balanced), or a policy of the
+// vendor's own in JSON as licenses carry it. Every member must be there and
+// none besides, so that a misspelt weight is not silently 0. Errors:
+// ErrUnknownPreset, ErrPolicy.
+func ParsePolicy(text string) (Policy, error) {
+	if !strings.HasPrefix(strings.TrimSpace(text), "{") {
+		return Preset(text)
+	}
+	var p Policy
+	d := json.NewDecoder(strings.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&p); err != nil {
+		return p, fmt.Errorf("%w: %w", ErrPolicy, err)
+	}
+	if d.More() {
+		return p, fmt.Errorf("%w: something follows the policy", ErrPolicy)
+	}
+	// A missing weight would silently be 0: what was read must say all there is.
+	said, all := any(nil), any(nil)
+	whole, err := json.Marshal(p)
+	if err == nil {
+		err = errors.Join(json.Unmarshal([]byte(text), &said), json.Unmarshal(whole, &all))
+	}
+	if err != nil || !reflect.DeepEqual(said, all) {
+		return p, fmt.Errorf("%w: name, phys and virt with req (a list), w (board, disk, mac, cpu), min and floor are all needed", ErrPolicy)
+	}
+	return p, p.Validate()
 }
 
 // Validate checks a policy before it is signed: percentages 1..100 (floor

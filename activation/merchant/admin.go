@@ -31,7 +31,7 @@ type CodeSpec struct {
 	Ends      int64            `json:"ends"`       // UTC second of a fixed end, 0: none
 	Renew     int64            `json:"renew"`      // seconds, 0: the service's terms
 	Grace     int64            `json:"grace"`      // seconds, 0: the service's terms
-	Policy    string           `json:"policy"`     // fingerprint policy: strict, balanced, tolerant
+	Policy    string           `json:"policy"`     // of the fingerprint: strict, balanced, tolerant, or one in JSON (fingerprint.ParsePolicy)
 	Note      string           `json:"note"`       // for support
 	// Unidentified lets machines hold the code that show no board, disk or
 	// network address of their own. Their licenses are held by the device key
@@ -56,7 +56,7 @@ type CodeInfo struct {
 // check seals a license with the given terms and throws it away: what package
 // license would refuse at the first activation is refused here already.
 func (c CodeSpec) check(issuer string, signer license.Signer) error {
-	policy, err := fingerprint.Preset(c.Policy)
+	policy, err := fingerprint.ParsePolicy(c.Policy)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInput, err)
 	}

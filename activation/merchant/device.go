@@ -110,7 +110,7 @@ func (t *tx) enrol(device string, d fingerprint.Device, unidentified bool) (fing
 // it is the same machine, a refusal when it is another one (a copied device
 // key; the seat is contested then) or cannot be told.
 func (t *tx) recognise(s *seat, in *incoming) (fingerprint.Comparison, error) {
-	c, err := s.compare(in.device)
+	c, err := s.see(in.device, t.now)
 	if err != nil {
 		return c, err
 	}
@@ -118,6 +118,9 @@ func (t *tx) recognise(s *seat, in *incoming) (fingerprint.Comparison, error) {
 	case c.Outcome == fingerprint.Same, c.Unidentified():
 		return c, nil
 	case c.Outcome == fingerprint.Indeterminate:
+		if err := t.save(s); err != nil { // support is asked what could not be read
+			return c, err
+		}
 		return c, refuse(protocol.CodeDeviceUnread)
 	}
 	if err := t.contest(s, "other-hardware", in); err != nil {
@@ -134,7 +137,7 @@ func (t *tx) recognise(s *seat, in *incoming) (fingerprint.Comparison, error) {
 // same, as after a new board. It counts as the self-service re-bind. Without any
 // strong part in common it is another machine, whatever it presents.
 func (t *tx) reenrol(s *seat, in *incoming) (bool, error) {
-	c, err := s.compare(in.device)
+	c, err := s.see(in.device, t.now)
 	if err != nil || c.Outcome != fingerprint.Different || !c.StrongMatch {
 		return false, err
 	}
@@ -153,6 +156,9 @@ func (t *tx) reenrol(s *seat, in *incoming) (bool, error) {
 		return false, err
 	}
 	s.contested, s.contestWhy, s.rebound = 0, "", t.now
+	if _, err := s.see(in.device, t.now); err != nil {
+		return false, err
+	}
 	return true, t.audit(in.actor(), "device.re-enrol", s.license, map[string]any{"why": c.Why})
 }
 
@@ -186,6 +192,9 @@ func (t *tx) rollForward(s *seat, in *incoming) error {
 	}
 	if len(kinds) > 0 {
 		s.rolled = t.now
+	}
+	if _, err := s.see(in.device, t.now); err != nil {
+		return err
 	}
 	return t.audit(in.actor(), "device.roll-forward", s.license, map[string]any{"parts": kinds})
 }

@@ -8,8 +8,6 @@ import (
 	"io"
 
 	"licenseagent.example/activation/license"
-	"licenseagent.example/activation/protocol"
-	"licenseagent.example/fingerprint"
 )
 
 // DeviceInfo is one activation as support sees it. Hardware appears only as the
@@ -108,59 +106,6 @@ func (s *Service) Release(ctx context.Context, licenseID, reason string) error {
 		}
 		return t.audit("operator", "seat.release", licenseID, map[string]any{"code": one.code.id, "reason": reason})
 	})
-}
-
-// Explanation says how the service sees a request, without answering it.
-type Explanation struct {
-	Device     DeviceInfo             `json:"device"`
-	Comparison fingerprint.Comparison `json:"comparison"`
-	Chain      string                 `json:"chain"` // current, retry, fork
-}
-
-// Explain compares the hardware and the chain position of a request file with
-// what is enrolled. Nothing is written and nothing is issued.
-func (s *Service) Explain(ctx context.Context, envelope []byte) (Explanation, error) {
-	req, err := license.OpenRequest(envelope)
-	if err != nil {
-		return Explanation{}, openRefusal(err)
-	}
-	device, err := observed(req)
-	if err != nil {
-		return Explanation{}, err
-	}
-	var x Explanation
-	id := req.License
-	err = s.change(ctx, func(t *tx) error {
-		if id == "" {
-			list, err := t.strings(`SELECT license_id FROM activations WHERE device_id = $1 ORDER BY created DESC LIMIT 1`, req.Device)
-			if err != nil {
-				return err
-			}
-			if len(list) == 0 {
-				return fmt.Errorf("%w: device %s", ErrNotFound, req.Device)
-			}
-			id = list[0]
-		}
-		one, err := t.seat(seatByLicense, id)
-		if err != nil || one.device != req.Device {
-			return refuse(protocol.CodeUnknownLicense)
-		}
-		switch {
-		case one.seq == req.Seq && one.head == req.Head:
-			x.Chain = "current"
-		case one.prevSeq == req.Seq && one.prevHead == req.Head && one.lastNonce == req.Nonce:
-			x.Chain = "retry"
-		default:
-			x.Chain = "fork"
-		}
-		x.Comparison, err = one.compare(device)
-		return err
-	})
-	if err != nil {
-		return x, err
-	}
-	x.Device, err = s.Device(ctx, id)
-	return x, err
 }
 
 // AuditRow is one link of the audit chain, see Audit.

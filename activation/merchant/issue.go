@@ -183,6 +183,9 @@ func (t *tx) activate(in *incoming) (outcome, error) {
 	if err := s.enrol(e); err != nil {
 		return outcome{}, err
 	}
+	if _, err := s.see(in.device, t.now); err != nil {
+		return outcome{}, err
+	}
 	if s.license, err = t.newID("lic-"); err != nil {
 		return outcome{}, err
 	}
@@ -294,9 +297,9 @@ func (t *tx) claims(s *seat, in *incoming) (license.Claims, error) {
 	if err != nil {
 		return license.Claims{}, err
 	}
-	policy, err := fingerprint.Preset(s.code.policy)
+	policy, err := s.policy()
 	if err != nil {
-		return license.Claims{}, fmt.Errorf("merchant: code %s: %w", s.code.id, err)
+		return license.Claims{}, err
 	}
 	terms := t.svc.opts.Terms
 	renew, grace := terms.Renew, terms.Grace

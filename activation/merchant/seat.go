@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"licenseagent.example/activation/license"
 	"licenseagent.example/fingerprint"
@@ -60,7 +61,8 @@ type seat struct {
 	license, device         string
 	key                     license.PublicKey
 	env                     fingerprint.EnvKind
-	salt, parts             string
+	salt, parts, seen       string
+	seenAt                  int64
 	status, reason          string
 	seq                     int64
 	head                    string
@@ -80,13 +82,13 @@ type seat struct {
 	created, contact        int64
 }
 
-const seatColumns = `a.license_id, a.device_id, a.device_alg, a.device_pub, a.env, a.salt, a.parts, a.status, a.reason,
+const seatColumns = `a.license_id, a.device_id, a.device_alg, a.device_pub, a.env, a.salt, a.parts, a.seen, a.seen_at, a.status, a.reason,
 	a.seq, a.head, a.prev_seq, a.prev_head, a.last_nonce, a.last_idem, a.last_body, a.last_license, a.last_notice, a.last_keyset,
 	a.noticed, a.contested, a.contest_why, a.rebound, a.rolled, a.last_day, a.renewals, a.agent, a.created, a.contact`
 
 func (s *seat) fields() []any {
 	return []any{
-		&s.license, &s.device, &s.key.Alg, &s.key.Pub, &s.env, &s.salt, &s.parts, &s.status, &s.reason,
+		&s.license, &s.device, &s.key.Alg, &s.key.Pub, &s.env, &s.salt, &s.parts, &s.seen, &s.seenAt, &s.status, &s.reason,
 		&s.seq, &s.head, &s.prevSeq, &s.prevHead, &s.lastNonce, &s.lastIdem, &s.lastBody, &s.lastLicense, &s.lastNotice, &s.lastKeySet,
 		&s.noticed, &s.contested, &s.contestWhy, &s.rebound, &s.rolled, &s.lastDay, &s.renewals, &s.agent, &s.created, &s.contact,
 	}
@@ -97,15 +99,15 @@ const (
 	seatByDevice  = `SELECT ` + seatColumns + `, ` + entitlementColumns + ` FROM activations a JOIN codes c ON c.id = a.code_id
 		WHERE a.code_id = $1 AND a.device_id = $2 AND a.status = 'active'`
 	codeByLookup = `SELECT ` + entitlementColumns + ` FROM codes c WHERE c.lookup = $1`
-	insertSeat   = `INSERT INTO activations (code_id, license_id, device_id, device_alg, device_pub, env, salt, parts, status, reason,
+	insertSeat   = `INSERT INTO activations (code_id, license_id, device_id, device_alg, device_pub, env, salt, parts, seen, seen_at, status, reason,
 		seq, head, prev_seq, prev_head, last_nonce, last_idem, last_body, last_license, last_notice, last_keyset,
 		noticed, contested, contest_why, rebound, rolled, last_day, renewals, agent, created, contact)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-		$21, $22, $23, $24, $25, $26, $27, $28, $29, $30)`
+		$21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)`
 	updateSeat = `UPDATE activations SET parts = $1, status = $2, reason = $3, seq = $4, head = $5, prev_seq = $6, prev_head = $7,
 		last_nonce = $8, last_idem = $9, last_body = $10, last_license = $11, last_notice = $12, last_keyset = $13, noticed = $14,
-		contested = $15, contest_why = $16, rebound = $17, rolled = $18, last_day = $19, renewals = $20, agent = $21, contact = $22
-		WHERE license_id = $23`
+		contested = $15, contest_why = $16, rebound = $17, rolled = $18, last_day = $19, renewals = $20, agent = $21, contact = $22, seen = $23, seen_at = $24
+		WHERE license_id = $25`
 	newestKeySet = `SELECT COALESCE(MAX(version), 0) FROM keysets`
 )
 
@@ -127,7 +129,7 @@ func (t *tx) seat(query string, args ...any) (*seat, error) {
 
 // insert writes a new activation, save an old one.
 func (t *tx) insert(s *seat) error {
-	_, err := t.exec(insertSeat, s.code.id, s.license, s.device, s.key.Alg, s.key.Pub, s.env, s.salt, s.parts, s.status, s.reason,
+	_, err := t.exec(insertSeat, s.code.id, s.license, s.device, s.key.Alg, s.key.Pub, s.env, s.salt, s.parts, s.seen, s.seenAt, s.status, s.reason,
 		s.seq, s.head, s.prevSeq, s.prevHead, s.lastNonce, s.lastIdem, s.lastBody, s.lastLicense, s.lastNotice, s.lastKeySet,
 		s.noticed, s.contested, s.contestWhy, s.rebound, s.rolled, s.lastDay, s.renewals, s.agent, s.created, s.contact)
 	return err
@@ -136,7 +138,7 @@ func (t *tx) insert(s *seat) error {
 func (t *tx) save(s *seat) error {
 	n, err := t.exec(updateSeat, s.parts, s.status, s.reason, s.seq, s.head, s.prevSeq, s.prevHead,
 		s.lastNonce, s.lastIdem, s.lastBody, s.lastLicense, s.lastNotice, s.lastKeySet, s.noticed,
-		s.contested, s.contestWhy, s.rebound, s.rolled, s.lastDay, s.renewals, s.agent, s.contact, s.license)
+		s.contested, s.contestWhy, s.rebound, s.rolled, s.lastDay, s.renewals, s.agent, s.contact, s.seen, s.seenAt, s.license)
 	if err == nil && n != 1 {
 		err = fmt.Errorf("merchant: activation %s: %d rows changed", s.license, n)
 	}
@@ -162,15 +164,55 @@ func (s *seat) enrol(e fingerprint.Enrolled) (err error) {
 	return err
 }
 
-// compare holds a device against what the seat remembers.
-func (s *seat) compare(d fingerprint.Device) (fingerprint.Comparison, error) {
+// policy is the rule by which the seat is held: that of its code.
+func (s *seat) policy() (fingerprint.Policy, error) {
+	p, err := fingerprint.ParsePolicy(s.code.policy)
+	if err != nil {
+		return p, fmt.Errorf("merchant: code %s: %w", s.code.id, err)
+	}
+	return p, nil
+}
+
+// see holds a device against what the seat remembers, and remembers what was
+// seen, in hashes, for the people who are asked why.
+func (s *seat) see(d fingerprint.Device, now int64) (fingerprint.Comparison, error) {
 	e, err := s.enrolled()
 	if err != nil {
 		return fingerprint.Comparison{}, err
 	}
-	p, err := fingerprint.Preset(s.code.policy)
+	p, err := s.policy()
 	if err != nil {
-		return fingerprint.Comparison{}, fmt.Errorf("merchant: code %s: %w", s.code.id, err)
+		return fingerprint.Comparison{}, err
 	}
-	return fingerprint.Compare(p, e, d), nil
+	seen := fingerprint.See(e.Salt, d)
+	c := fingerprint.CompareSeen(p, e, seen)
+	for i := range seen {
+		// As many as a license may hold; those that count first.
+		slices.SortStableFunc(seen[i].Values, func(a, b fingerprint.SeenValue) int {
+			h := e.Hashes(seen[i].Kind)
+			return rank(a.Enrolled(h)) - rank(b.Enrolled(h))
+		})
+		seen[i].Values = seen[i].Values[:min(len(seen[i].Values), fingerprint.MaxHashes)]
+	}
+	s.seenAt = now
+	s.seen, err = marshal(seen)
+	return c, err
+}
+
+func rank(first bool) int {
+	if first {
+		return 0
+	}
+	return 1
+}
+
+// lastSeen is the newest observation, nil for none.
+func (s *seat) lastSeen() (seen []fingerprint.Seen, err error) {
+	if s.seen == "" {
+		return nil, nil
+	}
+	if err := json.Unmarshal([]byte(s.seen), &seen); err != nil {
+		return nil, fmt.Errorf("merchant: activation %s: seen: %w", s.license, err)
+	}
+	return seen, nil
 }

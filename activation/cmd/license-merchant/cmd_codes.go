@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"licenseagent.example/activation/merchant"
+	"licenseagent.example/fingerprint"
 )
 
 func (a *app) codesCmd() *cobra.Command {
@@ -34,6 +35,10 @@ func writeCode(w io.Writer, i merchant.CodeInfo) {
 	}
 	fmt.Fprintf(w, "first used\t%s\n", when(i.FirstUsed))
 	fmt.Fprintf(w, "ends\t%s\n", when(i.Expires))
-	fmt.Fprintf(w, "fingerprint policy\t%s\n", i.Policy)
+	policy := i.Policy
+	if p, err := fingerprint.ParsePolicy(i.Policy); err == nil {
+		policy = p.Name
+	}
+	fmt.Fprintf(w, "fingerprint policy\t%s\n", policy)
 	fmt.Fprintf(w, "note\t%s\n", orDash(i.Note))
 }

@@ -45,7 +45,7 @@ one per line. ` + exitHelp,
 	f.StringVar(&o.until, "until", "", "last day, YYYY-MM-DD (UTC)")
 	f.StringVar(&o.renew, "renew", "", "time from an answer to renew-by, such as 7d (default: terms)")
 	f.StringVar(&o.grace, "grace", "", "time from renew-by to grace-until, such as 14d (default: terms)")
-	f.StringVar(&o.spec.Policy, "policy", "balanced", "fingerprint policy: strict, balanced, tolerant")
+	f.StringVar(&o.spec.Policy, "policy", "balanced", "fingerprint policy: strict, balanced, tolerant, or a JSON file with your own (NAME.json)")
 	f.StringVar(&o.spec.Note, "note", "", "for support, such as an order number")
 	f.BoolVar(&o.spec.Unidentified, "allow-unidentified", false, "also for machines without any serial of their own (micro-VMs): held by device key and contact alone")
 	f.IntVar(&o.count, "count", 1, "how many codes")
@@ -124,6 +124,13 @@ func (o *codesAddOptions) parse() error {
 			return usage("--limit is name=number, not %q", l)
 		}
 		o.spec.Limits[name] = n
+	}
+	if strings.HasSuffix(o.spec.Policy, ".json") {
+		text, err := os.ReadFile(o.spec.Policy)
+		if err != nil {
+			return usage("--policy: %v", err)
+		}
+		o.spec.Policy = strings.TrimSpace(string(text))
 	}
 	if o.until != "" {
 		t, err := time.Parse("2006-01-02", o.until)

@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) devicesCmd() *cobra.Command {
-	return group("devices", "See and release activated devices", a.devicesListCmd(), a.devicesShowCmd(), a.devicesReleaseCmd())
+	return group("devices", "See, explain and release activated devices", a.devicesListCmd(), a.devicesShowCmd(), a.devicesSimulateCmd(), a.devicesReleaseCmd())
 }
 
 func writeDevice(w io.Writer, d merchant.DeviceInfo) {
@@ -31,3 +31,50 @@ func writeDevice(w io.Writer, d merchant.DeviceInfo) {
 	fmt.Fprintf(w, "last day of use\t%s\n", orDash(d.LastDay))
 	fmt.Fprintf(w, "ends\t%s\n", when(d.Expires))
 }
+
+// writeWhy shows what the device itself would say. Equal digits are equal
+// values, here and in license-agent why on the machine.
+func writeWhy(w io.Writer, x merchant.Explanation) {
+	for _, s := range x.Assumed {
+		fmt.Fprintf(w, "assumed\t%s\n", s)
+	}
+	v := x.Verdict
+	fmt.Fprintf(w, "verdict\t%s: %s\n", v.Phase, v.Message)
+	if v.NextStep != "" {
+		fmt.Fprintf(w, "next step\t%s\n", v.NextStep)
+	}
+	if s := x.Settled; s != nil {
+		fmt.Fprintf(w, "once read for a day\t%s: %s\n", s.Phase, s.Message)
+	}
+	if v.Runs {
+		fmt.Fprintf(w, "runs on without contact\t%d days\n", v.DaysLeft)
+	}
+	fmt.Fprintf(w, "renew by, grace until\t%s, %s\n", when(v.RenewBy), when(v.GraceUntil))
+	for _, f := range v.Flags {
+		fmt.Fprintf(w, "flag\t%s\n", f)
+	}
+	hardware := x.Hardware
+	if x.Warning {
+		hardware = "warning: " + hardware
+	}
+	fmt.Fprintf(w, "hardware seen\t%s\n", when(x.SeenAt))
+	fmt.Fprintf(w, "hardware\t%s\n", hardware)
+	c := x.Comparison
+	fmt.Fprintf(w, "\t%s: %s\n", c.Outcome, c.Why)
+	fmt.Fprintf(w, "points\t%d of %d match, %d needed, %d may still be lost\n", c.Matched, c.Available, c.Need, c.Left)
+	for _, p := range x.Parts {
+		fmt.Fprintf(w, "%s\t%s (%d points)%s; then %s; now %s\n", p.Kind, p.Result, p.Weight, because(p.Reason), digits(p.Then), digits(p.Now))
+	}
+	if x.Chain != "" {
+		fmt.Fprintf(w, "chain\t%s\n", x.Chain)
+	}
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ", " + reason
+}
+
+func digits(list []string) string { return orDash(strings.Join(list, " ")) }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -33,12 +32,7 @@ func (a *app) runSimulate(ctx context.Context, file string) error {
 			return err
 		}
 		return a.print(x, func(w io.Writer) {
-			fmt.Fprintf(w, "verdict\t%s: %s\n", x.Comparison.Outcome, x.Comparison.Why)
-			fmt.Fprintf(w, "points\t%d of %d match, %d needed, %d may still be lost\n", x.Comparison.Matched, x.Comparison.Available, x.Comparison.Need, x.Comparison.Left)
-			for _, p := range x.Comparison.Parts {
-				fmt.Fprintf(w, "%s\t%s (%d points)\n", p.Kind, p.Result, p.Weight)
-			}
-			fmt.Fprintf(w, "chain\t%s\n", x.Chain)
+			writeWhy(w, x)
 			writeDevice(w, x.Device)
 		})
 	})

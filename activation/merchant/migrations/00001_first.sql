@@ -41,6 +41,8 @@ CREATE TABLE activations (
     env          TEXT NOT NULL,
     salt         TEXT NOT NULL,
     parts        TEXT NOT NULL,      -- salted hashes, never a raw value
+    seen         TEXT NOT NULL,      -- the newest observation, in the same hashes
+    seen_at      BIGINT NOT NULL,
     status       TEXT NOT NULL,      -- active, released, revoked
     reason       TEXT NOT NULL,
     seq          BIGINT NOT NULL,    -- the device chain

@@ -2,21 +2,16 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"licenseagent.example/activation"
 	"licenseagent.example/agent/api"
 )
 
 type simulateOptions struct {
-	key                       api.KeyRequest
-	offline, clock            string
-	drop, replace, unreadable []string
-	behind, contested, clone  bool
+	key    api.KeyRequest
+	assume activation.ScenarioText
 }
 
 func (a *app) simulateCmd() *cobra.Command {
@@ -42,77 +37,40 @@ enrolled value of it is there.
 	}
 	keyFlags(c, &o.key)
 	f := c.Flags()
-	f.StringSliceVar(&o.drop, "drop", nil, "part that is gone, or PART=N for N of its values")
-	f.StringSliceVar(&o.replace, "replace", nil, "part whose values are all other ones")
-	f.StringSliceVar(&o.unreadable, "unreadable", nil, "part that cannot be read")
-	f.StringVar(&o.offline, "offline", "", "time from now without contact, such as 36h or 45d")
-	f.StringVar(&o.clock, "clock", "", "change of the wall clock, such as -3h or 30d")
-	f.BoolVar(&o.clone, "clone", false, "the state was copied to another machine")
-	f.BoolVar(&o.behind, "behind", false, "the clock is behind and no tick is on disk")
-	f.BoolVar(&o.contested, "contested", false, "a second copy of the license was seen")
+	f.StringSliceVar(&o.assume.Drop, "drop", nil, "part that is gone, or PART=N for N of its values")
+	f.StringSliceVar(&o.assume.Replace, "replace", nil, "part whose values are all other ones")
+	f.StringSliceVar(&o.assume.Unreadable, "unreadable", nil, "part that cannot be read")
+	f.StringVar(&o.assume.Offline, "offline", "", "time from now without contact, such as 36h or 45d")
+	f.StringVar(&o.assume.Clock, "clock", "", "change of the wall clock, such as -3h or 30d")
+	f.BoolVar(&o.assume.Cloned, "clone", false, "the state was copied to another machine")
+	f.BoolVar(&o.assume.Behind, "behind", false, "the clock is behind and no tick is on disk")
+	f.BoolVar(&o.assume.Contested, "contested", false, "a second copy of the license was seen")
 	return c
 }
 
 // request turns the options into what the agent is asked.
 func (o simulateOptions) request() (api.SimulateRequest, error) {
+	s, err := o.assume.Scenario()
+	if err != nil {
+		return api.SimulateRequest{}, err
+	}
 	q := api.SimulateRequest{
-		Issuer: o.key.Issuer, Product: o.key.Product, Behind: o.behind, Contested: o.contested, Clone: o.clone,
+		Issuer: o.key.Issuer, Product: o.key.Product, Offline: s.Offline, Clock: s.ClockShift,
+		Behind: s.Behind, Contested: s.Contested, Clone: s.Clone,
 	}
-	var err error
-	if q.Offline, err = seconds(o.offline); err != nil {
-		return q, fmt.Errorf("--offline: %w", err)
+	for _, k := range s.Replaced {
+		q.Replace = append(q.Replace, string(k))
 	}
-	if q.Offline < 0 {
-		return q, fmt.Errorf("--offline %s lies in the past", o.offline)
+	for _, k := range s.Unreadable {
+		q.Unreadable = append(q.Unreadable, string(k))
 	}
-	if q.Clock, err = seconds(o.clock); err != nil {
-		return q, fmt.Errorf("--clock: %w", err)
-	}
-	for _, list := range []struct {
-		flag string
-		from []string
-		to   *[]string
-	}{{"--replace", o.replace, &q.Replace}, {"--unreadable", o.unreadable, &q.Unreadable}} {
-		for _, name := range list.from {
-			kind, err := partKind(name)
-			if err != nil {
-				return q, fmt.Errorf("%s: %w", list.flag, err)
-			}
-			*list.to = append(*list.to, kind)
-		}
-	}
-	for _, text := range o.drop {
-		name, number, counted := strings.Cut(text, "=")
-		kind, err := partKind(name)
-		if err != nil {
-			return q, fmt.Errorf("--drop: %w", err)
-		}
-		n := int64(0)
-		if counted {
-			if n, err = strconv.ParseInt(number, 10, 16); err != nil || n < 1 {
-				return q, fmt.Errorf("--drop %s: want PART=N with a number from 1", text)
-			}
-		}
+	for _, l := range s.Drop {
 		if q.Drop == nil {
 			q.Drop = map[string]int64{}
 		}
-		if _, twice := q.Drop[kind]; twice {
-			return q, fmt.Errorf("--drop names %s twice", name)
-		}
-		q.Drop[kind] = n
+		q.Drop[string(l.Kind)] = int64(l.Count)
 	}
 	return q, nil
-}
-
-// partKind is the name of a part on the wire.
-func partKind(name string) (string, error) {
-	switch name {
-	case "nic", "mac":
-		return "mac", nil
-	case "disk", "board", "cpu":
-		return name, nil
-	}
-	return "", fmt.Errorf("%q is none of nic, disk, board, cpu", name)
 }
 
 func (a *app) runSimulate(ctx context.Context, o simulateOptions) error {
@@ -129,23 +87,4 @@ func (a *app) runSimulate(ctx context.Context, o simulateOptions) error {
 		return err
 	}
 	return a.explain(x)
-}
-
-// seconds reads a duration that may be given in days; "" is none.
-func seconds(text string) (int64, error) {
-	if text == "" {
-		return 0, nil
-	}
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, err := strconv.ParseInt(days, 10, 32)
-		if err != nil {
-			return 0, fmt.Errorf("%q is not a duration such as 36h or 40d", text)
-		}
-		return n * 86400, nil
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		return 0, fmt.Errorf("%q is not a duration such as 36h or 40d", text)
-	}
-	return int64(d / time.Second), nil
 }

@@ -146,8 +146,11 @@ func TestEveryFlagIsExplained(t *testing.T) {
 
 func TestSimulateRequest(t *testing.T) {
 	o := simulateOptions{
-		key: api.KeyRequest{Issuer: "acme", Product: "painter"}, drop: []string{"nic=2", "board"}, replace: []string{"disk"}, unreadable: []string{"mac"},
-		offline: "45d", clock: "-3h", clone: true, behind: true, contested: true,
+		key: api.KeyRequest{Issuer: "acme", Product: "painter"},
+		assume: activation.ScenarioText{
+			Drop: []string{"nic=2", "board"}, Replace: []string{"disk"}, Unreadable: []string{"mac"},
+			Offline: "45d", Clock: "-3h", Cloned: true, Behind: true, Contested: true,
+		},
 	}
 	got, err := o.request()
 	if err != nil {

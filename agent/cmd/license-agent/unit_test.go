@@ -74,19 +74,6 @@ func TestSettingsSources(t *testing.T) {
 	}
 }
 
-func TestSeconds(t *testing.T) {
-	for text, want := range map[string]int64{"": 0, "40d": 40 * 86400, "36h": 36 * 3600, "-2h": -7200, "-3d": -3 * 86400, "90s": 90} {
-		if got, err := seconds(text); err != nil || got != want {
-			t.Errorf("%q: %d %v", text, got, err)
-		}
-	}
-	for _, text := range []string{"d", "40", "1w", "99999999999d", "x"} {
-		if _, err := seconds(text); err == nil {
-			t.Errorf("%q is accepted", text)
-		}
-	}
-}
-
 // Text from outside cannot rewrite the screen, and columns line up in both languages.
 func TestTable(t *testing.T) {
 	var b bytes.Buffer
