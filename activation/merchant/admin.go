@@ -147,7 +147,7 @@ func (s *Service) AddCodes(ctx context.Context, spec CodeSpec, n int) (codes []s
 				spec.ValidDays, spec.Ends, spec.Renew, spec.Grace, spec.Policy, info.Status, spec.Note, t.now, t.now, flag(spec.Unidentified)); err != nil {
 				return err
 			}
-			if err := t.audit("operator", "code.add", info.ID, map[string]any{"product": spec.Product, "devices": spec.Devices}); err != nil {
+			if err := t.audit(t.by, "code.add", info.ID, map[string]any{"product": spec.Product, "devices": spec.Devices}); err != nil {
 				return err
 			}
 			infos = append(infos, info)
@@ -187,7 +187,11 @@ func scanCode(rows *sql.Rows) (CodeInfo, error) {
 
 // Codes lists codes, newest first; product "" means all.
 func (s *Service) Codes(ctx context.Context, product string, limit int) ([]CodeInfo, error) {
-	rows, err := s.db.read.QueryContext(ctx, codeQuery+`WHERE $1 = '' OR c.product = $2 ORDER BY c.created DESC, c.id LIMIT $3`, product, product, limit)
+	query, args := codeQuery+`ORDER BY c.created DESC, c.id DESC LIMIT $1`, []any{limit}
+	if product != "" {
+		query, args = codeQuery+`WHERE c.product = $1 ORDER BY c.created DESC, c.id DESC LIMIT $2`, []any{product, limit}
+	}
+	rows, err := s.db.read.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("merchant: codes: %w", err)
 	}
@@ -264,6 +268,6 @@ func (s *Service) setCode(ctx context.Context, id, status, reason string, from .
 				return err
 			}
 		}
-		return t.audit("operator", "code."+status, id, map[string]any{"from": have, "reason": reason})
+		return t.audit(t.by, "code."+status, id, map[string]any{"from": have, "reason": reason})
 	})
 }

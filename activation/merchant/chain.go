@@ -1,12 +1,9 @@
 package merchant
 
 import (
-	"crypto/sha256"
 	"database/sql"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 
 	"licenseagent.example/activation/license"
 	"licenseagent.example/activation/protocol"
@@ -41,11 +38,20 @@ func (t *tx) chained(in *incoming, remember bool) (outcome, bool, error) {
 	if in.idem != "" && in.idem == s.lastIdem {
 		return outcome{}, false, refuse(protocol.CodeIdempotency) // the same name for another request
 	}
+	invited, err := t.invited(s, in)
+	if err != nil {
+		return outcome{}, false, err
+	}
 	compared, err := t.admit(s, in)
 	if err != nil {
 		return outcome{}, false, err
 	}
-	if !current && s.status == statusActive {
+	if !current && !invited && s.status == statusActive {
+		if current, err = t.reaccepted(s, in); err != nil {
+			return outcome{}, false, err
+		}
+	}
+	if !current && !invited && s.status == statusActive {
 		if !remember { // not looked up before: renewals rarely need it
 			if out, done, err := t.recall(in); done || err != nil {
 				return out, false, err
@@ -143,7 +149,11 @@ func (t *tx) fork(s *seat, in *incoming) (outcome, error) {
 		return outcome{}, err
 	}
 	other.lastLicense = ""
-	err := t.issueNotice(&other, in, license.NoticeContested, s.contestWhy)
+	var err error
+	if other.head, err = t.strayHead(); err != nil {
+		return outcome{}, err
+	}
+	err = t.issueNotice(&other, in, license.NoticeContested, s.contestWhy)
 	return other.outcome(), err
 }
 
@@ -157,17 +167,15 @@ func (t *tx) contest(s *seat, why string, in *incoming) error {
 	return t.audit(in.actor(), "seat.contested", s.license, map[string]any{"why": why, "seq": s.seq, "claimed": in.req.Seq})
 }
 
-// advance moves the chain one step for a request: the new head mixes the old
-// one with fresh randomness, so that nobody can compute it ahead.
-func (t *tx) advance(s *seat, in *incoming) error {
-	fresh := make([]byte, 32)
-	if _, err := io.ReadFull(t.svc.opts.Rand, fresh); err != nil {
-		return fmt.Errorf("merchant: chain: %w", err)
-	}
-	sum := sha256.Sum256(append([]byte(s.head+"\n"), fresh...))
+// advance moves the chain one step for a request: the new head holds fresh
+// randomness, so that nobody can compute it ahead.
+func (t *tx) advance(s *seat, in *incoming) (err error) {
 	s.prevSeq, s.prevHead = in.req.Seq, in.req.Head
 	s.seq = max(s.seq, in.req.Seq) + 1
-	s.head = hex.EncodeToString(sum[:])
+	s.epoch = t.epoch
+	if s.head, err = t.newHead(s.license, s.seq); err != nil {
+		return err
+	}
 	s.lastNonce, s.lastIdem, s.lastBody = in.req.Nonce, in.idem, in.body
 	s.contact, s.agent = t.now, in.req.Agent
 	if n := len(in.req.Days); n > 0 {

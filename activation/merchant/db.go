@@ -12,8 +12,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // driver "sqlite"
 )
@@ -28,6 +31,7 @@ var ErrNewer = errors.New("merchant: the database was written by a newer version
 type Database struct {
 	write, read *sql.DB
 	postgres    bool
+	timeout     time.Duration // of one transaction, 0: none
 
 	mu    sync.Mutex
 	stmts map[string]*sql.Stmt // prepared on write, by text
@@ -75,16 +79,47 @@ func fileURI(path string) string {
 	return "file:" + (&url.URL{Path: slashed}).EscapedPath()
 }
 
+// lease is how long an instance of the service may hold rows without a word.
+// PostgreSQL ends its transaction then, so that an instance that was cut off
+// from the network, or stopped, delays the others no longer than this. One that
+// was killed delays nobody: its connection is closed with it.
+const lease = 10 * time.Second
+
 // OpenPostgres opens a PostgreSQL database by its connection URL and brings
 // its schema up to date. The URL may hold a password: no error repeats it.
 func OpenPostgres(ctx context.Context, dsn string) (*Database, error) {
-	write, err := sql.Open("pgx", dsn)
+	return openPostgres(ctx, dsn, lease)
+}
+
+func openPostgres(ctx context.Context, dsn string, lease time.Duration) (*Database, error) {
+	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		return nil, errors.New("merchant: the database URL cannot be used")
 	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = lease / 2
+	}
+	write := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, fmt.Sprintf("SET idle_in_transaction_session_timeout = %d", lease.Milliseconds()))
+		var unknown *pgconn.PgError
+		if errors.As(err, &unknown) && unknown.Code == "42704" {
+			return nil // an engine without it ends such transactions in its own time
+		}
+		return err
+	}))
 	write.SetMaxOpenConns(4)
-	d := &Database{write: write, read: write, postgres: true, stmts: map[string]*sql.Stmt{}}
+	d := &Database{write: write, read: write, postgres: true, timeout: lease, stmts: map[string]*sql.Stmt{}}
 	return d, d.ready(ctx, goose.DialectPostgres)
+}
+
+// bound is the context of one transaction. With a server on the other side of a
+// network it ends; SQLite has its own time limit, and a context that can end
+// costs it a goroutine per statement.
+func (d *Database) bound() (context.Context, context.CancelFunc) {
+	if d.timeout == 0 {
+		return context.Background(), func() {}
+	}
+	return context.WithTimeout(context.Background(), d.timeout)
 }
 
 func (d *Database) ready(ctx context.Context, dialect goose.Dialect) error {

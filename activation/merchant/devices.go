@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"licenseagent.example/activation/license"
 )
@@ -25,6 +26,7 @@ type DeviceInfo struct {
 	Rebound   int64    `json:"rebound"`
 	Rolled    int64    `json:"rolled_forward"`
 	Seq       int64    `json:"seq"`
+	OpenUntil int64    `json:"open_until"` // support lets the next contact until then be taken as it stands, 0: no
 	Renewals  int64    `json:"renewals"`
 	LastDay   string   `json:"last_day,omitempty"`
 	Env       string   `json:"env"`
@@ -48,7 +50,7 @@ func scanDevice(rows *sql.Rows) (DeviceInfo, error) {
 		License: s.license, Device: s.device, Code: s.code.id, Product: s.code.product, Status: s.status, Reason: s.reason,
 		Told: s.noticed, Contested: s.contested, ContestBy: s.contestWhy, Rebound: s.rebound, Rolled: s.rolled, Seq: s.seq,
 		Renewals: s.renewals, LastDay: s.lastDay, Env: string(s.env), Parts: []string{}, Agent: s.agent, Created: s.created,
-		Contact: s.contact, Expires: s.code.expires(),
+		Contact: s.contact, Expires: s.code.expires(), OpenUntil: s.openUntil,
 	}
 	if d.Told == "" {
 		d.Told = "license"
@@ -61,9 +63,13 @@ func scanDevice(rows *sql.Rows) (DeviceInfo, error) {
 
 const deviceQuery = `SELECT ` + seatColumns + `, ` + entitlementColumns + ` FROM activations a JOIN codes c ON c.id = a.code_id `
 
-// Devices lists activations, the last seen first; code "" means all.
+// Devices lists activations, newest first; code "" means all.
 func (s *Service) Devices(ctx context.Context, code string, limit int) ([]DeviceInfo, error) {
-	rows, err := s.db.read.QueryContext(ctx, deviceQuery+`WHERE $1 = '' OR a.code_id = $2 ORDER BY a.contact DESC, a.license_id LIMIT $3`, code, code, limit)
+	query, args := deviceQuery+`ORDER BY a.created DESC, a.license_id DESC LIMIT $1`, []any{limit}
+	if code != "" {
+		query, args = deviceQuery+`WHERE a.code_id = $1 ORDER BY a.created DESC, a.license_id DESC LIMIT $2`, []any{code, limit}
+	}
+	rows, err := s.db.read.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("merchant: devices: %w", err)
 	}
@@ -72,7 +78,11 @@ func (s *Service) Devices(ctx context.Context, code string, limit int) ([]Device
 
 // Device finds one activation by license id, or the newest of a device id.
 func (s *Service) Device(ctx context.Context, id string) (DeviceInfo, error) {
-	rows, err := s.db.read.QueryContext(ctx, deviceQuery+`WHERE a.license_id = $1 OR a.device_id = $2 ORDER BY a.created DESC LIMIT 1`, id, id)
+	where := `WHERE a.device_id = $1 `
+	if strings.HasPrefix(id, "lic-") {
+		where = `WHERE a.license_id = $1 `
+	}
+	rows, err := s.db.read.QueryContext(ctx, deviceQuery+where+`ORDER BY a.created DESC LIMIT 1`, id)
 	if err != nil {
 		return DeviceInfo{}, fmt.Errorf("merchant: device: %w", err)
 	}
@@ -90,21 +100,15 @@ func (s *Service) Device(ctx context.Context, id string) (DeviceInfo, error) {
 // until its next contact, where it gets the receipt.
 func (s *Service) Release(ctx context.Context, licenseID, reason string) error {
 	return s.change(ctx, func(t *tx) error {
-		one, err := t.seat(seatByLicense, licenseID)
-		if errors.Is(err, ErrNotFound) {
-			return fmt.Errorf("%w: license %s", ErrNotFound, licenseID)
-		}
+		one, err := t.liveSeat(licenseID)
 		if err != nil {
 			return err
-		}
-		if one.status != statusActive {
-			return fmt.Errorf("%w: license %s is %s", ErrState, licenseID, one.status)
 		}
 		one.status, one.reason = statusReleased, "released-by-vendor"
 		if err := t.save(one); err != nil {
 			return err
 		}
-		return t.audit("operator", "seat.release", licenseID, map[string]any{"code": one.code.id, "reason": reason})
+		return t.audit(t.by, "seat.release", licenseID, map[string]any{"code": one.code.id, "reason": reason})
 	})
 }
 
@@ -114,8 +118,12 @@ type AuditRow = auditRow
 // Audit returns the rows about one subject, or all for "", oldest first, after
 // the given sequence number.
 func (s *Service) Audit(ctx context.Context, subject string, after int64, limit int) ([]AuditRow, error) {
-	rows, err := s.db.read.QueryContext(ctx, `SELECT seq, at, actor, action, subject, detail, prev, hash FROM audit
-		WHERE ($1 = '' OR subject = $2) AND seq > $3 ORDER BY seq LIMIT $4`, subject, subject, after, limit)
+	const columns = `SELECT seq, at, actor, action, subject, detail, prev, hash FROM audit `
+	query, args := columns+`WHERE seq > $1 ORDER BY seq LIMIT $2`, []any{after, limit}
+	if subject != "" {
+		query, args = columns+`WHERE subject = $1 AND seq > $2 ORDER BY seq LIMIT $3`, []any{subject, after, limit}
+	}
+	rows, err := s.db.read.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("merchant: audit: %w", err)
 	}
@@ -131,11 +139,26 @@ func (s *Service) Audit(ctx context.Context, subject string, after int64, limit 
 // ErrAudit is returned when a row of the audit chain was changed, dropped or reordered.
 var ErrAudit = errors.New("merchant: the audit chain is broken")
 
-// VerifyAudit walks the whole chain and returns its length.
-func (s *Service) VerifyAudit(ctx context.Context) (int64, error) {
+// Follow checks that a row follows another one: nothing between them was
+// dropped and neither was changed. The zero row stands before the first.
+func (r AuditRow) Follow(last AuditRow) error {
+	sum, err := r.sum()
+	if err != nil {
+		return err
+	}
+	if r.Seq != last.Seq+1 || r.Prev != last.Hash || r.Hash != sum {
+		return fmt.Errorf("%w: at row %d", ErrAudit, last.Seq+1)
+	}
+	return nil
+}
+
+// WalkAudit calls do for every row of the chain up to its present end, oldest
+// first, after checking that each follows the one before. ErrAudit when one
+// was changed, dropped or reordered.
+func (s *Service) WalkAudit(ctx context.Context, do func(AuditRow) error) (length int64, err error) {
 	// The tip first: rows that another process appends meanwhile are not missing.
 	var tip, last AuditRow
-	if err := s.db.read.QueryRowContext(ctx, `SELECT seq, hash FROM tips WHERE name = 'audit'`).Scan(&tip.Seq, &tip.Hash); err != nil {
+	if err := s.db.read.QueryRowContext(ctx, readTip).Scan(&tip.Seq, &tip.Hash); err != nil {
 		return 0, fmt.Errorf("merchant: audit: %w", err)
 	}
 	for last.Seq < tip.Seq {
@@ -144,12 +167,11 @@ func (s *Service) VerifyAudit(ctx context.Context) (int64, error) {
 			return last.Seq, err
 		}
 		for _, r := range rows {
-			sum, err := r.sum()
-			if err != nil {
+			if err := r.Follow(last); err != nil {
 				return last.Seq, err
 			}
-			if r.Seq != last.Seq+1 || r.Prev != last.Hash || r.Hash != sum {
-				return last.Seq, fmt.Errorf("%w: at row %d", ErrAudit, last.Seq+1)
+			if err := do(r); err != nil {
+				return last.Seq, err
 			}
 			last = r
 		}
@@ -161,6 +183,11 @@ func (s *Service) VerifyAudit(ctx context.Context) (int64, error) {
 		return last.Seq, fmt.Errorf("%w: rows are missing after %d", ErrAudit, last.Seq)
 	}
 	return last.Seq, nil
+}
+
+// VerifyAudit walks the whole chain and returns its length.
+func (s *Service) VerifyAudit(ctx context.Context) (int64, error) {
+	return s.WalkAudit(ctx, func(AuditRow) error { return nil })
 }
 
 // throwaway is a signer for checks whose result nobody keeps.

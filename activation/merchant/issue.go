@@ -25,6 +25,15 @@ type incoming struct {
 
 func (in *incoming) actor() string { return in.req.Device }
 
+// lock names what answering locks first: the code of an activation or re-bind
+// (which then locks seats), the seat of everything else.
+func (in *incoming) lock(pepper []byte) string {
+	if in.req.Code != "" {
+		return "code " + lookup(pepper, in.req.Code)
+	}
+	return "seat " + in.req.License
+}
+
 // outcome is what a request is answered with.
 type outcome struct {
 	license, notice string
@@ -58,7 +67,7 @@ func (s *Service) Process(ctx context.Context, envelope []byte, kind, idempotenc
 	}
 	var out outcome
 	var keySet string
-	err = s.change(ctx, func(t *tx) error {
+	err = s.changeLocking(ctx, in.lock(s.pepper), func(t *tx) error {
 		o, err := t.answer(in)
 		if err != nil {
 			return err

@@ -71,7 +71,7 @@ func (k *keyState) signer(use string, now int64) (license.Signer, error) {
 // serves; everything else is read only when it changed.
 func (s *Service) loadKeys(t *tx) error {
 	var version int64
-	err := t.row(`SELECT COALESCE(MAX(version), 0) FROM keysets`).Scan(&version)
+	err := t.row(newestKeySet).Scan(&version, &t.epoch)
 	if err != nil {
 		return fmt.Errorf("merchant: key set: %w", err)
 	}
@@ -182,7 +182,7 @@ func (s *Service) InitKeys(ctx context.Context, o InitOptions) (license.Anchor, 
 		if err := t.addKeys(fresh, t.now); err != nil {
 			return err
 		}
-		if err := t.audit("operator", "keys.init", o.Issuer, map[string]any{"roots": o.Roots, "threshold": o.Threshold}); err != nil {
+		if err := t.audit(t.by, "keys.init", o.Issuer, map[string]any{"roots": o.Roots, "threshold": o.Threshold}); err != nil {
 			return err
 		}
 		_, err = t.publish(roots, nil)
@@ -218,7 +218,7 @@ func (t *tx) addKeys(keys []onlineKey, nbf int64) error {
 			id, k.use, k.public.Alg, k.public.Pub, nbf, t.now); err != nil {
 			return err
 		}
-		if err := t.audit("operator", "keys.add", id, map[string]any{"use": k.use, "nbf": nbf}); err != nil {
+		if err := t.audit(t.by, "keys.add", id, map[string]any{"use": k.use, "nbf": nbf}); err != nil {
 			return err
 		}
 	}
@@ -298,7 +298,7 @@ func (t *tx) publish(roots []license.Signer, revoke []string) (Published, error)
 		if n == 0 {
 			return Published{}, fmt.Errorf("%w: no such key, or revoked before: %s", ErrNotFound, kid)
 		}
-		if err := t.audit("operator", "keys.revoke", kid, nil); err != nil {
+		if err := t.audit(t.by, "keys.revoke", kid, nil); err != nil {
 			return Published{}, err
 		}
 	}
@@ -331,7 +331,7 @@ func (t *tx) publish(roots []license.Signer, revoke []string) (Published, error)
 	for _, k := range set.Keys {
 		p.Keys = append(p.Keys, k.ID)
 	}
-	return p, t.audit("operator", "keys.publish", anchor.Issuer, map[string]any{"version": set.Version, "expires": set.Expires})
+	return p, t.audit(t.by, "keys.publish", anchor.Issuer, map[string]any{"version": set.Version, "expires": set.Expires})
 }
 
 // fillKeys lists the keys of the set. A revoked key moves to the revoked list;

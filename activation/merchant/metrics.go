@@ -15,6 +15,11 @@ type metrics struct {
 	throttled prometheus.Counter
 	batch     prometheus.Histogram
 	seconds   prometheus.Histogram
+
+	problems       *prometheus.GaugeVec
+	databaseErrors prometheus.Counter
+	certificate    prometheus.Gauge
+	keySet         prometheus.Gauge
 }
 
 func newMetrics() *metrics {
@@ -41,7 +46,26 @@ func newMetrics() *metrics {
 			Help: "Time from reading a request to having its answer.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 		}),
 	}
-	m.registry.MustRegister(m.requests, m.contested, m.throttled, m.batch, m.seconds)
+	m.problems = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "license_merchant_problem",
+		Help: "1 while something is wrong that an operator should put right, by the code that log and admin API use.",
+	}, []string{"code"})
+	for _, p := range Problems() {
+		m.problems.WithLabelValues(p.Code).Set(0)
+	}
+	m.databaseErrors = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "license_merchant_database_errors_total",
+		Help: "Transactions that failed because the database was not there.",
+	})
+	m.certificate = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "license_merchant_certificate_end_seconds",
+		Help: "UTC second at which the TLS certificate ends.",
+	})
+	m.keySet = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "license_merchant_keyset_end_seconds",
+		Help: "UTC second at which the published key set ends.",
+	})
+	m.registry.MustRegister(m.requests, m.contested, m.throttled, m.batch, m.seconds, m.problems, m.databaseErrors, m.certificate, m.keySet)
 	return m
 }
 

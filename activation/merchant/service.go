@@ -56,6 +56,9 @@ type Service struct {
 	keysMu sync.Mutex
 	keys   *keyState
 
+	problems    problemList
+	certificate time.Time // end of the TLS certificate; guarded by problems.mu
+
 	tidied int64 // when old names were last forgotten; the writer's own
 
 	closing sync.RWMutex
@@ -84,7 +87,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		opts: o, db: o.DB, clock: o.Clock, log: o.Log, metrics: newMetrics(),
 		queue: make(chan *job, queueLength), stopped: make(chan struct{}),
 	}
-	for _, q := range hotQueries() {
+	for _, q := range s.db.hotQueries() {
 		if _, err := s.db.prepared(ctx, q); err != nil {
 			return nil, fmt.Errorf("merchant: %w", err)
 		}

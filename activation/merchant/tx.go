@@ -16,9 +16,10 @@ type tx struct {
 	svc *Service
 	now int64 // UTC seconds
 	// keys is what this transaction signs with.
-	keys *keyState
-	tip  *auditRow // newest audit row, once read
-	grew bool      // tip must be written back
+	keys  *keyState
+	epoch int64      // of the database, see epoch.go
+	by   string     // who asks for the job that runs now: the actor of its audit rows
+	rows []auditRow // audit rows of this transaction, chained by finish
 }
 
 // stmt returns the prepared form of a hot query, nil for others.
@@ -80,16 +81,12 @@ func (r auditRow) sum() (string, error) {
 	return hex.EncodeToString(h[:]), nil
 }
 
-// audit appends a row. Details are numbers, names and reasons: never a code,
-// never a hardware value.
+// audit notes a row. Details are numbers, names and reasons: never a code,
+// never a hardware value. The rows are chained and written by finish, because
+// the tip of the chain is one row for all instances of the service: whoever
+// holds it while waiting for a seat would stop them all, or lock up with one
+// that holds the seat and waits for the tip.
 func (t *tx) audit(actor, action, subject string, detail map[string]any) error {
-	if t.tip == nil {
-		t.tip = new(auditRow)
-		q := t.svc.db.locking(`SELECT seq, hash FROM tips WHERE name = 'audit'`, "tips")
-		if err := t.row(q).Scan(&t.tip.Seq, &t.tip.Hash); err != nil {
-			return fmt.Errorf("merchant: audit: %w", err)
-		}
-	}
 	if detail == nil {
 		detail = map[string]any{}
 	}
@@ -97,26 +94,60 @@ func (t *tx) audit(actor, action, subject string, detail map[string]any) error {
 	if err != nil {
 		return fmt.Errorf("merchant: audit: %w", err)
 	}
-	r := auditRow{Seq: t.tip.Seq + 1, At: t.now, Actor: actor, Action: action, Subject: subject, Detail: text, Prev: t.tip.Hash}
-	if r.Hash, err = r.sum(); err != nil {
-		return err
-	}
-	if _, err := t.exec(`INSERT INTO audit (seq, at, actor, action, subject, detail, prev, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		r.Seq, r.At, r.Actor, r.Action, r.Subject, string(r.Detail), r.Prev, r.Hash); err != nil {
-		return err
-	}
-	*t.tip, t.grew = r, true
+	t.rows = append(t.rows, auditRow{At: t.now, Actor: actor, Action: action, Subject: subject, Detail: text})
 	return nil
 }
+
+// appendAudit chains the noted rows behind the newest one.
+func (t *tx) appendAudit() error {
+	if len(t.rows) == 0 {
+		return nil
+	}
+	var tip auditRow
+	if err := t.row(t.svc.db.locking(readTip, "tips")).Scan(&tip.Seq, &tip.Hash); err != nil {
+		return fmt.Errorf("merchant: audit: %w", err)
+	}
+	for _, r := range t.rows {
+		r.Seq, r.Prev = tip.Seq+1, tip.Hash
+		var err error
+		if r.Hash, err = r.sum(); err != nil {
+			return err
+		}
+		if _, err := t.exec(insertAudit, r.Seq, r.At, r.Actor, r.Action, r.Subject, string(r.Detail), r.Prev, r.Hash); err != nil {
+			return err
+		}
+		tip = r
+	}
+	_, err := t.exec(writeTip, tip.Seq, tip.Hash)
+	return err
+}
+
+const (
+	readTip     = `SELECT seq, hash FROM tips WHERE name = 'audit'`
+	writeTip    = `UPDATE tips SET seq = $1, hash = $2 WHERE name = 'audit'`
+	insertAudit = `INSERT INTO audit (seq, at, actor, action, subject, detail, prev, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
+)
 
 // finish writes what the requests of the transaction share.
 func (t *tx) finish() error {
 	if err := t.tidy(); err != nil {
 		return err
 	}
-	if !t.grew {
-		return nil
+	return t.appendAudit()
+}
+
+// byKey is where a context carries the name of who asks.
+type byKey struct{}
+
+// By returns a context whose changes are written to the audit log under a name
+// instead of "operator", the name for whoever is at the machine itself.
+func By(ctx context.Context, actor string) context.Context {
+	return context.WithValue(ctx, byKey{}, actor)
+}
+
+func actorOf(ctx context.Context) string {
+	if name, ok := ctx.Value(byKey{}).(string); ok {
+		return name
 	}
-	_, err := t.exec(`UPDATE tips SET seq = $1, hash = $2 WHERE name = 'audit'`, t.tip.Seq, t.tip.Hash)
-	return err
+	return "operator"
 }

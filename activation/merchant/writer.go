@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
+	"strings"
 
 	"licenseagent.example/activation/protocol"
 )
@@ -33,6 +35,7 @@ const batchSize = 128
 // job is one piece of work for the writer.
 type job struct {
 	ctx  context.Context
+	lock string // what it locks first, see attempt
 	run  func(t *tx) error
 	err  error
 	done chan struct{}
@@ -43,7 +46,13 @@ type job struct {
 // twice (the second time alone), so it must leave nothing behind but its
 // results. It returns the error of run, or that of the transaction.
 func (s *Service) change(ctx context.Context, run func(t *tx) error) error {
-	j := &job{ctx: ctx, run: run, done: make(chan struct{})}
+	return s.changeLocking(ctx, "", run)
+}
+
+// changeLocking is change for work that locks rows which other instances of the
+// service may want in the same second: lock names the first of them.
+func (s *Service) changeLocking(ctx context.Context, lock string, run func(t *tx) error) error {
+	j := &job{ctx: ctx, lock: lock, run: run, done: make(chan struct{})}
 	s.closing.RLock()
 	if s.closed {
 		s.closing.RUnlock()
@@ -96,7 +105,7 @@ func (s *Service) commit(batch []*job) {
 			live = append(live, j)
 		}
 	}
-	if len(live) == 0 || s.attempt(live) || len(live) == 1 {
+	if len(live) == 0 || s.attempt(live) || len(live) == 1 || errors.Is(live[0].err, errDatabase) {
 		return
 	}
 	for _, j := range live {
@@ -104,15 +113,20 @@ func (s *Service) commit(batch []*job) {
 	}
 }
 
-// attempt runs jobs in one transaction; false means it was rolled back.
+// attempt runs jobs in one transaction; false means it was rolled back. Jobs run
+// in the order of what they lock, so that two instances with the same rows in
+// their batches wait for each other instead of locking each other up.
 func (s *Service) attempt(jobs []*job) bool {
+	slices.SortStableFunc(jobs, func(a, b *job) int { return strings.Compare(a.lock, b.lock) })
 	fail := func(err error) bool {
+		err = s.databaseFailed(err)
 		for _, j := range jobs {
 			j.err = err
 		}
 		return false
 	}
-	ctx := context.Background() // a client that hangs up must not undo its neighbours
+	ctx, cancel := s.db.bound() // not a client's: one that hangs up must not undo its neighbours
+	defer cancel()
 	sqlTx, err := s.db.write.BeginTx(ctx, nil)
 	if err != nil {
 		return fail(fmt.Errorf("merchant: begin: %w", err))
@@ -128,6 +142,7 @@ func (s *Service) attempt(jobs []*job) bool {
 		return undo(err)
 	}
 	for _, j := range jobs {
+		t.by = actorOf(j.ctx)
 		j.err = protect(j.run, t)
 		var refusal *Refusal
 		if j.err != nil && !errors.As(j.err, &refusal) {
@@ -141,6 +156,7 @@ func (s *Service) attempt(jobs []*job) bool {
 		fail(fmt.Errorf("merchant: commit: %w", err))
 		return true // undone or not is unknown: do not run again
 	}
+	s.solved(problemDatabase)
 	return true
 }
 
