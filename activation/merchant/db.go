@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
 	_ "modernc.org/sqlite" // driver "sqlite"
 )
 
@@ -137,7 +138,16 @@ func (d *Database) migrate(ctx context.Context, dialect goose.Dialect) error {
 	if err != nil {
 		return fmt.Errorf("merchant: migrations: %w", err)
 	}
-	p, err := goose.NewProvider(dialect, d.write, files, goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
+	options := []goose.ProviderOption{goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true)}
+	if d.postgres {
+		// Instances that start together must not migrate together.
+		one, err := lock.NewPostgresSessionLocker()
+		if err != nil {
+			return fmt.Errorf("merchant: migrations: %w", err)
+		}
+		options = append(options, goose.WithSessionLocker(one))
+	}
+	p, err := goose.NewProvider(dialect, d.write, files, options...)
 	if err != nil {
 		return fmt.Errorf("merchant: migrations: %w", err)
 	}
