@@ -18,8 +18,8 @@ type tx struct {
 	// keys is what this transaction signs with.
 	keys  *keyState
 	epoch int64      // of the database, see epoch.go
-	by   string     // who asks for the job that runs now: the actor of its audit rows
-	rows []auditRow // audit rows of this transaction, chained by finish
+	by    string     // who asks for the job that runs now: the actor of its audit rows
+	rows  []auditRow // audit rows of this transaction, chained by finish
 }
 
 // stmt returns the prepared form of a hot query, nil for others.
