@@ -129,7 +129,7 @@ func (t *tx) invited(s *seat, in *incoming) (bool, error) {
 	if s.status != statusActive || s.openUntil <= t.now || in.req.Kind == license.RequestRelease {
 		return false, nil
 	}
-	c, err := s.compare(in.device)
+	c, err := s.see(in.device, t.now)
 	if err != nil {
 		return false, err
 	}
