@@ -62,7 +62,7 @@ func table() map[string]rule {
 		},
 		"agent": {[]string{"agent/api", "agent/localapi", "activation", "fingerprint"}, nil},
 
-		"installer":           {[]string{"platform/paths", "platform/securefile", "platform/service", "installer/packaging"}, nil},
+		"installer":           {[]string{"platform/paths", "platform/securefile", "platform/service", "platform/ipc", "installer/packaging"}, []string{xsys}},
 		"installer/packaging": {},
 		"installer/bundle":    {[]string{"activation/license"}, nil},
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"licenseagent.example/platform/securefile"
 )
@@ -63,7 +64,7 @@ func (t Target) file(path string, content []byte, mode fs.FileMode, keep bool) S
 			if err != nil || s == nil {
 				return false, err
 			}
-			return keep || bytes.Equal(s.content, content) && s.mode == mode, nil
+			return keep || bytes.Equal(s.content, content) && sameMode(s.mode, mode), nil
 		},
 		Do: func(context.Context) (err error) {
 			if before, err = save(at); err != nil {
@@ -97,7 +98,7 @@ func (t Target) absent(path string) Step {
 			}
 			for _, f := range []string{partial(at), at} {
 				t.point("remove")
-				if err := os.Remove(f); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				if err := securefile.Retry(func() error { return os.Remove(f) }); err != nil && !errors.Is(err, fs.ErrNotExist) {
 					return err
 				}
 			}
@@ -154,6 +155,10 @@ func (t Target) vacant(path string) Step {
 	}
 }
 
+// sameMode compares permissions where the system keeps them in the mode;
+// Windows hands the folder's access list down instead.
+func sameMode(a, b fs.FileMode) bool { return a == b || runtime.GOOS == "windows" }
+
 // saved is a file as it was.
 type saved struct {
 	content []byte
@@ -184,7 +189,7 @@ func (t Target) restore(at string, before *saved) error {
 		}
 		return nil
 	}
-	if now, err := save(at); err == nil && now != nil && bytes.Equal(now.content, before.content) && now.mode == before.mode {
+	if now, err := save(at); err == nil && now != nil && bytes.Equal(now.content, before.content) && sameMode(now.mode, before.mode) {
 		return nil
 	}
 	return t.put(at, before.content, before.mode)
@@ -219,7 +224,7 @@ func (t Target) put(at string, content []byte, mode fs.FileMode) error {
 		return errors.Join(err, os.Remove(part))
 	}
 	t.point("before rename")
-	if err := os.Rename(part, at); err != nil {
+	if err := securefile.Retry(func() error { return os.Rename(part, at) }); err != nil {
 		return errors.Join(err, os.Remove(part))
 	}
 	t.point("renamed")

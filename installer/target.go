@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"licenseagent.example/installer/packaging"
@@ -19,8 +18,8 @@ import (
 )
 
 var (
-	// ErrUnsupported is returned on systems that have an installer of their own.
-	ErrUnsupported = errors.New("installer: only for Linux; on Windows use the MSI package")
+	// ErrUnsupported is returned for what this system has no plan for.
+	ErrUnsupported = errors.New("installer: not on this operating system")
 	// ErrPackaged is returned when the unnamed instance belongs to a package:
 	// two owners of one file would undo each other's work.
 	ErrPackaged = errors.New("installer: this machine has the agent from a package")
@@ -42,6 +41,17 @@ type Target struct {
 	// Run runs a program of the system, by name, and returns what it printed. nil
 	// runs it for real.
 	Run func(ctx context.Context, argv ...string) (string, error)
+	// Anchor is a trust anchor to install as AnchorName, a plain file name; nil
+	// for none. The caller has parsed it.
+	Anchor     []byte
+	AnchorName string
+	// Packaged says that program and registration belong to a package, which
+	// cannot express the rest: Windows Installer knows no quotes around the path
+	// of a service, no restrictions and no access lists for folders.
+	Packaged bool
+	// KeepUnhardened keeps a service although the service manager has refused to
+	// take a right from it.
+	KeepUnhardened bool
 	// For tests: hook is told each place at which the process may be killed; live
 	// treats Root as a machine that runs.
 	hook func(string)
@@ -70,9 +80,6 @@ func (t Target) point(where string) {
 }
 
 func (t Target) layout() (layout, error) {
-	if runtime.GOOS != "linux" {
-		return layout{}, ErrUnsupported
-	}
 	p, err := paths.For(t.Instance)
 	if err != nil {
 		return layout{}, err
@@ -125,6 +132,13 @@ func find(name string) string {
 // there already is left or replaced, so that Install also repairs and upgrades.
 // The configuration and the state are never replaced.
 func (t Target) Install(program []byte) (Plan, error) {
+	if t.windows() {
+		w, err := t.onWindows()
+		if err != nil {
+			return Plan{}, err
+		}
+		return w.install(program), nil
+	}
 	l, err := t.layout()
 	if err != nil {
 		return Plan{}, err
@@ -146,6 +160,9 @@ func (t Target) Install(program []byte) (Plan, error) {
 		t.directory(l.Config), t.directory(path.Join(l.Config, "anchors")),
 		t.file(path.Join(l.Config, packaging.Config), []byte(config), 0o644, true),
 	)
+	if t.Anchor != nil {
+		steps = append(steps, t.file(path.Join(l.Config, "anchors", t.AnchorName), t.Anchor, 0o644, false))
+	}
 	steps = append(steps, l.manager.user(t)...)
 	for _, f := range l.manager.files {
 		steps = append(steps, t.file(f.path, []byte(f.text), f.mode, false))
@@ -156,6 +173,13 @@ func (t Target) Install(program []byte) (Plan, error) {
 // Upgrade is Install on a machine that has the instance, and ErrMissing
 // elsewhere.
 func (t Target) Upgrade(program []byte) (Plan, error) {
+	if t.windows() {
+		w, err := t.onWindows()
+		if err != nil {
+			return Plan{}, err
+		}
+		return w.upgrade(program)
+	}
 	l, err := t.layout()
 	if err != nil {
 		return Plan{}, err
@@ -170,6 +194,13 @@ func (t Target) Upgrade(program []byte) (Plan, error) {
 // stay, so that the same version or a later one goes on with the same license;
 // purge removes them and the user as well.
 func (t Target) Uninstall(purge bool) (Plan, error) {
+	if t.windows() {
+		w, err := t.onWindows()
+		if err != nil {
+			return Plan{}, err
+		}
+		return w.uninstall(purge), nil
+	}
 	l, err := t.layout()
 	if err != nil {
 		return Plan{}, err
@@ -194,6 +225,9 @@ func (t Target) Uninstall(purge bool) (Plan, error) {
 	}
 	return Plan{steps}, nil
 }
+
+// windows says whether the target is a Windows machine, which has plans of its own.
+func (t Target) windows() bool { return t.platform() == "windows-service" }
 
 // account says whether a line of passwd(5) or group(5) has this name.
 func (t Target) account(file, name string) (bool, error) {

@@ -106,7 +106,8 @@ func unixIdentity(uid, gid uint32, pid int, groups []uint32, self uint32) Identi
 type token struct {
 	sid      string
 	elevated bool
-	admin    bool // Administrators is in the token and enabled (not deny-only)
+	admin    bool     // Administrators is in the token and enabled (not deny-only)
+	services []string // identities NT SERVICE\… in it that may own things
 }
 
 // windowsIdentity makes the identity of a client's token. self is the token of

@@ -37,7 +37,7 @@ func Listen(path string, opts Options) (net.Listener, error) {
 		sid = self.sid
 	}
 	inner, err := winio.ListenPipe(path, &winio.PipeConfig{
-		SecurityDescriptor: pipeDescriptor(self.sid, sid),
+		SecurityDescriptor: pipeDescriptor(self, sid),
 		InputBufferSize:    bufferSize, OutputBufferSize: bufferSize,
 	})
 	if errors.Is(err, windows.ERROR_ACCESS_DENIED) || errors.Is(err, windows.ERROR_ALREADY_EXISTS) || errors.Is(err, windows.ERROR_PIPE_BUSY) {

@@ -115,9 +115,9 @@ func TestPipeDescriptorIsSet(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, sid := range []string{service, self.sid} {
-		sd, err := windows.SecurityDescriptorFromString(pipeDescriptor(self.sid, sid))
+		sd, err := windows.SecurityDescriptorFromString(pipeDescriptor(self, sid))
 		if err != nil {
-			t.Fatalf("%s: %v", pipeDescriptor(self.sid, sid), err)
+			t.Fatalf("%s: %v", pipeDescriptor(self, sid), err)
 		}
 		if text := sd.String(); !strings.Contains(text, "0x12019b") || !strings.HasPrefix(text, "O:"+self.sid+"D:P") {
 			t.Errorf("Windows reads the descriptor as %s", text)

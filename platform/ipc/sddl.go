@@ -25,8 +25,8 @@ import (
 // contains 0x4. Clients must name these rights.
 const PipeClientAccess = 0x12019b
 
-// PipeSDDL is the security descriptor of the pipe; %[1]s is the SID of the
-// account of this process, %[2]s the one that serves the pipe, usually the same.
+// PipeSDDL is the security descriptor of the pipe; %[1]s is the SID of its
+// owner, %[2]s the one that serves the pipe, for a service both the service's.
 // O: names the owner, by which clients recognise the agent; left out, it would
 // be the default owner of the token, which for administrators is a group. D:P is
 // a protected list: nothing is inherited. In order: Users of this machine may
@@ -36,8 +36,23 @@ const PipeClientAccess = 0x12019b
 // are not Users, and remote clients are refused by the pipe itself.
 const PipeSDDL = "O:%[1]sD:P(A;;0x12019b;;;BU)(A;;GA;;;SY)(A;;GA;;;%[2]s)"
 
-// pipeDescriptor is PipeSDDL for a process and a service.
-func pipeDescriptor(self, service string) string { return fmt.Sprintf(PipeSDDL, self, service) }
+// pipeDescriptor is PipeSDDL for a process and a service. The owner is the
+// service where the token allows that: then clients find the owner that they
+// compute from the pipe's name also when an administrator has given the service
+// a domain account.
+func pipeDescriptor(self token, service string) string {
+	owner := self.sid
+	if slices.Contains(self.services, service) {
+		owner = service
+	}
+	return fmt.Sprintf(PipeSDDL, owner, service)
+}
+
+// isService reports whether a SID is one service of the authority NT SERVICE.
+// S-1-5-80-0 stands for all of them.
+func isService(sid string) bool {
+	return strings.HasPrefix(sid, "S-1-5-80-") && sid != "S-1-5-80-0"
+}
 
 // ownerAllowed decides whether the owner of a pipe may be the agent: the system
 // itself, the virtual account of the service that the pipe is named after, this

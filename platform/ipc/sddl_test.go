@@ -45,7 +45,7 @@ func parseDACL(t *testing.T, sddl string) (protected bool, list []ace) {
 // the pipe, change its descriptor or delete it.
 func TestPipeSDDLGivesUsersNoServerRights(t *testing.T) {
 	const service = "S-1-5-80-1-2-3-4-5"
-	protected, list := parseDACL(t, pipeDescriptor("S-1-5-18", service))
+	protected, list := parseDACL(t, pipeDescriptor(token{sid: "S-1-5-18"}, service))
 	if !protected || len(list) != 3 {
 		t.Fatalf("protected %v, entries %v", protected, list)
 	}
@@ -118,6 +118,32 @@ func TestOwnerAllowed(t *testing.T) {
 	} {
 		if got := ownerAllowed(test.owner, pipe, self, test.expect); got != test.want {
 			t.Errorf("%s: %v", test.name, got)
+		}
+	}
+}
+
+// Clients compute the owner from the pipe's name, so a service with a domain
+// account must make the pipe the service's and not the account's.
+func TestPipeOwnerUnderADomainAccount(t *testing.T) {
+	const account = "S-1-5-21-1-2-3-1104"
+	service := ServiceSID("license-agent")
+	for _, c := range []struct {
+		name  string
+		self  token
+		owner string
+		ok    bool
+	}{
+		{"virtual account", token{sid: service}, service, true},
+		{"domain account, as a service", token{sid: account, services: []string{ServiceSID("other"), service}}, service, true},
+		{"domain account, without a service (control)", token{sid: account}, account, false},
+		{"another service's process (control)", token{sid: account, services: []string{ServiceSID("other")}}, account, false},
+	} {
+		owner := strings.TrimPrefix(strings.SplitN(pipeDescriptor(c.self, service), "D:", 2)[0], "O:")
+		if owner != c.owner {
+			t.Errorf("%s: owner %s, want %s", c.name, owner, c.owner)
+		}
+		if got := ownerAllowed(owner, "license-agent", "S-1-5-21-1-2-3-1001", nil); got != c.ok {
+			t.Errorf("%s: a user's client accepts it: %v", c.name, got)
 		}
 	}
 }

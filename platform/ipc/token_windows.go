@@ -107,6 +107,11 @@ func describe(tok windows.Token) (token, error) {
 		return token{}, err
 	}
 	for _, g := range groups.AllGroups() {
+		// The manager puts the service's identity into the token, as one that may
+		// own things (SERVICE_SID_INFO), whatever account the service runs under.
+		if sid := g.Sid.String(); g.Attributes&windows.SE_GROUP_OWNER != 0 && isService(sid) {
+			t.services = append(t.services, sid)
+		}
 		inForce := g.Attributes&windows.SE_GROUP_ENABLED != 0 && g.Attributes&windows.SE_GROUP_USE_FOR_DENY_ONLY == 0
 		if inForce && g.Sid.String() == sidAdministrators {
 			t.admin = true

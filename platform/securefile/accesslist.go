@@ -1,6 +1,10 @@
 package securefile
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // accessList is a Windows security descriptor as plain data, so that the
 // decision can be tested on every system.
@@ -34,24 +38,41 @@ const (
 	readMask = 0x1 | 0x8 | 0x20 | 0x80 | 0x20000 | 0x100000 | 0x80000000 | 0x20000000
 )
 
-// judge decides whether a file or directory with this list may be used by the
-// account self. SYSTEM and Administrators may do everything to the machine
-// anyway. Anybody else may do nothing with private data and only read public
-// data. Deny entries are ignored: they only take away, and relying on their
-// order is what other products got wrong.
-func judge(path string, acl accessList, self string, public bool) error {
-	trusted := func(sid string) bool {
-		switch sid {
-		case self, sidSystem, sidAdministrators, sidInstaller:
-			return true
-		}
-		return false
+// isService reports whether a SID is of the authority NT SERVICE, S-1-5-80. The
+// first of them, S-1-5-80-0, stands for all services and is no single one.
+func isService(sid string) bool {
+	return strings.HasPrefix(sid, "S-1-5-80-") && sid != "S-1-5-80-0"
+}
+
+// trustedSID says whether an account may do everything here: the system, which can
+// do everything to the machine anyway, and what the caller is.
+func trustedSID(sid string, self ...string) bool {
+	switch sid {
+	case sidSystem, sidAdministrators, sidInstaller:
+		return true
 	}
-	if !trusted(acl.owner) {
-		return &Error{
-			Path: path, Err: ErrOwner, Found: acl.owner,
-			Next: "an administrator must look where it came from, then remove it, or take ownership and reset its permissions with icacls",
-		}
+	return slices.Contains(self, sid)
+}
+
+// judgeOwner refuses what belongs to somebody else.
+func judgeOwner(path, owner string, trusted func(string) bool) error {
+	if trusted(owner) {
+		return nil
+	}
+	return &Error{
+		Path: path, Err: ErrOwner, Found: owner,
+		Next: "an administrator must look where it came from, then remove it, or take ownership and reset its permissions with icacls",
+	}
+}
+
+// judge decides whether a file or directory with this list may be used by the
+// account self, its services included. Anybody else may do nothing with private
+// data and only read public data. Deny entries are ignored: they only take away,
+// and relying on their order is what other products got wrong.
+func judge(path string, acl accessList, self []string, public bool) error {
+	trusted := func(sid string) bool { return trustedSID(sid, self...) }
+	if err := judgeOwner(path, acl.owner, trusted); err != nil {
+		return err
 	}
 	if acl.null {
 		return &Error{Path: path, Err: ErrMode, Found: "no access list", Next: "run the installer's repair, or set the permissions with icacls"}

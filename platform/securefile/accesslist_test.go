@@ -55,9 +55,42 @@ func TestJudge(t *testing.T) {
 		{"a user without rights", with(self, allow(alice, 0)), nil, nil},
 	} {
 		for public, want := range map[bool]error{false: test.private, true: test.public} {
-			if err := judge(`C:\x`, test.acl, self, public); !errors.Is(err, want) || (err == nil) != (want == nil) {
+			if err := judge(`C:\x`, test.acl, []string{self}, public); !errors.Is(err, want) || (err == nil) != (want == nil) {
 				t.Errorf("%s, public %v: %v, want %v", test.name, public, err, want)
 			}
+		}
+	}
+}
+
+// A service that an administrator has given a domain account: the lists name
+// the service, and its identity is in the token beside the account.
+func TestJudgeUnderADomainAccount(t *testing.T) {
+	const (
+		account = "S-1-5-21-1-2-3-1104"
+		service = "S-1-5-80-1-2-3-4-5"
+		full    = 0x1f01ff
+	)
+	acl := accessList{owner: sidAdministrators, entries: []entry{{sid: sidSystem, mask: full}, {sid: sidAdministrators, mask: full}, {sid: service, mask: full}}}
+	if err := judge(`C:\x`, acl, []string{service, account}, false); err != nil {
+		t.Errorf("as the service: %v", err)
+	}
+	if err := judge(`C:\x`, acl, []string{account}, false); !errors.Is(err, ErrMode) {
+		t.Errorf("control, the account without the service: %v", err)
+	}
+	for sid, want := range map[string]bool{service: true, "S-1-5-80-0": false, "S-1-5-8": false, account: false, "S-1-5-800-1": false} {
+		if isService(sid) != want {
+			t.Errorf("isService(%s) = %v", sid, !want)
+		}
+	}
+}
+
+// What the installer asks before it gives an existing directory a new list.
+func TestJudgeOwner(t *testing.T) {
+	const alice = "S-1-5-21-1-2-3-1001"
+	for owner, want := range map[string]error{sidSystem: nil, sidAdministrators: nil, sidInstaller: nil, "S-1-5-21-1-2-3-500": nil, alice: ErrOwner, "": ErrOwner, "S-1-5-32-545": ErrOwner} {
+		err := judgeOwner(`C:\ProgramData\license-agent`, owner, func(sid string) bool { return trustedSID(sid, "S-1-5-21-1-2-3-500") })
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", owner, err, want)
 		}
 	}
 }

@@ -291,3 +291,8 @@ func ReadPublic(path string, limit int64) ([]byte, error) {
 	defer d.Close()
 	return d.ReadFile(filepath.Base(path), limit)
 }
+
+// Retry repeats an operation for two seconds while another process, usually a
+// virus scanner, holds the file. That happens on Windows only; elsewhere op is
+// called once.
+func Retry(op func() error) error { return retry(op) }

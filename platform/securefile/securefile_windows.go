@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 	"unsafe"
 
@@ -58,15 +57,9 @@ func attributes(public, dir bool) (*windows.SecurityAttributes, error) {
 // this account, SYSTEM or Administrators, and no other account that may write
 // (or, for a private one, read).
 func inspectDir(path string, public bool) (fs.FileInfo, error) {
-	name, err := windows.UTF16PtrFromString(path)
+	h, err := openDirectory(path)
 	if err != nil {
-		return nil, &Error{Path: path, Err: err}
-	}
-	h, err := windows.CreateFile(name, windows.GENERIC_READ|windows.READ_CONTROL,
-		windows.FILE_SHARE_READ|windows.FILE_SHARE_WRITE|windows.FILE_SHARE_DELETE, nil, windows.OPEN_EXISTING,
-		windows.FILE_FLAG_BACKUP_SEMANTICS|windows.FILE_FLAG_OPEN_REPARSE_POINT, 0)
-	if err != nil {
-		return nil, &Error{Path: path, Err: err}
+		return nil, err
 	}
 	f := os.NewFile(uintptr(h), path)
 	defer f.Close()
@@ -74,16 +67,39 @@ func inspectDir(path string, public bool) (fs.FileInfo, error) {
 	if err != nil {
 		return nil, &Error{Path: path, Err: err}
 	}
-	if attr, ok := fi.Sys().(*syscall.Win32FileAttributeData); ok && attr.FileAttributes&reparse != 0 {
-		return nil, &Error{Path: path, Err: ErrSymlink, Next: "name the directory itself"}
-	}
-	if !fi.IsDir() {
-		return nil, &Error{Path: path, Err: ErrNotDirectory, Next: "remove it or choose another directory"}
-	}
 	if err := inspectSecurity(path, h, public); err != nil {
 		return nil, err
 	}
 	return fi, nil
+}
+
+// openDirectory opens a directory itself, not what a link leads to, and refuses
+// everything else.
+func openDirectory(path string) (windows.Handle, error) {
+	name, err := windows.UTF16PtrFromString(path)
+	if err != nil {
+		return 0, &Error{Path: path, Err: err}
+	}
+	h, err := windows.CreateFile(name, windows.GENERIC_READ|windows.READ_CONTROL,
+		windows.FILE_SHARE_READ|windows.FILE_SHARE_WRITE|windows.FILE_SHARE_DELETE, nil, windows.OPEN_EXISTING,
+		windows.FILE_FLAG_BACKUP_SEMANTICS|windows.FILE_FLAG_OPEN_REPARSE_POINT, 0)
+	if err != nil {
+		return 0, &Error{Path: path, Err: err}
+	}
+	var info windows.ByHandleFileInformation
+	switch err = windows.GetFileInformationByHandle(h, &info); {
+	case err != nil:
+		err = &Error{Path: path, Err: err}
+	case info.FileAttributes&reparse != 0:
+		err = &Error{Path: path, Err: ErrSymlink, Next: "name the directory itself"}
+	case info.FileAttributes&windows.FILE_ATTRIBUTE_DIRECTORY == 0:
+		err = &Error{Path: path, Err: ErrNotDirectory, Next: "remove it or choose another directory"}
+	}
+	if err != nil {
+		windows.CloseHandle(h)
+		return 0, err
+	}
+	return h, nil
 }
 
 func inspectFile(full string, f *os.File, fi fs.FileInfo, public bool) error {
@@ -107,40 +123,70 @@ func inspectFile(full string, f *os.File, fi fs.FileInfo, public bool) error {
 // inspectSecurity reads owner and access list through the handle and lets
 // judge decide.
 func inspectSecurity(path string, h windows.Handle, public bool) error {
-	sd, err := windows.GetSecurityInfo(h, windows.SE_FILE_OBJECT, windows.OWNER_SECURITY_INFORMATION|windows.DACL_SECURITY_INFORMATION)
+	acl, err := readAccessList(path, h)
 	if err != nil {
-		return &Error{Path: path, Err: err}
-	}
-	owner, _, err := sd.Owner()
-	if err != nil {
-		return &Error{Path: path, Err: err}
+		return err
 	}
 	self, err := accountSID()
 	if err != nil {
 		return &Error{Path: path, Err: err}
 	}
+	services, err := serviceSIDs()
+	if err != nil {
+		return &Error{Path: path, Err: err}
+	}
+	return judge(path, acl, append(services, self), public)
+}
+
+// readAccessList reads owner and entries.
+func readAccessList(path string, h windows.Handle) (accessList, error) {
+	fail := func(err error) (accessList, error) { return accessList{}, &Error{Path: path, Err: err} }
+	sd, err := windows.GetSecurityInfo(h, windows.SE_FILE_OBJECT, windows.OWNER_SECURITY_INFORMATION|windows.DACL_SECURITY_INFORMATION)
+	if err != nil {
+		return fail(err)
+	}
+	owner, _, err := sd.Owner()
+	if err != nil {
+		return fail(err)
+	}
 	acl := accessList{owner: owner.String()}
 	dacl, _, err := sd.DACL()
-	if err != nil {
-		acl.null = errors.Is(err, windows.ERROR_OBJECT_NOT_FOUND)
-		if !acl.null {
-			return &Error{Path: path, Err: err}
-		}
-	} else if dacl == nil {
+	if errors.Is(err, windows.ERROR_OBJECT_NOT_FOUND) || err == nil && dacl == nil {
 		acl.null = true
-	} else {
-		for i := uint32(0); i < uint32(dacl.AceCount); i++ {
-			var ace *windows.ACCESS_ALLOWED_ACE
-			if err := windows.GetAce(dacl, i, &ace); err != nil {
-				return &Error{Path: path, Err: err}
-			}
-			acl.entries = append(acl.entries, entry{
-				kind: ace.Header.AceType, flags: ace.Header.AceFlags, mask: uint32(ace.Mask),
-				sid: (*windows.SID)(unsafe.Pointer(&ace.SidStart)).String(),
-			})
+		return acl, nil
+	}
+	if err != nil {
+		return fail(err)
+	}
+	for i := uint32(0); i < uint32(dacl.AceCount); i++ {
+		var ace *windows.ACCESS_ALLOWED_ACE
+		if err := windows.GetAce(dacl, i, &ace); err != nil {
+			return fail(err)
+		}
+		acl.entries = append(acl.entries, entry{
+			kind: ace.Header.AceType, flags: ace.Header.AceFlags, mask: uint32(ace.Mask),
+			sid: (*windows.SID)(unsafe.Pointer(&ace.SidStart)).String(),
+		})
+	}
+	return acl, nil
+}
+
+// serviceSIDs are the identities NT SERVICE\… in the token of this process: the
+// manager puts there the one of the service, whatever account it runs under.
+// An administrator may give the service a domain account; the installer's
+// access lists name the service and go on to hold.
+func serviceSIDs() ([]string, error) {
+	groups, err := windows.GetCurrentProcessToken().GetTokenGroups()
+	if err != nil {
+		return nil, fmt.Errorf("securefile: own groups: %w", err)
+	}
+	var out []string
+	for _, g := range groups.AllGroups() {
+		if sid := g.Sid.String(); g.Attributes&windows.SE_GROUP_ENABLED != 0 && isService(sid) {
+			out = append(out, sid)
 		}
 	}
-	return judge(path, acl, self, public)
+	return out, nil
 }
 
 func accountSID() (string, error) {

@@ -85,9 +85,7 @@ func config(def Definition, platform string) (*kardianos.Config, error) {
 	}
 	switch platform {
 	case "windows-service":
-		if cfg.UserName == "" {
-			cfg.UserName = `NT SERVICE\` + def.Name
-		}
+		cfg.UserName = def.account()
 		cfg.Option["DelayedAutoStart"] = true
 		cfg.Option["StartType"] = "automatic"
 	case "linux-systemd":

@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/windows"
+	"golang.org/x/sys/windows/registry"
+	"golang.org/x/sys/windows/svc/eventlog"
 	"golang.org/x/sys/windows/svc/mgr"
 )
 
@@ -14,31 +16,160 @@ import (
 // created it. All settings are tried; the errors of those that the manager
 // refused are returned together.
 func harden(def Definition) error {
+	return withService(def.Name, func(s *mgr.Service) error {
+		return errors.Join(settle(s, def), delayed(s), restrictSID(s), dropPrivileges(s), recovery(s))
+	})
+}
+
+// withService opens a service for changing it.
+func withService(name string, do func(*mgr.Service) error) error {
 	m, err := mgr.Connect()
 	if err != nil {
 		return err
 	}
 	defer m.Disconnect()
-	s, err := m.OpenService(def.Name)
+	s, err := m.OpenService(name)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	return errors.Join(
-		quotePath(s, def), restrictSID(s), dropPrivileges(s), recovery(s),
-	)
+	return do(s)
 }
 
-// quotePath stores the command line with the program in quotes, always: an
-// unquoted path with a space makes Windows try C:\Program.exe first.
-func quotePath(s *mgr.Service, def Definition) error {
+// settle stores type, start, account and the command line, with the program in
+// quotes, always: an unquoted path with a space makes Windows try
+// C:\Program.exe first.
+func settle(s *mgr.Service, def Definition) error {
+	now, err := current(s)
+	if err != nil {
+		return named("configuration", err)
+	}
 	line, err := windows.UTF16PtrFromString(commandLine(def.Executable, def.Arguments))
 	if err != nil {
 		return err
 	}
-	err = windows.ChangeServiceConfig(s.Handle, windows.SERVICE_NO_CHANGE, windows.SERVICE_NO_CHANGE,
-		windows.SERVICE_NO_CHANGE, line, nil, nil, nil, nil, nil, nil)
+	var account, none *uint16
+	if !keepAccount(now.Account, def) {
+		if account, err = windows.UTF16PtrFromString(def.account()); err != nil {
+			return err
+		}
+		none = new(uint16) // a virtual account has no password
+	}
+	err = windows.ChangeServiceConfig(s.Handle, windows.SERVICE_WIN32_OWN_PROCESS, windows.SERVICE_AUTO_START,
+		windows.SERVICE_ERROR_NORMAL, line, nil, nil, nil, account, none, nil)
 	return named("command line", err)
+}
+
+// current reads what the manager holds; the part that every manager can tell.
+func current(s *mgr.Service) (Settings, error) {
+	buf := make([]byte, 8<<10) // the documented maximum
+	var n uint32
+	q := (*windows.QUERY_SERVICE_CONFIG)(unsafe.Pointer(&buf[0]))
+	if err := windows.QueryServiceConfig(s.Handle, q, uint32(len(buf)), &n); err != nil {
+		return Settings{}, err
+	}
+	return Settings{
+		CommandLine: windows.UTF16PtrToString(q.BinaryPathName), Account: windows.UTF16PtrToString(q.ServiceStartName),
+		Automatic: q.StartType == windows.SERVICE_AUTO_START, Own: q.ServiceType == windows.SERVICE_WIN32_OWN_PROCESS,
+	}, nil
+}
+
+// Differs says in which settings the installed service is not as Install makes
+// it: it was installed by an older version or by a package, or somebody has
+// changed it. ErrNotInstalled if there is none.
+func (c *Control) Differs() ([]string, error) {
+	var out []string
+	err := withService(c.def.Name, func(s *mgr.Service) error {
+		now, err := current(s)
+		if err != nil {
+			return err
+		}
+		out = append(differs(now, c.def), limits(s)...)
+		return nil
+	})
+	if err == nil && !sourceKnown(c.def.Name) {
+		out = append(out, "event source")
+	}
+	return out, classify(err)
+}
+
+// Configure makes the installed service as Install makes it. An account that an
+// administrator has chosen stays. ErrNotHardened as for Install.
+func (c *Control) Configure() error {
+	if !sourceKnown(c.def.Name) {
+		if err := eventlog.InstallAsEventCreate(c.def.Name, eventlog.Error|eventlog.Warning|eventlog.Info); err != nil {
+			return fmt.Errorf("service: event source of %s: %w", c.def.Name, classifySystem(err))
+		}
+	}
+	if err := classify(withService(c.def.Name, func(s *mgr.Service) error { return settle(s, c.def) })); err != nil {
+		return fmt.Errorf("service: configure %s: %w", c.def.Name, err)
+	}
+	if err := c.harden(c.def); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotHardened, err)
+	}
+	return nil
+}
+
+// Trace removes what a removal that was cut off has left of a service that the
+// manager does not know any more: its source of events.
+func (c *Control) Trace() error {
+	if !sourceKnown(c.def.Name) {
+		return nil
+	}
+	return classify(eventlog.Remove(c.def.Name))
+}
+
+// Traced reports whether Trace has something to do.
+func (c *Control) Traced() bool { return sourceKnown(c.def.Name) }
+
+// sourceKnown reports whether the event log knows the service.
+func sourceKnown(name string) bool {
+	k, err := registry.OpenKey(registry.LOCAL_MACHINE, `SYSTEM\CurrentControlSet\Services\EventLog\Application\`+name, registry.QUERY_VALUE)
+	if err != nil {
+		return false
+	}
+	k.Close()
+	return true
+}
+
+// limits says which of the restrictions are not in force.
+func limits(s *mgr.Service) []string {
+	var out []string
+	for _, l := range []struct {
+		name  string
+		level uint32
+		ok    func(b []byte) bool
+	}{
+		{"delayed start", windows.SERVICE_CONFIG_DELAYED_AUTO_START_INFO, func(b []byte) bool {
+			return *(*uint32)(unsafe.Pointer(&b[0])) != 0
+		}},
+		{"restricted SID", windows.SERVICE_CONFIG_SERVICE_SID_INFO, func(b []byte) bool {
+			return *(*uint32)(unsafe.Pointer(&b[0])) == windows.SERVICE_SID_TYPE_RESTRICTED
+		}},
+		{"privileges", windows.SERVICE_CONFIG_REQUIRED_PRIVILEGES_INFO, func(b []byte) bool {
+			list := *(**uint16)(unsafe.Pointer(&b[0]))
+			return list != nil && windows.UTF16PtrToString(list) == privilege && *(*uint16)(unsafe.Add(unsafe.Pointer(list), 2*(len(privilege)+1))) == 0
+		}},
+		{"recovery", windows.SERVICE_CONFIG_FAILURE_ACTIONS, func(b []byte) bool {
+			return (*windows.SERVICE_FAILURE_ACTIONS)(unsafe.Pointer(&b[0])).ActionsCount == uint32(len(recoveryActions()))
+		}},
+	} {
+		buf := make([]byte, 8<<10)
+		var n uint32
+		if err := windows.QueryServiceConfig2(s.Handle, l.level, &buf[0], uint32(len(buf)), &n); err != nil {
+			out = append(out, l.name+" (cannot be read: "+err.Error()+")")
+		} else if !l.ok(buf) {
+			out = append(out, l.name)
+		}
+	}
+	return out
+}
+
+// delayed starts the service some minutes after the system, when the disks and
+// the network are there and nobody waits for the desktop any more.
+func delayed(s *mgr.Service) error {
+	on := uint32(1)
+	return named("delayed start", windows.ChangeServiceConfig2(s.Handle, windows.SERVICE_CONFIG_DELAYED_AUTO_START_INFO, (*byte)(unsafe.Pointer(&on))))
 }
 
 // restrictSID makes the token of the service write-restricted: it may write
@@ -48,12 +179,15 @@ func restrictSID(s *mgr.Service) error {
 	return named("restricted SID", windows.ChangeServiceConfig2(s.Handle, windows.SERVICE_CONFIG_SERVICE_SID_INFO, (*byte)(unsafe.Pointer(&kind))))
 }
 
+// privilege is the only one that the service keeps.
+const privilege = "SeChangeNotifyPrivilege"
+
 // dropPrivileges leaves the service the one privilege that everybody has:
 // passing through directories. In particular not SeImpersonatePrivilege, which
 // service accounts have by default and which turns a caught connection into
 // SYSTEM. Identifying a pipe's client does not need it.
 func dropPrivileges(s *mgr.Service) error {
-	list, err := windows.UTF16FromString("SeChangeNotifyPrivilege")
+	list, err := windows.UTF16FromString(privilege)
 	if err != nil {
 		return err
 	}
@@ -62,17 +196,21 @@ func dropPrivileges(s *mgr.Service) error {
 	return named("privileges", windows.ChangeServiceConfig2(s.Handle, windows.SERVICE_CONFIG_REQUIRED_PRIVILEGES_INFO, (*byte)(unsafe.Pointer(&info))))
 }
 
-// recovery restarts a service that ended without being asked to, ever more
-// slowly, and forgets after a day without trouble.
-func recovery(s *mgr.Service) error {
-	actions := []mgr.RecoveryAction{
+// recoveryActions restart a service that ended without being asked to, ever
+// more slowly; the last one goes on.
+func recoveryActions() []mgr.RecoveryAction {
+	return []mgr.RecoveryAction{
 		{Type: mgr.ServiceRestart, Delay: 5 * time.Second},
 		{Type: mgr.ServiceRestart, Delay: 30 * time.Second},
 		{Type: mgr.ServiceRestart, Delay: 5 * time.Minute},
 	}
+}
+
+// recovery sets the actions, and begins anew after a day without trouble.
+func recovery(s *mgr.Service) error {
 	const day = 24 * 60 * 60
 	return errors.Join(
-		named("recovery", s.SetRecoveryActions(actions, day)),
+		named("recovery", s.SetRecoveryActions(recoveryActions(), day)),
 		named("recovery after an error exit", s.SetRecoveryActionsOnNonCrashFailures(true)),
 	)
 }

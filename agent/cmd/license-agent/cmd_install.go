@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"licenseagent.example/activation/license"
 	"licenseagent.example/agent/api"
 	"licenseagent.example/installer"
 	"licenseagent.example/platform/paths"
@@ -16,13 +19,26 @@ import (
 
 // installOptions are shared by install, upgrade, uninstall and plan.
 type installOptions struct {
-	root, manager string
-	purge         bool
+	root, manager    string
+	anchor, merchant string
+	purge            bool
+	packaged, keep   bool
 }
 
 func (o *installOptions) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.root, "root", "", "directory with the files of an image: nothing is started there and no key is made")
 	c.Flags().StringVar(&o.manager, "manager", "", "linux-systemd, linux-openrc or unix-systemv; default: the one of this machine")
+	c.Flags().BoolVar(&o.packaged, "packaged", false, "for packages on Windows: program and registration are the package's, do the rest")
+	if err := c.Flags().MarkHidden("packaged"); err != nil {
+		panic(err) // the line above defines it
+	}
+}
+
+// vendor adds the options of commands that may make a vendor known.
+func (o *installOptions) vendor(c *cobra.Command) {
+	c.Flags().StringVar(&o.anchor, "anchor", "", "trust anchor file of the vendor to install")
+	c.Flags().StringVar(&o.merchant, "merchant", "", "with --anchor: URL of the merchant service as it is reached from here, instead of the one in the file")
+	c.Flags().BoolVar(&o.keep, "keep-unhardened", false, "Windows: keep the service even if the service manager refuses to take rights from it")
 }
 
 func (a *app) installCmd() *cobra.Command {
@@ -30,8 +46,8 @@ func (a *app) installCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "install",
 		Short: "Install this program as a service, where there is no package for it",
-		Long: `Copies this program to /usr/local/bin, makes the user, the units and a default
-configuration, and starts the service. What is there already stays; running it
+		Long: `Copies this program to its place, makes the user or account, the units or the
+service and a default configuration, and starts it. What is there already stays; running it
 again repairs an installation that was interrupted. If a step fails, what was
 done is taken back. Nothing is activated and the network is not used.
 "license-agent plan install" shows the steps first.
@@ -41,12 +57,16 @@ done is taken back. Nothing is activated and the network is not used.
 		RunE: func(c *cobra.Command, _ []string) error { return a.change(c.Context(), "install", o) },
 	}
 	o.flags(c)
+	o.vendor(c)
 	return c
 }
 
 // planOf makes the plan of one verb.
 func (a *app) planOf(verb string, o installOptions) (installer.Plan, error) {
-	t := installer.Target{Root: o.root, Instance: a.instance, Manager: o.manager}
+	t := installer.Target{Root: o.root, Instance: a.instance, Manager: o.manager, Packaged: o.packaged, KeepUnhardened: o.keep}
+	if err := a.readVendor(&t, o); err != nil {
+		return installer.Plan{}, err
+	}
 	if verb == "uninstall" {
 		p, err := t.Uninstall(o.purge)
 		return p, a.installProblem(err)
@@ -55,9 +75,11 @@ func (a *app) planOf(verb string, o installOptions) (installer.Plan, error) {
 	if err != nil {
 		return installer.Plan{}, err
 	}
-	program, err := os.ReadFile(exe)
-	if err != nil {
-		return installer.Plan{}, err
+	var program []byte // a package has put it there
+	if !o.packaged {
+		if program, err = os.ReadFile(exe); err != nil {
+			return installer.Plan{}, err
+		}
 	}
 	if verb == "upgrade" {
 		p, err := t.Upgrade(program)
@@ -65,6 +87,51 @@ func (a *app) planOf(verb string, o installOptions) (installer.Plan, error) {
 	}
 	p, err := t.Install(program)
 	return p, a.installProblem(err)
+}
+
+// readVendor reads the trust anchor that is to be installed. It is parsed here,
+// so that a wrong file is told before anything happens.
+func (a *app) readVendor(t *installer.Target, o installOptions) error {
+	if o.anchor == "" {
+		if o.merchant != "" {
+			return a.problem(api.CodeUsage, errors.New("--merchant needs --anchor: the file says whom to trust there"))
+		}
+		return nil
+	}
+	f, err := os.Open(o.anchor)
+	if err != nil {
+		return a.problem(api.CodeFileAccess, err)
+	}
+	defer f.Close() //nolint:errcheck // read only
+	b, err := io.ReadAll(io.LimitReader(f, maxAnchor+1))
+	if err != nil {
+		return a.problem(api.CodeFileAccess, err)
+	}
+	anchor, err := license.ParseAnchor(b)
+	if err != nil {
+		return a.problem(api.CodeConfig, fmt.Errorf("%s: %w", o.anchor, err))
+	}
+	if o.merchant != "" {
+		anchor.Merchant = o.merchant
+		if b, err = anchor.Encode(); err != nil {
+			return a.problem(api.CodeUsage, fmt.Errorf("--merchant %q: %w", o.merchant, err))
+		}
+	}
+	t.Anchor, t.AnchorName = b, anchorName(anchor.Issuer)
+	return nil
+}
+
+// anchorName is the file of one vendor's anchor: its issuer, with what a file
+// name may not contain left out. One vendor has one file, whatever the name of
+// the file that was given.
+func anchorName(issuer string) string {
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '-' {
+			return r
+		}
+		return '_'
+	}, issuer)
+	return strings.Trim(name, ".") + ".json"
 }
 
 // change carries a plan out and says each step.
@@ -99,13 +166,16 @@ func (a *app) change(ctx context.Context, verb string, o installOptions) error {
 
 // installProblem gives the installer's refusals their code.
 func (a *app) installProblem(err error) error {
-	for _, refusal := range []error{installer.ErrPackaged, installer.ErrMissing, installer.ErrUnsupported, paths.ErrInstance, service.ErrNoManager} {
+	for _, refusal := range []error{installer.ErrPackaged, installer.ErrMissing, installer.ErrUnsupported, paths.ErrInstance, service.ErrNoManager, service.ErrMarkedForDeletion, service.ErrNotHardened, service.ErrStopTimeout} {
 		if errors.Is(err, refusal) {
 			return a.problem(api.CodeUsage, err)
 		}
 	}
 	if err == nil {
 		return nil
+	}
+	if errors.Is(err, service.ErrAccess) {
+		return a.problem(api.CodePermission, err)
 	}
 	return fmt.Errorf("%w: %w", a.asProblem(err), err) // the code that fits, and the step that failed
 }

@@ -42,6 +42,7 @@ out.
 		},
 	}
 	o.flags(c)
+	o.vendor(c)
 	c.Flags().BoolVar(&o.purge, "purge", false, "for uninstall: also licenses, device key, configuration and user")
 	return c
 }

@@ -16,5 +16,6 @@ does not start, the old one is put back and started.
 		RunE: func(c *cobra.Command, _ []string) error { return a.change(c.Context(), "upgrade", o) },
 	}
 	o.flags(c)
+	o.vendor(c)
 	return c
 }
