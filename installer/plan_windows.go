@@ -264,6 +264,9 @@ func (w windowsTarget) configure() Step {
 		Text: "give service " + w.Service + " its account and restrictions",
 		Done: func(context.Context) (bool, error) {
 			d, err := w.control.Differs()
+			if errors.Is(err, service.ErrNotInstalled) {
+				return false, nil // an earlier step will have registered it
+			}
 			return err == nil && len(d) == 0, err
 		},
 		Do: func(context.Context) error {

@@ -244,6 +244,10 @@ func (s *Store) create(img image) error {
 	if err := s.dir.Remove(name); err != nil {
 		return err
 	}
+	// bbolt would make the file by a mode, which says nothing about access lists.
+	if err := s.dir.Touch(name); err != nil {
+		return err
+	}
 	db, err := openDB(s.path(name), false)
 	if err != nil {
 		return err

@@ -292,6 +292,22 @@ func ReadPublic(path string, limit int64) ([]byte, error) {
 	return d.ReadFile(filepath.Base(path), limit)
 }
 
+// Touch makes an empty private file for a library that opens files by itself.
+// The name must be free (ErrExists).
+func (d *Dir) Touch(name string) error {
+	if err := plainName(name); err != nil {
+		return err
+	}
+	f, err := d.create(name, PrivateFile, true)
+	if errors.Is(err, fs.ErrExist) {
+		err = ErrExists
+	}
+	if err != nil {
+		return &Error{Path: filepath.Join(d.path, name), Err: err}
+	}
+	return f.Close()
+}
+
 // Retry repeats an operation for two seconds while another process, usually a
 // virus scanner, holds the file. That happens on Windows only; elsewhere op is
 // called once.
