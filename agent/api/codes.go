@@ -62,6 +62,7 @@ const (
 	CodeNotConfirmed = "not-confirmed"       // the operator did not agree to send
 	CodeFileAccess   = "file-access"         // a file named on the command line cannot be read or written
 	CodeNoAnchor     = "no-trust-anchor"     // no vendor is known to this instance
+	CodeInstall      = "install-failed"      // install, upgrade or uninstall did not get to its end
 )
 
 // CodeInfo is one row of the table that maps a code to its HTTP status (0 for
@@ -119,6 +120,7 @@ func Codes() []CodeInfo {
 		{CodeNotConfirmed, 0, ExitUsage},
 		{CodeFileAccess, 0, ExitUsage},
 		{CodeNoAnchor, 0, ExitUsage},
+		{CodeInstall, 0, ExitUnexpected},
 	}
 }
 

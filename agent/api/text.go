@@ -149,8 +149,8 @@ func sentences() []sentence {
 		},
 		{
 			CodeNotRunning,
-			"The license agent does not answer.", "Start it (systemctl start license-agent, or license-agent run) and try again.",
-			"许可证代理程序没有响应。", "请启动它（systemctl start license-agent 或 license-agent run）后重试。",
+			"The license agent does not answer.", "Start it (systemctl start license-agent, on Windows: sc start license-agent, or license-agent run) and try again.",
+			"许可证代理程序没有响应。", "请启动它（systemctl start license-agent，Windows 上为 sc start license-agent，或 license-agent run）后重试。",
 		},
 		{
 			CodeTimeout,
@@ -194,7 +194,7 @@ func sentences() []sentence {
 		},
 		{
 			CodeStateUnsafe,
-			"Others could change the agent's state directory or key.", "Give directory and key to the agent's own user, closed to everybody else (0700 and 0600), and no links.",
+			"Others could change the agent's state directory or key.", "Give directory and key to the agent's own user, closed to everybody else (0700 and 0600; on Windows the installer's repair does it), and no links.",
 			"其他用户可能改动代理程序的状态目录或密钥。", "请将目录和密钥归代理程序自己的用户所有，并关闭其他权限（0700 和 0600），且不得为链接。",
 		},
 		{
@@ -231,6 +231,11 @@ func sentences() []sentence {
 			CodeNoAnchor,
 			"This agent knows no vendor yet.", "Put the vendor's anchor file into the anchors directory and start the agent again.",
 			"该代理程序尚不认识任何厂商。", "请将厂商的锚文件放入 anchors 目录后重新启动。",
+		},
+		{
+			CodeInstall,
+			"The agent could not be installed, upgraded or removed.", "Do what the cause says, then run the same command again: it goes on from where it is.",
+			"代理程序的安装、升级或卸载未能完成。", "请按“原因”处理后重新运行同一命令，它会从当前状态继续。",
 		},
 		{
 			CodeInternal,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	kardianos "github.com/kardianos/service"
 )
@@ -143,8 +144,34 @@ func (c *Control) Uninstall(ctx context.Context) error {
 	if err := classify(c.manager.Uninstall()); err != nil {
 		return fmt.Errorf("service: remove %s: %w", c.def.Name, err)
 	}
-	return nil
+	return c.vanish(ctx, time.After)
 }
+
+// vanish waits until the manager has forgotten a removed service. Windows keeps
+// it, marked for deletion, while anybody has it open, and refuses to make it
+// again. A short while is normal: managers let go of it after their answer.
+func (c *Control) vanish(ctx context.Context, after func(time.Duration) <-chan time.Time) error {
+	for range vanishTries {
+		if _, err := c.State(); err != nil {
+			if errors.Is(err, ErrNotInstalled) {
+				return nil
+			}
+			return err
+		}
+		select {
+		case <-after(vanishPause):
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %s: %w", ErrMarkedForDeletion, c.def.Name, ctx.Err())
+		}
+	}
+	return fmt.Errorf("%w: %s", ErrMarkedForDeletion, c.def.Name)
+}
+
+// vanish looks so often, so long apart: two seconds.
+const (
+	vanishTries = 20
+	vanishPause = 100 * time.Millisecond
+)
 
 // Start asks the manager to start the service.
 func (c *Control) Start() error {

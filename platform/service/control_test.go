@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	kardianos "github.com/kardianos/service"
@@ -22,6 +24,7 @@ type fakeManager struct {
 	uninstallErr       error
 	statusErr          error
 	stopHangs          chan struct{}
+	open               bool // somebody has it open: removing only marks it
 }
 
 func (f *fakeManager) call(name string) { f.calls = append(f.calls, name) }
@@ -40,7 +43,7 @@ func (f *fakeManager) Uninstall() error {
 	if !f.installed {
 		return kardianos.ErrNotInstalled
 	}
-	f.installed = false
+	f.installed = f.open
 	return nil
 }
 
@@ -158,6 +161,37 @@ func TestStopDoesNotWaitForEver(t *testing.T) {
 	}
 	if err := c.Uninstall(ctx); !errors.Is(err, ErrStopTimeout) || !f.installed {
 		t.Errorf("Uninstall = %v, installed %v", err, f.installed)
+	}
+}
+
+// A removed service that somebody has open is told, and not taken for removed;
+// one that is let go of in time is.
+func TestMarkedForDeletion(t *testing.T) {
+	f := &fakeManager{installed: true, open: true}
+	waits := 0
+	after := func(time.Duration) <-chan time.Time {
+		if waits++; waits == vanishTries/2 {
+			f.installed = false
+		}
+		c := make(chan time.Time, 1)
+		c <- time.Time{}
+		return c
+	}
+	c := controlOf(f, nil)
+	if err := c.vanish(t.Context(), after); err != nil || waits != vanishTries/2 {
+		t.Errorf("let go of after %d looks: %v", waits, err)
+	}
+	f.installed, waits = true, vanishTries
+	if err := c.vanish(t.Context(), after); !errors.Is(err, ErrMarkedForDeletion) || !strings.Contains(err.Error(), "close the Services window") {
+		t.Errorf("never let go of: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.vanish(ctx, func(time.Duration) <-chan time.Time { return nil }); !errors.Is(err, ErrMarkedForDeletion) || !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+	if err := c.Uninstall(ctx); !errors.Is(err, ErrMarkedForDeletion) {
+		t.Errorf("Uninstall: %v", err)
 	}
 }
 

@@ -166,7 +166,7 @@ func (a *app) change(ctx context.Context, verb string, o installOptions) error {
 
 // installProblem gives the installer's refusals their code.
 func (a *app) installProblem(err error) error {
-	for _, refusal := range []error{installer.ErrPackaged, installer.ErrMissing, installer.ErrUnsupported, paths.ErrInstance, service.ErrNoManager, service.ErrMarkedForDeletion, service.ErrNotHardened, service.ErrStopTimeout} {
+	for _, refusal := range []error{installer.ErrPackaged, installer.ErrMissing, installer.ErrUnsupported, paths.ErrInstance, service.ErrNoManager} {
 		if errors.Is(err, refusal) {
 			return a.problem(api.CodeUsage, err)
 		}
@@ -177,5 +177,9 @@ func (a *app) installProblem(err error) error {
 	if errors.Is(err, service.ErrAccess) {
 		return a.problem(api.CodePermission, err)
 	}
-	return fmt.Errorf("%w: %w", a.asProblem(err), err) // the code that fits, and the step that failed
+	e := a.asProblem(err)
+	if e.Code == api.CodeInternal { // nothing that the running agent could meet
+		e = api.NewError(api.CodeInstall, a.language())
+	}
+	return fmt.Errorf("%w: %w", e, err) // the code that fits, and the step that failed
 }

@@ -42,8 +42,8 @@ func (a *app) report(err error) int {
 	}
 	e := a.asProblem(err)
 	cause := strings.TrimPrefix(strings.TrimPrefix(err.Error(), e.Error()), ": ")
-	if cause == err.Error() || cause == e.Message {
-		cause = ""
+	if inside := (*api.Error)(nil); cause == e.Message || cause == err.Error() && errors.As(err, &inside) {
+		cause = "" // it would be the same sentence once more
 	}
 	if a.output == "json" {
 		out := struct {
