@@ -45,9 +45,11 @@ prove: tools ## the promises at their full numbers that fit in an hour
 	PROVE=1 PROMISES_OUT=$(TIERDIR)/promises.prove go test -count=1 -p 1 -timeout 60m ./platform/... ./store/... ./activation/... ./agent/... ./fingerprint/... ./installer/...
 
 .PHONY: soak
-soak: tools ## months of running at once: 100,000 renewals, a million checks (hours)
+soak: tools ## months of running at once and what else takes hours (FUZZTIME=25m for 10^8 runs per fuzz target)
 	@mkdir -p $(TIERDIR) && rm -f $(TIERDIR)/promises.soak
-	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak go test -count=1 -timeout 12h -v -run '^TestReal' ./agent/cmd/license-agent
+	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak go test -count=1 -timeout 12h -v -run '^TestReal$$/^(Kill|Soak)$$' ./agent/cmd/license-agent
+	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak go test -count=1 -timeout 12h -v -run '^TestP34MalformedRequests$$' ./agent/localapi
+	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak .ci/fuzz $${FUZZTIME:-60s}
 
 .PHONY: promises
 promises: ## write docs/promises.md from the results of the last test, prove and soak runs

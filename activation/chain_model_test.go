@@ -118,7 +118,7 @@ func TestP17(t *testing.T) {
 	keep := func(s activation.StateStore) activation.StateStore { return s }
 	drop := func(s activation.StateStore) activation.StateStore { return forgetful{s} }
 	const each = 100
-	runs := promise.Size(10, 2000)
+	runs := promise.Size(10, 20_000)
 	var mu sync.Mutex
 	attempts, forks, came, falseForks := 0, 0, 0, 0
 	inParallel(t, runs, func(i int) error {

@@ -153,22 +153,18 @@ func load(n int, outage, until int64, splay bool, seed uint64) (perSecond []int,
 	return perSecond, attempts, firstHour
 }
 
-// window is over how many seconds a rate is measured: single seconds of a
-// random process say more about chance than about the schedule.
-func window() int64 { return int64(promise.Size(600, 10)) }
-
 // peak is the greatest rate in any window of [from, to), in contacts per second
 // and for a million agents.
-func peak(perSecond []int, from, to int64, n int) float64 {
+func peak(perSecond []int, from, to, window int64, n int) float64 {
 	most := 0
-	for at := from; at+window() <= to; at += window() {
+	for at := from; at+window <= to; at += window {
 		sum := 0
-		for _, c := range perSecond[at : at+window()] {
+		for _, c := range perSecond[at : at+window] {
 			sum += c
 		}
 		most = max(most, sum)
 	}
-	return float64(most) * 1e6 / float64(n) / float64(window())
+	return float64(most) * 1e6 / float64(n) / float64(window)
 }
 
 func percentile(list []int, p float64) int {
@@ -177,12 +173,16 @@ func percentile(list []int, p float64) int {
 	return s[min(len(s)-1, int(p*float64(len(s))))]
 }
 
-// TestP25 is the promise: the agent is a polite client.
+// TestP25 is the promise: the agent is a polite client. Rates are held over
+// windows: independent agents that make 12 contacts in an average second make
+// 30 in the fullest second of a day whatever the schedule is, so that single
+// seconds, which are told beside them, say more about chance than about us. A
+// test with fewer agents needs longer windows for the same reason.
 func TestP25(t *testing.T) {
-	n := promise.Size(20_000, 1_000_000)
+	n, window := promise.Size(20_000, 1_000_000), int64(promise.Size(600, 10))
 	eight, _, _ := load(n, 8*hour, 60*hour, true, 1)
-	steady := peak(eight, 0, 36*hour, n)
-	during, after := peak(eight, 36*hour, 44*hour, n), peak(eight, 44*hour, 60*hour, n)
+	steady := peak(eight, 0, 36*hour, window, n)
+	during, after := peak(eight, 36*hour, 44*hour, window, n), peak(eight, 44*hour, 60*hour, window, n)
 	_, attempts, firstHour := load(promise.Size(10_000, 1_000_000), 24*hour, 61*hour, true, 2)
 	many, early := percentile(attempts, 0.999), percentile(firstHour, 0.999)
 
@@ -199,10 +199,14 @@ func TestP25(t *testing.T) {
 		}
 	}
 	control, _, _ := load(n, 8*hour, 60*hour, false, 1)
-	herd := peak(control, 24*hour, 36*hour, n)
+	herd := peak(control, 24*hour, 36*hour, window, n)
 	if herd < 400 || herd < 4*steady {
 		t.Errorf("control: without splay the peak is %.0f/s", herd)
 	}
-	promise.Reached(t, "P25", fmt.Sprintf("%d agents, per million and over windows of %d s: steady peak %.0f/s, 8 h outage %.0f/s, after it %.0f/s; day-long outage: %d attempts per agent, %d in the first hour (99.9 %%)", n, window(), steady, during, after, many, early),
+	seconds := ""
+	if promise.Tier() != "test" {
+		seconds = fmt.Sprintf(" (in single seconds %.0f/s, %.0f/s, %.0f/s)", peak(eight, 0, 36*hour, 1, n), peak(eight, 36*hour, 44*hour, 1, n), peak(eight, 44*hour, 60*hour, 1, n))
+	}
+	promise.Reached(t, "P25", fmt.Sprintf("%d agents, per million and over windows of %d s: steady peak %.0f/s, 8 h outage %.0f/s, after it %.0f/s%s; day-long outage: %d attempts per agent, %d in the first hour (99.9 %%)", n, window, steady, during, after, seconds, many, early),
 		fmt.Sprintf("without splay %.0f/s", herd))
 }

@@ -2,6 +2,7 @@ package license
 
 import (
 	"bytes"
+	"os"
 	"testing"
 )
 
@@ -122,5 +123,21 @@ func FuzzAnchor(f *testing.F) {
 			t.Fatal(err)
 		}
 		same(t, a, again)
+	})
+}
+
+// FuzzPlanted is the control of the fuzzing itself: a reader that takes the
+// part behind the dot without looking whether there is one, as a license SDK
+// of the field did. .ci/fuzz runs it with FUZZ_PLANTED and expects the panic.
+func FuzzPlanted(f *testing.F) {
+	f.Add([]byte("key.signature"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		parts := bytes.Split(b, []byte("."))
+		if os.Getenv("FUZZ_PLANTED") == "" && len(parts) < 2 {
+			return
+		}
+		if len(parts[1]) > 1<<20 {
+			t.Fatal("too long")
+		}
 	})
 }

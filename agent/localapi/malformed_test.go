@@ -1,6 +1,7 @@
 package localapi
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -16,7 +17,8 @@ import (
 // P34, the part about requests: whatever arrives, the agent neither dies nor
 // keeps anything of it. Each piece is an honest request with some bytes cut
 // off, doubled or changed; the connection is closed in the middle of it. The
-// control is the honest request, which is answered before and after.
+// honest request is answered before and after. The control switches the time
+// limits off: then requests that never end are kept for ever.
 func TestP34MalformedRequests(t *testing.T) {
 	count := promise.Size(3000, 1_000_000, 10_000_000)
 	r := start(t, Config{})
@@ -68,6 +70,49 @@ func TestP34MalformedRequests(t *testing.T) {
 		t.Errorf("control after: %d", status)
 	}
 	eventually(t, func() bool { return runtime.NumGoroutine() <= base+4 })
-	promise.Reached(t, "P34", fmt.Sprintf("%d malformed requests: 0 deaths, 0 hangs, goroutines back to base; 3 fuzz targets over requests", count),
-		"the honest request is answered before and after")
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	const limit = 64 << 20
+	if m.Sys > limit {
+		t.Errorf("%d MiB taken from the system, at most %d", m.Sys>>20, limit>>20)
+	}
+	const halves = 20
+	if n := dropped(t, Limits{Header: 100 * time.Millisecond}, halves, 20*time.Second); n != halves {
+		t.Errorf("%d of %d requests that never end were ended", n, halves)
+	}
+	kept := halves - dropped(t, Limits{Header: time.Hour, Request: time.Hour, Idle: time.Hour}, halves, 500*time.Millisecond)
+	if kept == 0 {
+		t.Error("control: without time limits no request is kept for ever")
+	}
+	promise.Reached(t, "P34", fmt.Sprintf("%d malformed requests: 0 deaths, 0 hangs, goroutines back to base, %d MiB taken from the system; %d of %d requests that never end are ended", count, m.Sys>>20, halves, halves),
+		fmt.Sprintf("time limits off: %d of %d requests that never end are kept", kept, halves))
+}
+
+// dropped sends requests that never end and counts those that the server ends
+// within patience.
+func dropped(t *testing.T, l Limits, n int, patience time.Duration) (ended int) {
+	t.Helper()
+	r := start(t, Config{Limits: l})
+	var all []net.Conn
+	for range n {
+		c, err := net.Dial("unix", r.socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, "GET /v1/status HTTP/1.1\r\nHost: li"); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, c)
+	}
+	deadline := time.Now().Add(patience)
+	for _, c := range all {
+		_ = c.SetReadDeadline(deadline)
+		_, err := io.Copy(io.Discard, c)
+		var ne net.Error
+		if !errors.As(err, &ne) || !ne.Timeout() {
+			ended++
+		}
+	}
+	return ended
 }
