@@ -68,6 +68,7 @@ func table() map[string]rule {
 
 		"docs/promise": {}, // for tests: what a proof reached
 
+		"installer/e2e/swtpm":    {},                    // software TPMs for tests
 		"installer/e2e/vm/guest": {nil, []string{xsys}}, // process 1 of a test machine, never shipped
 	}
 }

@@ -51,7 +51,7 @@ func (s ClockState) Believe(r Reading) (eff int64, ev ClockEvidence) {
 // only provisional, until the clock has held for Agreement.
 func (s ClockState) Tick(r Reading) ClockState {
 	if s.HighWater == 0 {
-		return ClockState{HighWater: r.Wall, Boot: r.Boot, BootID: r.BootID, Ticked: true, Every: TickEvery}
+		return ClockState{HighWater: r.Wall, Boot: r.Boot, BootID: r.BootID, Ticked: true, Every: TickEvery, Count: s.Count}
 	}
 	next := s.enter(r)
 	base, wall := s.base(r), s.wall(r)

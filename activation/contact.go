@@ -253,12 +253,14 @@ func (l *Lifecycle) take(v *view, asked Record, o opened) (Held, error) {
 	if k := v.keySets[rec.Key.Issuer]; k == nil || string(k.env) != string(o.keys.env) {
 		c.KeySets = map[string][]byte{rec.Key.Issuer: o.keys.env}
 	}
+	clock.Count = l.nextCount(v.clock.Count)
 	l.fresh = o
 	err := l.apply(c)
 	l.fresh = opened{}
 	if err != nil {
 		return Held{}, err
 	}
+	l.catchUp(clock.Count)
 	l.copyOut(rec, o)
 	v = l.snap.Load()
 	return l.held(v, v.exact(rec.Key), r), nil

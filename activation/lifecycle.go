@@ -47,6 +47,9 @@ type Config struct {
 	Calendar *time.Location
 	// AgentVersion is told to the merchant, at most 64 characters.
 	AgentVersion string
+	// Counter is a counter outside the state that only grows (in a TPM); the zero
+	// value: there is none. See counter.go.
+	Counter Counter
 	// Mirror keeps a copy of the newest license outside the store; may be nil.
 	Mirror func(key Key, license, keyset []byte) error
 	// OnChange is called after something visible changed, without locks held; may be nil.
@@ -72,6 +75,7 @@ type Lifecycle struct {
 	mirror   map[Key]string // last failure of Mirror
 	told     string         // what OnChange was last called for
 	fresh    opened         // the answer that is just being taken, verified already
+	count    int64          // what Counter said last, 0: nothing yet
 }
 
 // New loads the state and verifies every envelope. A license that does not
@@ -109,8 +113,15 @@ func New(cfg Config) (*Lifecycle, error) {
 	// Book the read and the tick of this start. A full disk must not keep the
 	// agent from answering, so an error here is left to the next Tick.
 	c := l.starting()
-	if err := l.apply(c); err != nil && l.stopped {
-		return nil, err
+	putBack := l.witness(&c)
+	if err := l.apply(c); err != nil {
+		if l.stopped {
+			return nil, err
+		}
+		// What the counter has shown holds without a disk, too.
+		state = l.snap.Load().state()
+		state.take(Change{Put: putBack})
+		l.publish(state, &device)
 	}
 	l.told = l.signature()
 	return l, nil

@@ -117,7 +117,7 @@ func texts(code string) (en, zh string) {
 	case ReasonEntitlementEnds:
 		return "The entitlement ends at {expires}, in {days} days.", "授权将于 {expires} 到期，还剩 {days} 天。"
 	case ReasonContestedEnded:
-		return "Two copies of this license were seen, and it was not settled by {renewby}.", "发现该许可证有两份副本，且在 {renewby} 之前未处理。"
+		return "Two copies of this license were seen, or its files were put back from an older copy, and it was not settled by {renewby}.", "发现该许可证有两份副本，或其文件被较旧的副本还原，且在 {renewby} 之前未处理。"
 	case ReasonGraceEnded:
 		return "The license was not renewed before its grace time ended at {grace}.", "许可证未在宽限期结束（{grace}）前续期。"
 	case ReasonRenewalOverdue:

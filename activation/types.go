@@ -136,6 +136,7 @@ type ClockState struct {
 	Every       int64  `json:"every,omitempty"` // seconds until the next tick as promised when this was written, 0 after an orderly stop
 	Slack       int64  `json:"slack,omitempty"` // seconds that may have been lost to power cuts since the last signed contact
 	Offset      int64  `json:"off,omitempty"`   // seconds by which signed server time showed the wall clock to be far ahead, 0: none
+	Count       int64  `json:"count,omitempty"` // value of Config.Counter that belongs to this state, 0: none yet
 }
 
 // State is everything an instance remembers.

@@ -10,8 +10,12 @@
 // a clone is caught by the device chain online and by the fingerprint offline.
 // "os": the file is sealed by the operating system for this machine, a copy of
 // it is useless elsewhere, and administrators of the same machine can still
-// extract it. Keys that cannot leave a chip have algorithms of their own, which
-// is why Alg and PublicBytes are part of the interface from the beginning.
+// extract it. "tpm": the key was made in the machine's TPM 2.0 and cannot leave
+// it; the file holds what only this chip can load, and a counter of the chip
+// shows when old files were put back (docs/adr/0007-device-key-in-the-tpm.md).
+//
+// The tier is chosen once, when the key is made, and never changed behind the
+// operator's back: another key is another device.
 //
 // It is not part of the stable API.
 package devicekey
@@ -32,14 +36,19 @@ import (
 // FileName is the name of the key file in the state directory.
 const FileName = "device.key"
 
-// AlgEd25519 is the only algorithm of keys in files (RFC 8032). It is
-// deterministic, so a weak random generator at signing time cannot leak it.
-const AlgEd25519 = "ed25519"
+// Values of Alg. Keys in files are Ed25519 (RFC 8032): it is deterministic, so a
+// weak random generator at signing time cannot leak the key. Keys in chips are
+// ECDSA over P-256 with SHA-256, because that is what every TPM 2.0 can do.
+const (
+	AlgEd25519 = "ed25519"
+	AlgP256    = "p256-sha256"
+)
 
 // Values of Tier.
 const (
 	TierFile = "file" // a file that only the agent's account can read
 	TierOS   = "os"   // the file is sealed by the operating system for this machine
+	TierTPM  = "tpm"  // the key is in the machine's TPM and cannot leave it
 )
 
 // maxFile bounds what is read; a sealed file is about 500 bytes.
@@ -55,58 +64,104 @@ var (
 	// ErrForeignMachine is returned when the file is in order but was sealed by
 	// the operating system of another machine or installation.
 	ErrForeignMachine = errors.New("devicekey: the key was sealed on another machine")
+	// ErrCleared is returned when the key was in this machine's TPM and somebody
+	// has cleared it, in the firmware's setup or from the operating system.
+	ErrCleared = errors.New("devicekey: the TPM of this machine was cleared, and the device key with it")
+	// ErrNoChip is returned when the key is in a TPM and none can be reached.
+	ErrNoChip = errors.New("devicekey: the device key is in a TPM, and there is none here")
+	// ErrChip is returned when a TPM is there and does not do what it is asked to.
+	ErrChip = errors.New("devicekey: the TPM refuses")
 )
 
 // Key is an opened device key. It is safe for use by several goroutines. Its
 // String and Format forms never show the secret, whatever the verb.
 type Key struct {
 	tier    string
-	private ed25519.PrivateKey
-	local   []byte // root of Derive, independent of the signing key
+	private ed25519.PrivateKey // nil with a chip
+	chip    *chip              // nil without
+	local   []byte             // root of Derive, independent of the signing key
 	created bool
+	note    string
 }
 
-// Open reads the key of the state directory dir, or makes one from rand if
-// there is none. The directory must exist and is checked as securefile does;
-// the file appears as a whole or not at all and is never replaced. Two
-// processes that open a new directory at once get the same key.
+// Places says where a key may be kept better than in a file. The zero value:
+// nowhere. A key that exists stays where it is.
+type Places struct {
+	// TPM is the device of a TPM 2.0 with a resource manager (/dev/tpmrm0), or the
+	// Unix socket of an emulator; "" for none. Where the device does not exist the
+	// next best place is taken, and Key.Note says so.
+	TPM string
+	// Seal is a file with at least 32 secret bytes that the operating system hands
+	// over on this machine only, such as a credential of systemd (systemd.exec(5),
+	// LoadCredentialEncrypted=); "" for none. Not used on Windows, which has DPAPI.
+	Seal string
+}
+
+// Open is Places{}.Open: a key in a file, on Windows sealed by DPAPI.
+func Open(dir string, rand io.Reader) (*Key, error) { return Places{}.Open(dir, rand) }
+
+// Open reads the key of the state directory dir, or makes one if there is none,
+// in the best of the places and else in a file, from rand. The directory must
+// exist and is checked as securefile does; the file appears as a whole or not at
+// all and is never replaced. Two processes that open a new directory at once get
+// the same key.
 //
-// Errors: ErrDamaged and ErrForeignMachine with the next step, ErrRand, and
-// those of securefile for directories and files open to others.
-func Open(dir string, rand io.Reader) (*Key, error) {
+// Errors: ErrDamaged, ErrForeignMachine, ErrCleared, ErrNoChip and ErrChip with
+// the next step, ErrRand, and those of securefile for directories and files open
+// to others.
+func (p Places) Open(dir string, rand io.Reader) (*Key, error) {
 	d, err := securefile.Open(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer d.Close()
-	k, err := read(d)
+	k, err := p.read(d)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return k, err
 	}
-	secret := make([]byte, secretSize)
-	if _, err := io.ReadFull(rand, secret); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRand, err)
-	}
-	sealed, tier, err := seal(secret)
+	content, note, err := p.create(rand)
 	if err != nil {
 		return nil, err
 	}
-	err = d.Create(FileName, encode(tier, sealed), securefile.PrivateFile)
+	err = d.Create(FileName, content, securefile.PrivateFile)
 	if errors.Is(err, securefile.ErrExists) {
-		return read(d) // somebody else was faster, and theirs is the key
+		return p.read(d) // somebody else was faster, and theirs is the key
 	}
 	if err != nil {
 		return nil, err
 	}
 	// Read back what is on the disk: a key that cannot be read again would be
 	// noticed only at the next start, after licenses were bound to it.
-	if k, err = read(d); err == nil {
-		k.created = true
+	if k, err = p.read(d); err == nil {
+		k.created, k.note = true, note
 	}
 	return k, err
 }
 
-func read(d *securefile.Dir) (*Key, error) {
+// create makes the content of a new key file. The note says why a place that
+// was asked for could not be used.
+func (p Places) create(rand io.Reader) (content []byte, note string, err error) {
+	secret := make([]byte, secretSize)
+	if _, err := io.ReadFull(rand, secret); err != nil {
+		return nil, "", fmt.Errorf("%w: %w", ErrRand, err)
+	}
+	if p.TPM != "" {
+		b, err := makeInChip(p.TPM, secret[ed25519.SeedSize:])
+		if err == nil {
+			return encode(TierTPM, b), "", nil
+		}
+		// Only where there is no chip at all. A chip that refuses is an error: a
+		// key once made in a file would stay there.
+		if !errors.Is(err, ErrNoChip) {
+			return nil, "", err
+		}
+		note = "no TPM at " + p.TPM + ": the device key is kept without one"
+	}
+	sealed, tier, err := seal(p.Seal, secret)
+	return encode(tier, sealed), note, err
+}
+
+func (p Places) read(d *securefile.Dir) (*Key, error) {
 	b, err := d.ReadFile(FileName, maxFile)
 	if err != nil {
 		return nil, err
@@ -116,7 +171,14 @@ func read(d *securefile.Dir) (*Key, error) {
 	if err != nil {
 		return nil, damaged(where, err)
 	}
-	secret, err := unseal(tier, sealed)
+	if tier == TierTPM {
+		c, local, err := openChip(p.TPM, sealed)
+		if err != nil {
+			return nil, chipProblem(where, p.TPM, err)
+		}
+		return &Key{tier: tier, chip: c, local: local}, nil
+	}
+	secret, err := unseal(p.Seal, tier, sealed)
 	if errors.Is(err, ErrForeignMachine) {
 		return nil, fmt.Errorf("%w: %s: move the file away and activate again; the old activation must be released by the vendor", err, where)
 	}
@@ -130,6 +192,24 @@ func read(d *securefile.Dir) (*Key, error) {
 	}, nil
 }
 
+// chipProblem adds file and next step to what openChip returns.
+func chipProblem(where, device string, err error) error {
+	if device == "" {
+		device = "no device is set"
+	}
+	switch {
+	case errors.Is(err, ErrNoChip):
+		return fmt.Errorf("%w (%s): switch the TPM on in the firmware's setup and let the agent use it (setting tpm); if the mainboard was replaced, move %s away and activate again", err, device, where)
+	case errors.Is(err, ErrCleared):
+		return fmt.Errorf("%w: move %s away and activate again with the same code; this machine gets its seat back", err, where)
+	case errors.Is(err, ErrForeignMachine):
+		return fmt.Errorf("%w: another mainboard, or the files of another machine: move %s away and activate again; the vendor releases the old activation, or takes a repaired machine over by its code", err, where)
+	case errors.Is(err, ErrChip):
+		return err
+	}
+	return damaged(where, err)
+}
+
 func damaged(where string, why error) error {
 	if why == nil {
 		why = errors.New("wrong length")
@@ -137,41 +217,93 @@ func damaged(where string, why error) error {
 	return fmt.Errorf("%w: %s: %w: restore the file from a backup of this machine, or move it away and activate again", ErrDamaged, where, why)
 }
 
-// Alg names the signature algorithm: AlgEd25519.
-func (k *Key) Alg() string { return AlgEd25519 }
+// Alg names the signature algorithm: AlgEd25519, or AlgP256 in a chip.
+func (k *Key) Alg() string {
+	if k.chip != nil {
+		return AlgP256
+	}
+	return AlgEd25519
+}
 
-// PublicBytes is the public key in the raw form of the algorithm, 32 bytes for
-// Ed25519. The caller may keep and change the slice.
+// PublicBytes is the public key in the raw form of the algorithm: 32 bytes for
+// Ed25519, the uncompressed point of 65 bytes for P-256 (SEC 1, 2.3.3). The
+// caller may keep and change the slice.
 func (k *Key) PublicBytes() []byte {
+	if k.chip != nil {
+		return append([]byte(nil), k.chip.public...)
+	}
 	return append([]byte(nil), k.private.Public().(ed25519.PublicKey)...)
 }
 
-// Sign signs msg as it is, without hashing it first (RFC 8032 PureEdDSA). The
-// caller decides what is signed; bytes that come from outside must never get
-// here unframed, or the agent would be a signing oracle.
-func (k *Key) Sign(msg []byte) ([]byte, error) { return ed25519.Sign(k.private, msg), nil }
+// Sign signs msg as it is: PureEdDSA (RFC 8032), or ECDSA over its SHA-256 as
+// the numbers r‖s of 32 bytes each. The caller decides what is signed; bytes
+// that come from outside must never get here unframed, or the agent would be a
+// signing oracle. A chip signs one message at a time and may fail: ErrChip.
+func (k *Key) Sign(msg []byte) ([]byte, error) {
+	if k.chip != nil {
+		return k.chip.sign(msg)
+	}
+	return ed25519.Sign(k.private, msg), nil
+}
 
-// Tier says how well the key is kept: TierFile or TierOS.
+// Tier says how well the key is kept: TierFile, TierOS or TierTPM.
 func (k *Key) Tier() string { return k.tier }
+
+// Note says in one line why a better place that was asked for was not used when
+// Open made the key; "" otherwise.
+func (k *Key) Note() string { return k.note }
 
 // Created reports whether Open made the key just now, which means that this
 // device has never been activated under it.
 func (k *Key) Created() bool { return k.created }
 
+// HasCounter reports whether the key has a counter in its chip.
+func (k *Key) HasCounter() bool { return k.chip != nil }
+
+// Count reads the counter that belongs to the key. It only ever grows, whatever
+// happens to files: one that is remembered in a file and is behind the chip's
+// was put back from an older copy. A counter that somebody has removed from the
+// chip begins again above every value it ever had (TPM 2.0 Part 1, 37.2.6).
+// Error: ErrChip, also where HasCounter is false.
+func (k *Key) Count() (int64, error) {
+	if k.chip == nil {
+		return 0, ErrChip
+	}
+	return k.chip.count(false)
+}
+
+// Bump adds one to the counter and returns the new value. Errors as for Count.
+func (k *Key) Bump() (int64, error) {
+	if k.chip == nil {
+		return 0, ErrChip
+	}
+	return k.chip.count(true)
+}
+
 // Derive returns 32 secret bytes for one local purpose, for example the MAC key
 // of the store, by HKDF-SHA-256 (RFC 5869) over a secret that is not the
 // signing key: knowing a derived value helps neither to sign nor to derive
 // another. The same key and label always give the same bytes.
-func (k *Key) Derive(label string) []byte {
-	out, err := hkdf.Expand(sha256.New, k.local, "license-agent device key v1 derive "+label, 32)
+func (k *Key) Derive(label string) []byte { return derive(k.local, label) }
+
+func derive(local []byte, label string) []byte {
+	out, err := hkdf.Expand(sha256.New, local, "license-agent device key v1 derive "+label, 32)
 	if err != nil {
 		panic("devicekey: " + err.Error()) // impossible: 32 bytes are below the limit of 255 blocks
 	}
 	return out
 }
 
+// Close gives the chip back; the key cannot sign any more.
+func (k *Key) Close() error {
+	if k.chip == nil {
+		return nil
+	}
+	return k.chip.close()
+}
+
 // String keeps the secret out of logs and error texts.
-func (k *Key) String() string { return "device key (" + AlgEd25519 + ", tier " + k.tier + ")" }
+func (k *Key) String() string { return "device key (" + k.Alg() + ", tier " + k.tier + ")" }
 
 // GoString keeps the secret out of %#v.
 func (k *Key) GoString() string { return k.String() }

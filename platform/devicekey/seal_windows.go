@@ -15,7 +15,7 @@ const entropy = "license-agent device key 1"
 // seal encrypts the secret by DPAPI for this machine. Machine scope, because a
 // service account has no loaded profile; the file's access list keeps the
 // machine's other users away, since any of them could ask DPAPI to open it.
-func seal(secret []byte) (sealed []byte, tier string, err error) {
+func seal(_ string, secret []byte) (sealed []byte, tier string, err error) {
 	in, extra := blob(secret), blob([]byte(entropy))
 	var out windows.DataBlob
 	err = windows.CryptProtectData(&in, nil, &extra, 0, nil, windows.CRYPTPROTECT_LOCAL_MACHINE|windows.CRYPTPROTECT_UI_FORBIDDEN, &out)
@@ -25,7 +25,7 @@ func seal(secret []byte) (sealed []byte, tier string, err error) {
 	return take(out), TierOS, nil
 }
 
-func unseal(tier string, sealed []byte) ([]byte, error) {
+func unseal(_, tier string, sealed []byte) ([]byte, error) {
 	if tier != TierOS {
 		return nil, errors.New("unknown tier")
 	}

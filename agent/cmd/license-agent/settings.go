@@ -35,6 +35,7 @@ func knownSettings() []known {
 		{"proxy", "", "proxy for the merchant service: a URL, direct, or empty for HTTPS_PROXY"},
 		{"warn-days", "14", "days before the entitlement end at which the phase becomes expiring"},
 		{"smbios-file", "", "copy of the SMBIOS table, for agents that may not read it themselves"},
+		{"tpm", "", "device of a TPM in which a new device key is made, such as /dev/tpmrm0; empty: the key is kept in a file"},
 	}
 }
 

@@ -42,6 +42,7 @@ type parts struct {
 	server   *localapi.Server
 	listener net.Listener
 	store    *store.Store
+	key      *devicekey.Key
 }
 
 // close releases what wire has opened, in reverse order.
@@ -52,6 +53,9 @@ func (p *parts) close() error {
 	}
 	if p.store != nil {
 		errs = append(errs, p.store.Close())
+	}
+	if p.key != nil {
+		errs = append(errs, p.key.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -79,9 +83,13 @@ func (a *app) wire(p paths.Paths, s settings, redact *agent.Redactor, log *slog.
 	if err != nil {
 		return out, a.problem(api.CodeConfig, err)
 	}
-	key, err := devicekey.Open(p.State, a.rand)
+	key, err := devicekey.Places{TPM: s.get("tpm"), Seal: credential(p, "device-seal")}.Open(p.State, a.rand)
 	if err != nil {
 		return out, err
+	}
+	out.key = key
+	if note := key.Note(); note != "" {
+		log.Warn(note, "tier", key.Tier())
 	}
 	exe, err := a.executable()
 	if err != nil {
@@ -110,6 +118,7 @@ func (a *app) wire(p paths.Paths, s settings, redact *agent.Redactor, log *slog.
 		Activation: activation.Config{
 			Store: out.store, Anchors: anchors, Device: signer{key}, Clock: read, Rand: a.rand,
 			Observe: func() fingerprint.Device { return collector.Collect(context.Background()) },
+			Counter: counter(key),
 			Issuer:  a.issuers(anchors, s), Warn: warn * 86400, AgentVersion: "license-agent/" + a.version,
 		},
 		Version: a.build(), KeyTier: key.Tier(), CrossCheck: collector.CrossCheck, Sockets: ownSockets,
@@ -262,6 +271,27 @@ func (s signer) Public() license.PublicKey {
 // Sign signs with the device key.
 func (s signer) Sign(message []byte) ([]byte, error) { return s.key.Sign(message) }
 
+// counter is the counter of a key in a chip, nothing for other keys.
+func counter(key *devicekey.Key) activation.Counter {
+	if !key.HasCounter() {
+		return activation.Counter{}
+	}
+	return activation.Counter{Read: key.Count, Bump: key.Bump}
+}
+
+// credential is the file of one credential that the service manager has handed
+// over (systemd.exec(5), CREDENTIALS_DIRECTORY), "" for none.
+func credential(p paths.Paths, name string) string {
+	if p.Credentials == "" {
+		return ""
+	}
+	f := filepath.Join(p.Credentials, name)
+	if _, err := os.Stat(f); err != nil {
+		return ""
+	}
+	return f
+}
+
 // smbiosFile is the copy of the SMBIOS table that somebody with the right to
 // read it has handed over: the setting, or a systemd credential of the name dmi
 // (systemd.exec(5), LoadCredential=). Where the machine has no table the unit's
@@ -270,11 +300,9 @@ func smbiosFile(p paths.Paths, s settings) string {
 	if f := s.get("smbios-file"); f != "" {
 		return f
 	}
-	if p.Credentials != "" {
-		f := filepath.Join(p.Credentials, "dmi")
-		if fi, err := os.Stat(f); err == nil && fi.Size() > int64(len("none")) {
-			return f
-		}
+	f := credential(p, "dmi")
+	if fi, err := os.Stat(f); err == nil && fi.Size() > int64(len("none")) {
+		return f
 	}
 	return ""
 }

@@ -1,0 +1,352 @@
+package devicekey
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-tpm/tpm2"
+	"github.com/google/go-tpm/tpm2/transport"
+
+	"licenseagent.example/installer/e2e/swtpm"
+)
+
+func verifies(t *testing.T, k *Key, message string) bool {
+	t.Helper()
+	sig, err := k.Sign([]byte(message))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), k.PublicBytes())
+	if err != nil || len(sig) != 64 {
+		t.Fatalf("%v, %d bytes", err, len(sig))
+	}
+	sum := sha256.Sum256([]byte(message))
+	return ecdsa.Verify(pub, sum[:], new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:]))
+}
+
+func openAt(t *testing.T, dir, tpm string) *Key {
+	t.Helper()
+	k, err := Places{TPM: tpm}.Open(dir, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { k.Close() }) //nolint:errcheck // the chip may be off
+	return k
+}
+
+// The key signs, is the same after a restart of agent and chip, and nothing
+// secret of it is in the file.
+func TestKeyInTheChip(t *testing.T) {
+	tpm, dir := swtpm.New(t), stateDir(t)
+	first := openAt(t, dir, tpm.Socket)
+	if first.Tier() != "tpm" || first.Alg() != "p256-sha256" || !first.Created() || first.Note() != "" || !verifies(t, first, "one") {
+		t.Fatalf("%v, created %v, note %q", first, first.Created(), first.Note())
+	}
+	public, derived := first.PublicBytes(), first.Derive("store")
+	file, err := os.ReadFile(filepath.Join(dir, FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(file, first.local) || len(file) > maxFile {
+		t.Errorf("the file of %d bytes shows the secret", len(file))
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	tpm.Stop()
+	tpm.Start(t)
+	again := openAt(t, dir, tpm.Socket)
+	if again.Created() || !bytes.Equal(again.PublicBytes(), public) || !bytes.Equal(again.Derive("store"), derived) || !verifies(t, again, "two") {
+		t.Error("another key after a restart")
+	}
+	// The machine sleeps and the chip forgets what was loaded.
+	tpm.Stop()
+	tpm.Start(t)
+	if !verifies(t, again, "three") {
+		t.Error("the signature after sleep does not verify")
+	}
+}
+
+// What the chip says of the loaded key: made inside, and never to be given out
+// (a chip refuses to duplicate an object that is fixed, TPM 2.0 Part 3, 13.1).
+func TestPrivatePartDoesNotLeaveTheChip(t *testing.T) {
+	k := openAt(t, stateDir(t), swtpm.New(t).Socket)
+	err := k.chip.with(func(tp transport.TPM) error {
+		rsp, err := tpm2.ReadPublic{ObjectHandle: k.chip.key.Handle}.Execute(tp)
+		if err != nil {
+			return err
+		}
+		area, err := rsp.OutPublic.Contents()
+		if err != nil {
+			return err
+		}
+		if a := area.ObjectAttributes; !a.FixedTPM || !a.FixedParent || !a.SensitiveDataOrigin || a.EncryptedDuplication || a.Restricted || a.Decrypt {
+			t.Errorf("attributes %+v", a)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The counter grows, across power cuts too, and one that was removed and made
+// again starts above: deleting it is no way back.
+func TestCounter(t *testing.T) {
+	tpm, dir := swtpm.New(t), stateDir(t)
+	k := openAt(t, dir, tpm.Socket)
+	last, err := k.Count()
+	if err != nil || !k.HasCounter() {
+		t.Fatal(err)
+	}
+	for range 3 {
+		n, err := k.Bump()
+		if err != nil || n != last+1 {
+			t.Fatalf("%d after %d, %v", n, last, err)
+		}
+		tpm.Stop()
+		tpm.Start(t)
+		if now, err := k.Count(); err != nil || now != n {
+			t.Fatalf("%d became %d over a power cut, %v", n, now, err)
+		}
+		last = n
+	}
+	err = k.chip.with(func(tp transport.TPM) error {
+		h := tpm2.TPMHandle(k.chip.file.Counter)
+		pub, err := tpm2.NVReadPublic{NVIndex: h}.Execute(tp)
+		if err != nil {
+			return err
+		}
+		// Another program of this machine may not touch it.
+		_, err = tpm2.NVIncrement{
+			AuthHandle: tpm2.AuthHandle{Handle: h, Name: pub.NVName, Auth: tpm2.PasswordAuth(nil)},
+			NVIndex:    tpm2.NamedHandle{Handle: h, Name: pub.NVName},
+		}.Execute(tp)
+		if err == nil {
+			t.Error("anybody can bump the counter")
+		}
+		_, err = tpm2.NVUndefineSpace{AuthHandle: tpm2.TPMRHOwner, NVIndex: tpm2.NamedHandle{Handle: h, Name: pub.NVName}}.Execute(tp)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := k.Count(); err != nil || n <= last {
+		t.Errorf("the counter that was removed at %d begins at %d again, %v", last, n, err)
+	}
+}
+
+// Each way in which a chip can be lost has its error and its next step, and the
+// file stays as it is: a new key would be a new device.
+func TestLostChips(t *testing.T) {
+	clear := func(t *testing.T, socket string) {
+		t.Helper()
+		tp, err := connect(socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tp.Close()
+		if _, err := (tpm2.Clear{AuthHandle: tpm2.TPMRHLockout}).Execute(tp); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name string
+		lose func(*testing.T, *swtpm.TPM) string // what is there afterwards
+		want error
+		say  string
+	}{
+		{"no chip", func(t *testing.T, p *swtpm.TPM) string { return filepath.Join(t.TempDir(), "tpmrm0") }, ErrNoChip, "switch the TPM on in the firmware's setup"},
+		{"setting taken away", func(*testing.T, *swtpm.TPM) string { return "" }, ErrNoChip, "setting tpm"},
+		{"cleared", func(t *testing.T, p *swtpm.TPM) string { clear(t, p.Socket); return p.Socket }, ErrCleared, "activate again with the same code"},
+		{"mainboard swapped", func(t *testing.T, p *swtpm.TPM) string { return swtpm.New(t).Socket }, ErrForeignMachine, "another mainboard"},
+		{"not a chip", func(t *testing.T, p *swtpm.TPM) string { return "/etc/hostname" }, ErrChip, "not a device"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tpm, dir := swtpm.New(t), stateDir(t)
+			k := openAt(t, dir, tpm.Socket)
+			before, err := os.ReadFile(filepath.Join(dir, FileName))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := k.Close(); err != nil {
+				t.Fatal(err)
+			}
+			_, err = Places{TPM: c.lose(t, tpm)}.Open(dir, rand.Reader)
+			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.say) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+			after, err := os.ReadFile(filepath.Join(dir, FileName))
+			if err != nil || !bytes.Equal(before, after) {
+				t.Error("the file was changed")
+			}
+			// Control: with its own chip in order the same file opens, unless that
+			// chip was cleared.
+			if c.want != ErrCleared {
+				openAt(t, dir, tpm.Socket)
+			}
+		})
+	}
+}
+
+// A machine without a chip gets a key in a file, and says why; a chip that comes
+// later does not change which device this is.
+func TestNoChipAtFirst(t *testing.T) {
+	dir, missing := stateDir(t), filepath.Join(t.TempDir(), "tpmrm0")
+	k, err := Places{TPM: missing}.Open(dir, rand.Reader)
+	if err != nil || k.Tier() != TierFile || k.Note() != "no TPM at "+missing+": the device key is kept without one" {
+		t.Fatalf("%v, %q, %v", k, k.Note(), err)
+	}
+	later := openAt(t, dir, swtpm.New(t).Socket)
+	if later.Tier() != TierFile || later.HasCounter() || !bytes.Equal(later.PublicBytes(), k.PublicBytes()) {
+		t.Errorf("%v after a chip was put in", later)
+	}
+	if _, err := later.Count(); !errors.Is(err, ErrChip) {
+		t.Errorf("a counter without a chip: %v", err)
+	}
+	// A chip that refuses is no reason to make a lesser key.
+	dir = stateDir(t)
+	if _, err := (Places{TPM: "/etc/hostname"}).Open(dir, rand.Reader); !errors.Is(err, ErrChip) {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// An owner password is named, because the administrator can do something about it.
+func TestOwnerPassword(t *testing.T) {
+	tpm := swtpm.New(t)
+	tp, err := connect(tpm.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tp.Close()
+	if _, err := (tpm2.HierarchyChangeAuth{AuthHandle: tpm2.TPMRHOwner, NewAuth: tpm2.TPM2BAuth{Buffer: []byte("taken")}}).Execute(tp); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Places{TPM: tpm.Socket}.Open(stateDir(t), rand.Reader)
+	if !errors.Is(err, ErrChip) || !strings.Contains(err.Error(), "owner password of the TPM is set") {
+		t.Error(err)
+	}
+}
+
+// A file that lies is damage, not a crash.
+func TestChipFileDamage(t *testing.T) {
+	tpm, dir := swtpm.New(t), stateDir(t)
+	openAt(t, dir, tpm.Socket).Close()
+	content, err := os.ReadFile(filepath.Join(dir, FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, good, err := decode(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*chipFile){
+		"public cut":   func(f *chipFile) { f.Public = f.Public[:10] },
+		"public empty": func(f *chipFile) { f.Public = nil },
+		"private flip": func(f *chipFile) { f.Private[20] ^= 1 },
+		"sealed flip":  func(f *chipFile) { f.Sealed[20] ^= 1 },
+		"parts mixed":  func(f *chipFile) { f.Public, f.Private = f.SealPublic, f.Sealed },
+	} {
+		var f chipFile
+		if err := json.Unmarshal(good, &f); err != nil {
+			t.Fatal(err)
+		}
+		change(&f)
+		b, err := json.Marshal(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, dir, encode(TierTPM, b))
+		if _, err := (Places{TPM: tpm.Socket}).Open(dir, rand.Reader); !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrChip) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	put(t, dir, encode(TierTPM, []byte("[1]")))
+	if _, err := (Places{TPM: tpm.Socket}).Open(dir, rand.Reader); !errors.Is(err, ErrDamaged) {
+		t.Error(err)
+	}
+	put(t, dir, content)
+	if k := openAt(t, dir, tpm.Socket); !verifies(t, k, "whole again") {
+		t.Error("the whole file does not open")
+	}
+}
+
+// Several callers at once get their own signatures.
+func TestChipIsShared(t *testing.T) {
+	tpm := swtpm.New(t)
+	k := openAt(t, stateDir(t), tpm.Socket)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for j := range 5 {
+				if !verifies(t, k, strings.Repeat("x", i*5+j)) {
+					t.Error("a signature does not verify")
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Sealed by what the system hands over: a copy of the files is worthless without it.
+func TestSealedByCredential(t *testing.T) {
+	dir, cred := stateDir(t), filepath.Join(t.TempDir(), "device-seal")
+	other := filepath.Join(t.TempDir(), "other")
+	for path, b := range map[string]byte{cred: 1, other: 2} {
+		if err := os.WriteFile(path, bytes.Repeat([]byte{b}, 32), 0o400); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k, err := Places{Seal: cred}.Open(dir, rand.Reader)
+	if err != nil || k.Tier() != TierOS {
+		t.Fatal(k, err)
+	}
+	file, err := os.ReadFile(filepath.Join(dir, FileName))
+	if err != nil || bytes.Contains(file, k.private.Seed()) {
+		t.Error("the file shows the key", err)
+	}
+	if again, err := (Places{Seal: cred}).Open(dir, rand.Reader); err != nil || !bytes.Equal(again.PublicBytes(), k.PublicBytes()) {
+		t.Error(err)
+	}
+	for place, say := range map[string]string{other: "another machine", "": "not handed over any more"} {
+		if _, err := (Places{Seal: place}).Open(dir, rand.Reader); !errors.Is(err, ErrForeignMachine) || !strings.Contains(err.Error(), say) {
+			t.Errorf("%q: %v", place, err)
+		}
+	}
+	short := filepath.Join(t.TempDir(), "short")
+	if err := os.WriteFile(short, []byte("none"), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (Places{Seal: short}).Open(stateDir(t), rand.Reader); err == nil || !strings.Contains(err.Error(), "make it again") {
+		t.Error(err)
+	}
+}
+
+// BenchmarkSignInChip is against a software chip; a real one takes 10 to 100 times as long.
+func BenchmarkSignInChip(b *testing.B) {
+	tpm := swtpm.New(b)
+	k, err := Places{TPM: tpm.Socket}.Open(stateDir(b), rand.Reader)
+	if err != nil {
+		b.Fatal(err)
+	}
+	message := make([]byte, 300)
+	for b.Loop() {
+		if _, err := k.Sign(message); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
