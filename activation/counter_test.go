@@ -8,6 +8,7 @@ import (
 	"licenseagent.example/activation"
 	"licenseagent.example/activation/activationtest"
 	"licenseagent.example/activation/license"
+	"licenseagent.example/docs/promise"
 )
 
 // chip is a counter outside the files, as a TPM keeps it.
@@ -158,7 +159,7 @@ func TestHonestMachineIsNeverCalledPutBack(t *testing.T) {
 	w.machine.Store = disk
 	w.witnessed(c)
 	w.activate()
-	for i := range scale(300, 3000) {
+	for i := range promise.Size(300, 3000) {
 		switch i % 7 {
 		case 1:
 			c.stuck = true // a crash before counting is the same to the files

@@ -30,6 +30,11 @@ const (
 	TemplateSocket  = "license-agent@.socket"
 	TemplateUser    = "license-agent-user@.service"
 
+	// Drop-ins for the service, for who wants the device key kept better than in a
+	// file: docs/adr/0007-device-key-in-the-tpm.md.
+	TPM  = "tpm.conf"
+	Seal = "seal.conf"
+
 	Config = "agent.toml"           // the default configuration
 	OpenRC = "license-agent.openrc" // openrc-run(8)
 	SysV   = "license-agent.sysv"   // LSB init script

@@ -23,7 +23,7 @@ func text(t *testing.T, file string, n Names) string {
 }
 
 func all() []string {
-	return []string{Service, Socket, Sysusers, TemplateService, TemplateSocket, TemplateUser, Config, OpenRC, SysV}
+	return []string{Service, Socket, Sysusers, TemplateService, TemplateSocket, TemplateUser, Config, OpenRC, SysV, TPM, Seal}
 }
 
 // What the packages ship is the file itself, to the byte.
@@ -158,6 +158,14 @@ func TestExposure(t *testing.T) {
 			t.Errorf("%s: more than 1.6: %v %s", file, err, line)
 		}
 		t.Logf("%s: %s", file, line)
+		for _, dropIn := range []string{TPM, Seal} {
+			with := strings.Replace(text(t, file, Names{}), "[Install]", text(t, dropIn, Names{})+"\n[Install]", 1)
+			line, err := exposure(t, with, "16")
+			if err != nil {
+				t.Errorf("%s with %s: more than 1.6: %v %s", file, dropIn, err, line)
+			}
+			t.Logf("%s with %s: %s", file, dropIn, line)
+		}
 	}
 	// The control: the same unit without its confinement must be refused.
 	bare := regexp.MustCompile(`(?m)^(Protect|Private|Restrict|SystemCall|Capab|NoNew|Memory|Lock|User|Group).*\n`).ReplaceAllString(text(t, Service, Names{}), "")

@@ -169,7 +169,7 @@ func TestLostChips(t *testing.T) {
 	}{
 		{"no chip", func(t *testing.T, p *swtpm.TPM) string { return filepath.Join(t.TempDir(), "tpmrm0") }, ErrNoChip, "switch the TPM on in the firmware's setup"},
 		{"setting taken away", func(*testing.T, *swtpm.TPM) string { return "" }, ErrNoChip, "setting tpm"},
-		{"cleared", func(t *testing.T, p *swtpm.TPM) string { clear(t, p.Socket); return p.Socket }, ErrCleared, "activate again with the same code"},
+		{"cleared", func(t *testing.T, p *swtpm.TPM) string { clear(t, p.Socket); return p.Socket }, ErrCleared, "was cleared"},
 		{"mainboard swapped", func(t *testing.T, p *swtpm.TPM) string { return swtpm.New(t).Socket }, ErrForeignMachine, "another mainboard"},
 		{"not a chip", func(t *testing.T, p *swtpm.TPM) string { return "/etc/hostname" }, ErrChip, "not a device"},
 	} {

@@ -199,11 +199,11 @@ func chipProblem(where, device string, err error) error {
 	}
 	switch {
 	case errors.Is(err, ErrNoChip):
-		return fmt.Errorf("%w (%s): switch the TPM on in the firmware's setup and let the agent use it (setting tpm); if the mainboard was replaced, move %s away and activate again", err, device, where)
+		return fmt.Errorf("%w (%s): switch the TPM on in the firmware's setup and let the agent use it (setting tpm); if the mainboard was replaced, move %s away, have the vendor release the old activation, and activate again", err, device, where)
 	case errors.Is(err, ErrCleared):
-		return fmt.Errorf("%w: move %s away and activate again with the same code; this machine gets its seat back", err, where)
+		return fmt.Errorf("%w: move %s away, have the vendor release the old activation, and activate again", err, where)
 	case errors.Is(err, ErrForeignMachine):
-		return fmt.Errorf("%w: another mainboard, or the files of another machine: move %s away and activate again; the vendor releases the old activation, or takes a repaired machine over by its code", err, where)
+		return fmt.Errorf("%w: another mainboard, or the files of another machine: move %s away, have the vendor release the old activation, and activate again", err, where)
 	case errors.Is(err, ErrChip):
 		return err
 	}
