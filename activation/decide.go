@@ -150,7 +150,7 @@ func deviceRule(in *Inputs, now int64) (ruling, bool) {
 	switch {
 	case isSame(in):
 		return ruling{}, false
-	case !d.StrongMatch && d.StrongChanged:
+	case stopsAtOnce(*d):
 		return ruling{WrongDevice, ReasonOtherDevice, NextActivateHere}, true
 	case d.Unidentified():
 		// The vendor knew when it signed: no grace, the contact is all there is.

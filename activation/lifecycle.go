@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -103,13 +104,17 @@ func New(cfg Config) (*Lifecycle, error) {
 		l.anchors[a.Issuer] = a
 	}
 	device := cfg.Observe()
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	state, err := cfg.Store.Load()
 	if err != nil {
 		return nil, fmt.Errorf("activation: loading the state: %w", err)
 	}
-	l.publish(state, &device)
+	l.publish(state, &device) // nobody else has it yet
+	if slices.ContainsFunc(l.snap.Load().entries, func(e *entry) bool { return stopsAtOnce(e.cmp) }) {
+		again := cfg.Observe()
+		l.publish(state, &again)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	// Book the read and the tick of this start. A full disk must not keep the
 	// agent from answering, so an error here is left to the next Tick.
 	c := l.starting()
@@ -144,6 +149,9 @@ func (l *Lifecycle) starting() Change {
 				renewBy = e.claims.RenewBy
 			}
 			rec.NextTry = BootContact(l.uniform, now, renewBy)
+		}
+		if e.remade() {
+			rec.NextTry = now + 1
 		}
 		if rec.Worse != e.rec.Worse || rec.NextTry != e.rec.NextTry {
 			c.put(rec)

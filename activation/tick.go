@@ -1,6 +1,10 @@
 package activation
 
-import "slices"
+import (
+	"slices"
+
+	"licenseagent.example/fingerprint"
+)
 
 // Due is what has to be done next. All instants are effective time.
 type Due struct {
@@ -99,6 +103,9 @@ func (l *Lifecycle) Stop() error {
 func (l *Lifecycle) Observed() error {
 	l.observed.Lock()
 	device := l.cfg.Observe()
+	if l.surprising(device) {
+		device = l.cfg.Observe()
+	}
 	l.observed.Unlock()
 	defer l.changed()
 	l.mu.Lock()
@@ -116,9 +123,14 @@ func (l *Lifecycle) Observed() error {
 			continue
 		}
 		rec := e.rec
-		if rec.Worse = rec.Worse.After(e.cmp, now); rec.Worse != e.rec.Worse {
-			c.put(rec)
+		first := rec.Worse.Reads == 0
+		if rec.Worse = rec.Worse.After(e.cmp, now); rec.Worse == e.rec.Worse {
+			continue
 		}
+		if first && e.remade() && rec.NextTry > 0 {
+			rec.NextTry = min(rec.NextTry, now+1)
+		}
+		c.put(rec)
 	}
 	if len(c.Put) == 0 {
 		return nil
@@ -126,4 +138,22 @@ func (l *Lifecycle) Observed() error {
 	t := l.ticked()
 	c.Clock = t.Clock
 	return l.apply(c)
+}
+
+// surprising says whether an observation would stop a license at once that did
+// not stand so before. Nothing waits for a third read then, so it is worth a
+// second one: most bad reads do not repeat.
+func (l *Lifecycle) surprising(d fingerprint.Device) bool {
+	return slices.ContainsFunc(l.snap.Load().entries, func(e *entry) bool {
+		return e.claims != nil && !stopsAtOnce(e.cmp) && stopsAtOnce(compare(e.claims, d))
+	})
+}
+
+// stopsAtOnce is the case of deviceRule that has no debounce.
+func stopsAtOnce(c fingerprint.Comparison) bool { return !c.StrongMatch && c.StrongChanged }
+
+// remade says that a virtual machine lost the one made-up value that it was held
+// by. The merchant takes the new one over at a contact, so that is due now.
+func (e *entry) remade() bool {
+	return e.claims != nil && enrolled(e.claims).Remade(e.cmp)
 }

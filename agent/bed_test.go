@@ -101,6 +101,8 @@ type bench struct {
 	daemon *agent.Daemon
 	log    bytes.Buffer
 	down   bool // the merchant cannot be reached
+	// observe reads the hardware in place of under, nil: under does.
+	observe func() fingerprint.Device
 }
 
 func (v *vendor) machine(t *testing.T) *bench {
@@ -172,6 +174,12 @@ func (b *bench) host(name string, changes ...string) {
 func (b *bench) boot(host string, changes ...string) {
 	b.t.Helper()
 	b.host(host, changes...)
+	b.start()
+}
+
+// start starts the agent on the host that is under it.
+func (b *bench) start() {
+	b.t.Helper()
 	var err error
 	b.daemon, err = agent.New(agent.Config{
 		Activation: activation.Config{
@@ -179,7 +187,12 @@ func (b *bench) boot(host string, changes ...string) {
 			Clock: func() activation.Reading {
 				return activation.Reading{Wall: b.now, Boot: b.now - 1_700_000_000, BootID: "boot"}
 			},
-			Observe: func() fingerprint.Device { return b.under.Collect(context.Background()) },
+			Observe: func() fingerprint.Device {
+				if b.observe != nil {
+					return b.observe()
+				}
+				return b.under.Collect(context.Background())
+			},
 			Issuer: func(string) (activation.Issuer, error) {
 				if b.down {
 					return nil, errors.New("the cable is out")

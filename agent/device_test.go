@@ -280,6 +280,70 @@ func TestMachineWithoutIdentity(t *testing.T) {
 	}
 }
 
+// A virtual machine that shows an address and nothing else is held by a line of
+// its configuration. When that is made anew, the contact that is due at once
+// takes the new one over; off line, for a copy, and a second time within the
+// month it is another machine.
+func TestOnlyAddressMadeAnew(t *testing.T) {
+	v := newVendor(t, nil)
+	bare := []string{"UUID: 7c9e6679-7425-40de-944b-e07fc1f90ae7", "Family: none", "serial a1b2c3d4-e5f6-4789-a", `serial ""`}
+	with := func(mac string) []string { return append(bare, "fa:16:3e:1b:72:0c", mac) }
+	b := v.machine(t)
+	b.boot("vm-kvm", bare...)
+	b.activate("balanced")
+	b.down = true
+	b.boot("vm-kvm", with("fa:16:3e:44:55:66")...)
+	b.wants("off line", "wrong-device", "other-device", "drift")
+	held, err := b.memory.Load()
+	b.must(err)
+	if next := held.Records[0].NextTry; next > b.now+1 {
+		t.Errorf("the next contact is %d s away", next-b.now)
+	}
+	b.down = false
+	b.must(b.renew())
+	b.wants("after the contact", "active", "valid")
+	b.boot("vm-kvm", with("fa:16:3e:77:88:99")...)
+	var refused *activation.RefusedError
+	if err := b.renew(); !errors.As(err, &refused) || refused.Code != string(protocol.CodeDeviceMismatch) {
+		t.Errorf("a second time within the month: %v", err)
+	}
+
+	// A machine with a UUID is another one when all that is left of it is new.
+	b = v.machine(t)
+	b.boot("vm-kvm")
+	b.activate("balanced")
+	b.boot("vm-kvm", with("fa:16:3e:44:55:66")...)
+	b.wants("another virtual machine", "wrong-device", "other-device", "drift")
+	if err := b.renew(); !errors.As(err, &refused) || refused.Code != string(protocol.CodeDeviceMismatch) {
+		t.Errorf("another virtual machine: %v", err)
+	}
+}
+
+// A bad read that would stop the license at once is read again before it does.
+func TestBadReadIsReadAgain(t *testing.T) {
+	b := newVendor(t, nil).machine(t)
+	b.boot("laptop")
+	b.activate("balanced")
+	b.host("server")
+	elsewhere := b.under
+	b.host("laptop")
+	home, reads := b.under, 0
+	b.observe = func() fingerprint.Device {
+		if reads++; reads == 1 {
+			return elsewhere.Collect(context.Background())
+		}
+		return home.Collect(context.Background())
+	}
+	b.start()
+	b.wants("one bad read at the start", "active", "valid")
+	reads = 0
+	b.must(b.renewUnreachable())
+	b.wants("one bad read later", "active", "valid")
+	b.observe = func() fingerprint.Device { return elsewhere.Collect(context.Background()) }
+	b.must(b.renewUnreachable())
+	b.wants("it stays", "wrong-device", "other-device", "drift")
+}
+
 // Nobody has to ask: the loss is an event with the points left, and a line in
 // the log that names no serial.
 func TestLossIsToldToEverybody(t *testing.T) {

@@ -29,9 +29,10 @@ that reorder its disks and adapters, docks daily or migrates between hosts. The 
 refusal per 10,000 machine-years.
 
 %s
-*Wrongly refused*: although no board was replaced and at least two strong parts (board, disk, network address) had been
-enrolled. *One strong part*: the machine had only one to be held by; when that part changes it is another machine by
-definition. *After a board swap*: self-service re-bind. *Undetermined*: too little was readable for more than 30 days.
+*Wrongly refused*: although no board was replaced. *Settled by the contact*: a virtual machine held by an address or a disk
+serial alone, which was made anew; the contact that is due at once takes the new value over, once in 30 days, and until
+then the answer is no. *After a board swap*: self-service re-bind. *Undetermined*: too little was readable for more than
+30 days. The rows with other seeds play other machines and other lives.
 
 "tolerant" shows more wrong refusals than "balanced" because it accepts most board swaps: where the new board has no serial,
 the old one stays enrolled and lost, and a change years later is one too many. Under "balanced" the operator re-binds at the
@@ -64,6 +65,7 @@ no strong part was usable on the licensed machine itself; such a license is neve
   has a dock whose adapter is a PCI device and therefore visible.
 - A bad read makes one part unreadable for one observation. It strikes the boot after a change like any other boot.
 - Boots per year: 365 (laptops, desktops, micro-VMs), 24 (virtual machines), 12 (servers).
+- A bad read that would stop a license at once is read again; one in ten is still bad then.
 - The machine contacts the merchant daily. An accepted change is rolled forward then, one strong part per 30 days.
 - The debounce and the roll-forward are modelled locally; the comparison is the shipped code.
 

@@ -41,6 +41,25 @@ type Enrolled struct {
 	Parts []Part // only parts that were usable at enrolment
 }
 
+// Remade says that a virtual machine was held by one value only, an address or
+// a disk serial, and that this value was made anew, as hypervisors do whenever a
+// device is re-created. Such a value is configuration: whoever can copy the
+// state of the machine can set it as well, so that refusing the machine protects
+// nobody. Off line the answer is still "another machine"; at a contact the device
+// key and its place on the chain decide, and the new value is enrolled.
+func (e Enrolled) Remade(c Comparison) bool {
+	strong := 0
+	for _, p := range e.Parts {
+		switch {
+		case p.Kind == Board && len(p.Hashes) > 0:
+			return false
+		case p.Kind != CPU && len(p.Hashes) > 0:
+			strong++
+		}
+	}
+	return strong == 1 && (e.Env == Virtual || e.Env == Container) && c.Outcome == Different && !c.StrongMatch
+}
+
 // PartResult says how one part compares.
 type PartResult struct {
 	Kind   Kind   `json:"kind"`

@@ -28,7 +28,7 @@ func simulate(w world, pop population, years int) tallies {
 		go func() {
 			defer wg.Done()
 			for s := range shards {
-				r := rand.New(rand.NewPCG(simSeed, uint64(s)))
+				r := rand.New(rand.NewPCG(w.seed, uint64(s)))
 				var part tallies
 				for range perShard / yearsPerLife {
 					part.add(live(w, pop, r, yearsPerLife))
@@ -79,7 +79,7 @@ func TestHonestControls(t *testing.T) {
 	pop, balanced := readPopulation(t), Presets()[PresetBalanced]
 	for name, change := range map[string]func(*world){
 		"whole strings compared": func(w *world) { w.stringEqual = true },
-		"unreadable is absent":   func(w *world) { w.unreadIsGone, w.debounce = true, false },
+		"unreadable is absent":   func(w *world) { w.unreadIsGone, w.debounce, w.oneLook = true, false, true },
 		"no roll-forward":        func(w *world) { w.rollForward = false },
 	} {
 		w := defaultWorld(balanced)

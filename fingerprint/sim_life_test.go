@@ -17,38 +17,38 @@ type world struct {
 	stringEqual  bool // control: the whole string must be equal
 	contactEvery int  // hours between contacts
 	badAsAbsent  int  // per mille of bad reads that look like "there is none"
-	secondLook   bool // the agent reads again before it acts at once; one bad read in ten persists
+	oneLook      bool // control: the agent does not read again before it acts at once; otherwise one bad read in ten persists
+	noTakeOver   bool // control: the merchant does not take over a virtual machine's only value that was made anew
 	lostOnly     bool // control: roll-forward replaces lost parts only and counts the CPU as one
 	dockOnly     bool // laptops whose only network adapter is the dock
+	seed         uint64
 }
 
 func defaultWorld(p Policy) world {
-	return world{policy: p, rollForward: true, debounce: true, contactEvery: 24}
+	return world{policy: p, rollForward: true, debounce: true, contactEvery: 24, seed: simSeed}
 }
 
 // tallies counts machine-years by the worst thing that happened in them.
 type tallies struct {
-	years         int
-	wrong         int // refused although no board was replaced
-	oneStrong     int // the same, but only one strong part was enrolled: it is the identity
-	board         int // refused after a board was replaced: self-service re-bind
-	undetermined  int // could not be told for more than 30 days
-	drifted       int // something changed and was tolerated
-	changes       int
-	badReads      int
-	oneStrongYear int
+	years        int
+	wrong        int // refused although no board was replaced
+	settled      int // the contact that was due at once took the machine over (Enrolled.Remade)
+	board        int // refused after a board was replaced: self-service re-bind
+	undetermined int // could not be told for more than 30 days
+	drifted      int // something changed and was tolerated
+	changes      int
+	badReads     int
 }
 
 func (t *tallies) add(o tallies) {
 	t.years += o.years
 	t.wrong += o.wrong
-	t.oneStrong += o.oneStrong
+	t.settled += o.settled
 	t.board += o.board
 	t.undetermined += o.undetermined
 	t.drifted += o.drifted
 	t.changes += o.changes
 	t.badReads += o.badReads
-	t.oneStrongYear += o.oneStrongYear
 }
 
 const hoursPerYear = 8760
@@ -92,6 +92,7 @@ type life struct {
 	refText   string
 	salt      []byte
 	rolled    int // hour of the last roll-forward
+	rebound   int // hour of the last re-bind
 	drift     int // hour since which drift waits for a contact, -1: none
 	boardSwap bool
 	lockUntil int // the SMBIOS table is unreadable until this hour
@@ -105,19 +106,16 @@ func live(w world, pop population, r *rand.Rand, years int) tallies {
 		m = pop.laptop(r)
 		m.macs, m.dockMAC = nil, newMAC(r)
 	}
-	l := life{world: w, pop: pop, m: m, salt: []byte{byte(r.IntN(256)), byte(r.IntN(256))}, drift: -1, rolled: -hoursPerYear}
+	l := life{world: w, pop: pop, m: m, salt: []byte{byte(r.IntN(256)), byte(r.IntN(256))}, drift: -1, rolled: -hoursPerYear, rebound: -hoursPerYear}
 	l.enroll()
 	var total tallies
 	for y := range years {
 		l.year = tallies{years: 1}
-		if l.strongEnrolled() < 2 {
-			l.year.oneStrongYear = 1
-		}
 		for _, e := range lifeEvents(r, l.m, y) {
 			l.contact(e.hour)
 			l.play(e)
 		}
-		for _, n := range []*int{&l.year.wrong, &l.year.oneStrong, &l.year.board, &l.year.undetermined, &l.year.drifted} {
+		for _, n := range []*int{&l.year.wrong, &l.year.settled, &l.year.board, &l.year.undetermined, &l.year.drifted} {
 			*n = min(*n, 1)
 		}
 		total.add(l.year)
@@ -129,16 +127,6 @@ func (l *life) enroll() {
 	d := l.observe(l.m.dockMAC != "" && len(l.m.macs) == 0, 0)
 	l.ref, l.refText = Enroll(l.salt, d), Format(d).String
 	l.drift, l.boardSwap = -1, false
-}
-
-func (l *life) strongEnrolled() int {
-	n := 0
-	for _, p := range l.ref.Parts {
-		if p.Kind != CPU {
-			n++
-		}
-	}
-	return n
 }
 
 // observe reads the machine; while locked the SMBIOS values cannot be read.
@@ -181,7 +169,7 @@ func (l *life) settle(hour int) {
 		cmp := l.compare(d)
 		switch {
 		case cmp.Outcome == Different:
-			l.refuse()
+			l.refuse(cmp, hour)
 			return
 		case cmp.Outcome == Indeterminate && l.lockUntil-hour > 30*24:
 			l.year.undetermined++
@@ -217,16 +205,19 @@ func (l *life) compare(d Device) Comparison {
 	return Compare(l.policy, l.ref, d)
 }
 
-// refuse counts a refusal by its cause and lets the operator re-bind.
-func (l *life) refuse() {
+// refuse counts a refusal by its cause and lets the operator re-bind. A virtual
+// machine whose only value was made anew is taken over by the contact that is due
+// at once, where the merchant is reachable and no re-bind was in the last month.
+func (l *life) refuse(cmp Comparison, hour int) {
 	switch {
 	case l.boardSwap:
 		l.year.board++
-	case l.strongEnrolled() < 2:
-		l.year.oneStrong++
+	case l.ref.Remade(cmp) && !l.noTakeOver && l.contactEvery <= 24 && hour-l.rebound >= 30*24:
+		l.year.settled++
 	default:
 		l.year.wrong++
 	}
+	l.rebound = hour
 	l.enroll()
 }
 
@@ -248,11 +239,11 @@ func (l *life) badRead(pick *rand.Rand, hour int) {
 	}
 	cmp := l.compare(d)
 	atOnce := !l.debounce || !cmp.StrongMatch && cmp.StrongChanged
-	if l.secondLook && pick.IntN(10) > 0 {
+	if !l.oneLook && pick.IntN(10) > 0 {
 		return
 	}
 	if cmp.Outcome == Different && atOnce {
-		l.refuse()
+		l.refuse(cmp, hour)
 	}
 }
 

@@ -108,15 +108,25 @@ func (t *tx) enrol(device string, d fingerprint.Device, unidentified bool) (fing
 
 // recognise decides what the hardware in a request means for its seat: nil when
 // it is the same machine, a refusal when it is another one (a copied device
-// key; the seat is contested then) or cannot be told.
+// key; the seat is contested then) or cannot be told. The virtual machine whose
+// only value was made anew is taken over here (fingerprint.Enrolled.Remade).
 func (t *tx) recognise(s *seat, in *incoming) (fingerprint.Comparison, error) {
 	c, err := s.see(in.device, t.now)
+	if err != nil {
+		return c, err
+	}
+	remade, err := t.remade(s, in, c)
 	if err != nil {
 		return c, err
 	}
 	switch {
 	case c.Outcome == fingerprint.Same, c.Unidentified():
 		return c, nil
+	case remade:
+		if err := t.takeOver(s, in, "remade: "+c.Why); err != nil {
+			return c, err
+		}
+		return s.see(in.device, t.now)
 	case c.Outcome == fingerprint.Indeterminate:
 		if err := t.save(s); err != nil { // support is asked what could not be read
 			return c, err
@@ -141,25 +151,57 @@ func (t *tx) reenrol(s *seat, in *incoming) (bool, error) {
 	if err != nil || c.Outcome != fingerprint.Different || !c.StrongMatch {
 		return false, err
 	}
-	if s.rebound > 0 && t.now-s.rebound < t.svc.opts.Terms.Rebind {
+	if !t.mayRebind(s) {
 		return false, refuse(protocol.CodeRebindLimit)
 	}
-	was, err := s.enrolled()
+	if err := t.takeOver(s, in, c.Why); err != nil {
+		return false, err
+	}
+	_, err = s.see(in.device, t.now)
+	return true, err
+}
+
+// mayRebind says whether the self-service re-bind of a seat is available.
+func (t *tx) mayRebind(s *seat) bool {
+	return s.rebound == 0 || t.now-s.rebound >= t.svc.opts.Terms.Rebind
+}
+
+// remade says whether a request comes from the virtual machine of the seat with
+// its only value made anew: at the current place of the chain, nothing in
+// dispute, no re-bind in the last month, and something of its own to show.
+func (t *tx) remade(s *seat, in *incoming, c fingerprint.Comparison) (bool, error) {
+	e, err := s.enrolled()
 	if err != nil {
 		return false, err
+	}
+	current := s.seq == in.req.Seq && s.head == in.req.Head
+	if !e.Remade(c) || !current || s.contested > 0 || !t.mayRebind(s) {
+		return false, nil
 	}
 	present, err := t.uncommon(in.req.Device, in.device)
 	if err != nil {
 		return false, err
 	}
+	own := func(p fingerprint.Part) bool { return p.Kind != fingerprint.CPU }
+	return slices.ContainsFunc(fingerprint.Enroll(e.Salt, present).Parts, own), nil
+}
+
+// takeOver enrols the present hardware of a seat anew and counts it as the
+// self-service re-bind.
+func (t *tx) takeOver(s *seat, in *incoming, why string) error {
+	was, err := s.enrolled()
+	if err != nil {
+		return err
+	}
+	present, err := t.uncommon(in.req.Device, in.device)
+	if err != nil {
+		return err
+	}
 	if err := s.enrol(fingerprint.Enroll(was.Salt, present)); err != nil {
-		return false, err
+		return err
 	}
 	s.contested, s.contestWhy, s.rebound = 0, "", t.now
-	if _, err := s.see(in.device, t.now); err != nil {
-		return false, err
-	}
-	return true, t.audit(in.actor(), "device.re-enrol", s.license, map[string]any{"why": c.Why})
+	return t.audit(in.actor(), "device.re-enrol", s.license, map[string]any{"why": why})
 }
 
 // rollForward brings the seat's reference up to date (fingerprint.Roll): one

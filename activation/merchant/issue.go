@@ -271,7 +271,7 @@ func (t *tx) settle(s *seat, in *incoming) (outcome, error) {
 		}
 	}
 	if s.contested > 0 && !repaired {
-		if s.rebound > 0 && t.now-s.rebound < t.svc.opts.Terms.Rebind {
+		if !t.mayRebind(s) {
 			return outcome{}, refuse(protocol.CodeRebindLimit)
 		}
 		s.contested, s.contestWhy, s.rebound = 0, "", t.now
