@@ -62,9 +62,10 @@ func table() map[string]rule {
 		},
 		"agent": {[]string{"agent/api", "agent/localapi", "activation", "fingerprint"}, nil},
 
-		"installer":           {[]string{"platform/paths", "platform/securefile", "platform/service", "platform/ipc", "installer/packaging"}, []string{xsys}},
-		"installer/packaging": {},
-		"installer/bundle":    {[]string{"activation/license"}, nil},
+		"installer":                 {[]string{"platform/paths", "platform/securefile", "platform/service", "platform/ipc", "installer/packaging"}, []string{xsys}},
+		"installer/packaging":       {},
+		"installer/bundle":          {[]string{"activation/license", "installer/bundle/manifest", "platform/paths"}, nil},
+		"installer/bundle/manifest": {[]string{"activation/license", "platform/paths"}, nil}, // the reading side: the agent inside a bundle checks it
 
 		"docs/promise": {}, // for tests: what a proof reached
 

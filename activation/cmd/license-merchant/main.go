@@ -19,6 +19,8 @@ import (
 
 	"licenseagent.example/activation/merchant"
 	"licenseagent.example/activation/protocol"
+	"licenseagent.example/installer/bundle"
+	"licenseagent.example/installer/bundle/manifest"
 )
 
 // version is set by the linker: -X main.version=1.2.3.
@@ -94,7 +96,7 @@ func (a *app) root() *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&a.dir, "dir", dir, "data directory (environment LICENSE_MERCHANT_DIR)")
 	root.PersistentFlags().StringVar(&a.output, "output", "text", "text or json")
-	root.AddCommand(a.initCmd(), a.serveCmd(), a.codesCmd(), a.devicesCmd(), a.answerCmd(), a.simulateCmd(), a.keysCmd(), a.auditCmd(), a.koogalleryCmd(), a.versionCmd())
+	root.AddCommand(a.initCmd(), a.serveCmd(), a.codesCmd(), a.devicesCmd(), a.answerCmd(), a.simulateCmd(), a.keysCmd(), a.auditCmd(), a.bundleCmd(), a.koogalleryCmd(), a.versionCmd())
 	return root
 }
 
@@ -138,17 +140,21 @@ func exitCode(ctx context.Context, err error) int {
 	var use *usageError
 	var refusal *merchant.Refusal
 	switch {
-	case errors.As(err, &use), errors.Is(err, merchant.ErrInput), errors.Is(err, merchant.ErrRoots), errors.Is(err, errNoCertificate):
+	case errors.As(err, &use), errors.Is(err, merchant.ErrInput), errors.Is(err, merchant.ErrRoots), errors.Is(err, errNoCertificate),
+		errors.Is(err, bundle.ErrInput), errors.Is(err, bundle.ErrExists), errors.Is(err, manifest.ErrManifest):
 		return exitUsage
 	case errors.As(err, &refusal):
 		return protocol.Lookup(refusal.Code).Exit
 	case errors.Is(err, merchant.ErrNotFound), errors.Is(err, merchant.ErrState), errors.Is(err, merchant.ErrInitialised),
-		errors.Is(err, merchant.ErrNotInitialised), errors.Is(err, merchant.ErrNewer), errors.Is(err, merchant.ErrAudit), errors.Is(err, errCallback):
+		errors.Is(err, merchant.ErrNotInitialised), errors.Is(err, merchant.ErrNewer), errors.Is(err, merchant.ErrAudit), errors.Is(err, errCallback),
+		errors.Is(err, manifest.ErrAltered), errors.Is(err, manifest.ErrNotBundle), errors.Is(err, manifest.ErrUntrusted), errors.Is(err, manifest.ErrTooLarge):
 		return exitRefused
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, merchant.ErrKeyFile):
 		return exitPermission
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return exitInterrupted
+	case errors.Is(err, fs.ErrNotExist):
+		return exitUsage
 	}
 	return exitUnexpected
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -12,6 +13,8 @@ import (
 	"licenseagent.example/activation/license"
 	"licenseagent.example/activation/merchant"
 	"licenseagent.example/activation/protocol"
+	"licenseagent.example/installer/bundle"
+	"licenseagent.example/installer/bundle/manifest"
 )
 
 // print writes a result: v as JSON, or what text writes.
@@ -77,8 +80,20 @@ func explain(err error) (code, message, hint string) {
 		return "audit-broken", message, "Somebody changed the database; compare with a backup."
 	case errors.Is(err, errNoCertificate):
 		return "no-certificate", message, "Set tls.certificate and tls.key in merchant.toml, or make the data directory with init --tls loopback."
+	case errors.Is(err, bundle.ErrInput), errors.Is(err, manifest.ErrManifest):
+		return "bundle-input", message, "Correct what is named; license-merchant bundle --help explains each option."
+	case errors.Is(err, bundle.ErrExists):
+		return "bundle-exists", message, "Move the older package away, or choose another --out."
+	case errors.Is(err, manifest.ErrAltered):
+		return "bundle-altered", message, "Make the package again, or fetch it again from the marketplace; do not hand this one out."
+	case errors.Is(err, manifest.ErrUntrusted):
+		return "bundle-untrusted", message, "Check with the vendor's trust anchor: --anchor FILE. A retired bundle key needs a package that is made again."
+	case errors.Is(err, manifest.ErrNotBundle), errors.Is(err, manifest.ErrTooLarge):
+		return "not-a-bundle", message, "Packages are made by license-merchant bundle and not changed afterwards."
 	case errors.Is(err, merchant.ErrKeyFile):
 		return "key-file", message, "Key files belong to the user of the service, with mode 0600."
+	case errors.Is(err, fs.ErrNotExist):
+		return "no-such-file", message, "Correct the path."
 	}
 	return "unexpected", message, ""
 }

@@ -39,7 +39,7 @@ func TestScripts(t *testing.T) {
 			e.Values[serverKey{}] = new(server)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"serve": serveCommand, "exit": exitCommand, "setline": setLine},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"serve": serveCommand, "exit": exitCommand, "setline": setLine, "buildagent": buildAgent, "flip": flip},
 	})
 }
 
@@ -75,6 +75,29 @@ func setLine(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("nothing in stdout starts with %s", args[1])
+}
+
+// buildAgent is "buildagent FILE": the agent of this tree, for bundles.
+func buildAgent(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 || neg {
+		ts.Fatalf("usage: buildagent FILE")
+	}
+	cmd := exec.Command("go", "build", "-trimpath", "-o", ts.MkAbs(args[0]), "../../../agent/cmd/license-agent")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		ts.Fatalf("%s", out)
+	}
+}
+
+// flip is "flip FILE": one bit in its middle changes.
+func flip(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 || neg {
+		ts.Fatalf("usage: flip FILE")
+	}
+	b, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	b[len(b)/2] ^= 1
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o644))
 }
 
 // server is a running serve of a script.

@@ -1,0 +1,303 @@
+#!/bin/sh
+# The life of a product and of the license agent that is its own. Each stage
+# looks first what is there, so that one that was cut off is finished by running
+# it again, and one that is finished does nothing.
+#
+#   lifecycle.sh install|poststart|start|restart|prestop|stop|update|uninstall [--purge]
+#
+# As root the agent becomes a service of the machine. With LICENSE_AGENT_DIR=DIR
+# everything stays below DIR, without root and without a service manager: start
+# and stop then take the agent with them.
+# shellcheck disable=SC2154 # name, software, version, instance, issuer: settings.sh
+set -eu
+umask 022
+
+say() { printf '%s: %s\n' "$software" "$*"; }
+fail() { # WHAT NEXT
+	printf '%s: %s\n  next: %s\n' "$software" "$1" "$2" >&2
+	exit 1
+}
+
+here=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
+# shellcheck source=/dev/null
+. "$here/scripts/settings.sh"
+service=license-agent-$instance
+stage=${1:-}
+[ $# -eq 0 ] || shift
+
+if [ -n "${LICENSE_AGENT_DIR:-}" ]; then
+	case $LICENSE_AGENT_DIR in
+	/*) ;;
+	*) fail "LICENSE_AGENT_DIR is not an absolute path: $LICENSE_AGENT_DIR" "give the whole path" ;;
+	esac
+	private=yes
+	base=$LICENSE_AGENT_DIR/$service
+	etc=$base/etc run=$base/bundle agent=$base/bin/license-agent log=$base/log
+	socket=$base/run/agent.sock
+else
+	private=
+	PATH=/usr/sbin:/usr/bin:/sbin:/bin
+	[ "$(id -u)" = 0 ] || fail "this needs root" "run it as root, or keep everything below one folder: LICENSE_AGENT_DIR=/some/folder sh scripts/$stage.sh"
+	etc=/etc/$service run=/run/$service-bundle agent=/usr/local/bin/$service log=/var/log/$service-bundle
+	socket=/run/$service/agent.sock
+fi
+export LICENSE_AGENT_INSTANCE="$instance" LICENSE_AGENT_SOCKET="$socket"
+
+# put FILE PLACE MODE: the place has the old content or the new, never half of it.
+put() {
+	cp -- "$1" "$2.part"
+	chmod "$3" "$2.part"
+	mv -f -- "$2.part" "$2"
+}
+
+# Processes are known by number and start time: a number alone is given again.
+# One that has ended and that nobody has waited for is dead too (proc(5)).
+born() {
+	# shellcheck disable=SC2046 # into words on purpose
+	set -- $(sed -n 's/.*) //p' "/proc/$1/stat" 2>/dev/null)
+	case ${1:-Z} in
+	[ZX]) ;;
+	*) echo "${20}" ;;
+	esac
+}
+alive() { # NAME
+	read -r pid since 2>/dev/null <"$run/$1.pid" || return 1
+	[ -n "$since" ] && [ "$(born "$pid")" = "$since" ]
+}
+# become NAME COMMAND: the process writes down its own number before it becomes
+# the command. Whoever started it may be dead by then, and started again: the
+# second waits until the first has written, and leaves.
+become() {
+	what=$1
+	shift
+	exec 8>"$run/$what.lock"
+	flock 8
+	if alive "$what"; then exit 0; fi
+	printf '%s %s\n' "$$" "$(born $$)" >"$run/$what.pid.part"
+	mv -f -- "$run/$what.pid.part" "$run/$what.pid"
+	exec "$@" 8>&-
+}
+launch() { # NAME
+	alive "$1" && return 0
+	setsid /bin/sh "$here/scripts/lifecycle.sh" ".$1" </dev/null >>"$log/$1.log" 2>&1 9>&- &
+	waited=0
+	until alive "$1"; do
+		waited=$((waited + 1))
+		[ $waited -le 50 ] || fail "$1 does not start" "read $log/$1.log"
+		sleep 0.1
+	done
+}
+finish() { # NAME
+	if alive "$1"; then
+		kill -s TERM -- "-$pid" 2>/dev/null || true
+		waited=0
+		while alive "$1"; do
+			waited=$((waited + 1))
+			[ $waited -ne 150 ] || kill -s KILL -- "-$pid" 2>/dev/null || true
+			[ $waited -le 200 ] || fail "$1 (process $pid) does not end" "end it by hand: kill -9 $pid"
+			sleep 0.1
+		done
+	fi
+	rm -f -- "$run/$1.pid" "$run/$1.pid.part"
+}
+
+folders() { mkdir -p -- "$run" "$log"; }
+# One stage at a time. The lock is the process's: it goes when the process does.
+alone() {
+	folders
+	exec 9>"$run/lock"
+	flock -n 9 || fail "another stage of $name is running" "wait for it and run this again"
+}
+hook() { # the vendor's own commands for a stage, signed with everything else
+	[ ! -f "$here/bin/hooks/$1.sh" ] || /bin/sh "$here/bin/hooks/$1.sh"
+}
+installed() { [ -f "$etc/bundle" ]; }
+must_be_installed() { installed || fail "$name is not installed" "run: sh scripts/install.sh"; }
+answers() { # exit code 4: nobody answers on the socket
+	code=0
+	[ -x "$agent" ] || return 1
+	"$agent" status >/dev/null 2>&1 || code=$?
+	[ $code -ne 4 ]
+}
+
+# The agent inside checks the bundle before anything is changed. Once installed,
+# the installed one does, by the trust anchor that it has: a bundle that is whole
+# but of somebody else is refused then.
+check() {
+	scratch=$(mktemp -d)
+	trap 'rm -rf -- "$scratch"' EXIT
+	tool=$agent
+	if [ ! -x "$tool" ]; then
+		cp -- "$here/bin/license-agent" "$scratch/license-agent" # an unpacker may have dropped the mode
+		chmod 700 "$scratch/license-agent"
+		tool=$scratch/license-agent
+	fi
+	set -- verify-bundle "$here"
+	[ ! -f "$etc/anchors/$issuer.json" ] || set -- "$@" --anchor "$etc/anchors/$issuer.json"
+	"$tool" "$@" >"$scratch/said" || { code=$?; say "nothing was changed"; exit $code; }
+	for other in "$etc"/anchors/*.json; do
+		[ ! -f "$other" ] || [ "$other" = "$etc/anchors/$issuer.json" ] ||
+			fail "the instance $instance belongs to another vendor (${other##*/})" "ask the vendor for a bundle with another --instance; nothing was changed"
+	done
+}
+
+restart_service() {
+	if [ -d /run/systemd/system ]; then
+		systemctl restart "$service.service"
+	elif command -v rc-service >/dev/null; then
+		rc-service "$service" restart
+	else
+		"/etc/init.d/$service" restart
+	fi
+}
+
+# bring: agent, trust anchor and mark are those of this bundle.
+bring() {
+	fresh=
+	[ -d "$etc" ] || fresh=yes
+	mkdir -p -- "$etc/anchors"
+	anchor=$etc/anchors/$issuer.json changed=
+	if ! cmp -s "$here/license/anchor.json" "$anchor"; then
+		put "$here/license/anchor.json" "$anchor" 644
+		changed=yes
+		: >"$run/anchor-changed"
+	fi
+	[ ! -e "$run/anchor-changed" ] || changed=yes # a run before this one was cut off
+	if [ -n "$private" ]; then
+		mkdir -p -- "$base/bin"
+		if ! cmp -s "$here/bin/license-agent" "$agent" || [ ! -x "$agent" ]; then
+			finish agent
+			put "$here/bin/license-agent" "$agent" 755
+		elif [ -n "$changed" ]; then
+			finish agent
+		fi
+	else
+		cp -- "$here/bin/license-agent" "$scratch/install"
+		chmod 700 "$scratch/install"
+		if ! LICENSE_AGENT_SOCKET='' "$scratch/install" install --instance "$instance"; then
+			[ -z "$fresh" ] || rm -rf -- "$etc"
+			fail "the agent could not be installed" "mend what it says above and run this again"
+		fi
+		[ -z "$changed" ] || restart_service
+	fi
+	rm -f -- "$run/anchor-changed"
+	while IFS= read -r file; do # some unpackers drop the modes
+		[ -x "$here/$file" ] || chmod 755 -- "$here/$file"
+	done <"$here/scripts/programs"
+	printf '%s\n%s\n' "$version" "$here" >"$scratch/mark"
+	cmp -s "$scratch/mark" "$etc/bundle" || put "$scratch/mark" "$etc/bundle" 644
+}
+
+start_agent() {
+	if [ -n "$private" ]; then
+		launch agent
+	elif [ -d /run/systemd/system ]; then
+		systemctl start "$service.socket" "$service.service"
+	elif command -v rc-service >/dev/null; then
+		rc-service --ifstopped "$service" start
+	else
+		"/etc/init.d/$service" start >/dev/null
+	fi
+	waited=0
+	until answers; do
+		waited=$((waited + 1))
+		[ $waited -le 100 ] || fail "the license agent does not answer on $socket" "see why: ${private:+$log/agent.log}${private:-journalctl -u $service}"
+		sleep 0.1
+	done
+}
+start() {
+	start_agent
+	hook start
+	launch app
+}
+stop() {
+	finish app
+	hook stop
+	[ -z "$private" ] || finish agent
+}
+
+case $stage in
+.agent) become agent "$agent" run --dir "$LICENSE_AGENT_DIR" --instance "$instance" ;;
+.app)
+	cd -- "$here/bin"
+	start_command become app
+	;;
+install)
+	check
+	alone
+	bring
+	hook install
+	say "installed; start it by: sh scripts/start.sh"
+	;;
+update)
+	must_be_installed
+	check
+	alone
+	# Whether it ran is remembered on disk, for a run that is cut off in between.
+	if alive app; then : >"$run/start-again"; fi
+	finish app
+	bring
+	hook update
+	if [ -e "$run/start-again" ]; then
+		start
+		rm -f -- "$run/start-again"
+	fi
+	say "updated to ${version:-this version}"
+	;;
+start)
+	must_be_installed
+	alone
+	start
+	;;
+poststart)
+	must_be_installed
+	alive app || fail "$name has ended" "read $log/app.log"
+	answers || fail "the license agent does not answer on $socket" "run: sh scripts/restart.sh"
+	hook poststart
+	if "$agent" status >/dev/null 2>&1; then
+		say "runs and is licensed"
+	else
+		say "runs; it has no valid license yet. Type the authorization code: LICENSE_AGENT_SOCKET=$socket $agent activate"
+	fi
+	;;
+restart)
+	must_be_installed
+	alone
+	stop
+	start
+	;;
+prestop) hook prestop ;;
+stop)
+	alone
+	stop
+	;;
+uninstall)
+	purge=
+	case ${1:-} in
+	'') ;;
+	--purge) purge=--purge ;;
+	*) fail "unknown option $1" "use --purge, or nothing" ;;
+	esac
+	alone
+	finish app
+	if installed; then hook uninstall; fi
+	rm -f -- "$etc/bundle"
+	if [ -n "$private" ]; then
+		finish agent
+		rm -rf -- "${base:?}/bin" "$run" "$log" "$base/run"
+		[ -z "$purge" ] || rm -rf -- "$base"
+	else
+		tool=$agent
+		[ -x "$tool" ] || tool=$here/bin/license-agent # it removes itself: a run before this one was cut off
+		scratch=$(mktemp -d)
+		trap 'rm -rf -- "$scratch"' EXIT
+		cp -- "$tool" "$scratch/uninstall"
+		chmod 700 "$scratch/uninstall"
+		# shellcheck disable=SC2086 # nothing, or one word
+		LICENSE_AGENT_SOCKET='' "$scratch/uninstall" uninstall --instance "$instance" $purge
+		rm -rf -- "$run" "$log"
+	fi
+	if [ -n "$purge" ]; then say "removed"; else say "removed; licenses stay in case it comes back, --purge forgets them"; fi
+	;;
+*) fail "unknown stage ${stage:-(none)}" "one of install, poststart, start, restart, prestop, stop, update, uninstall" ;;
+esac
