@@ -4,14 +4,14 @@ package bundle
 
 import (
 	"errors"
-	"fmt"
-	"os"
 	"os/exec"
 	"strconv"
 	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"licenseagent.example/docs/promise"
 )
 
 // cut runs a stage under strace, which kills the shell with SIGKILL when it is
@@ -44,10 +44,7 @@ func (p *place) cut(stage string, n int) (killed bool, text string) {
 // Each stage, killed at each of its steps and run once more, ends as one that
 // was left alone.
 func TestStagesKilled(t *testing.T) {
-	stride := 4
-	if os.Getenv("PROVE") == "1" {
-		stride = 1
-	}
+	stride := promise.Size(4, 1)
 	v := newVendor(t, "acme")
 	o := v.options(t, "My CAD")
 	file := v.bundle(t, o)
@@ -104,13 +101,8 @@ func TestStagesKilled(t *testing.T) {
 		}
 		p.ok("uninstall", "--purge")
 	}
-	record(t, fmt.Sprintf("%d kills in six stages", kills), fmt.Sprintf("%d of them left something in between", between))
+	t.Logf("%d kills in six stages, %d of them left something in between", kills, between)
 	if kills < 60/stride || between < kills/4 {
 		t.Errorf("%d kills, %d in between: the test shows nothing", kills, between)
 	}
-}
-
-func record(t *testing.T, number, control string) {
-	t.Helper()
-	t.Logf("%s; %s", number, control)
 }

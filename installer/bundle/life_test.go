@@ -242,7 +242,7 @@ func until(t *testing.T, done func() bool) {
 		if done() {
 			return
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond) // polls
 	}
 	t.Fatal("it did not happen in ten seconds")
 }
