@@ -48,6 +48,7 @@ prove: tools ## the promises at their full numbers that fit in an hour
 soak: tools ## months of running at once and what else takes hours (FUZZTIME=25m for 10^8 runs per fuzz target)
 	@mkdir -p $(TIERDIR) && rm -f $(TIERDIR)/promises.soak
 	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak go test -count=1 -timeout 12h -v -run '^TestReal$$/^(Kill|Soak)$$' ./agent/cmd/license-agent
+	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak go test -count=1 -timeout 12h -v -run '^TestP17$$' ./activation
 	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak go test -count=1 -timeout 12h -v -run '^TestP34MalformedRequests$$' ./agent/localapi
 	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak .ci/fuzz $${FUZZTIME:-60s}
 

@@ -118,7 +118,7 @@ func TestP17(t *testing.T) {
 	keep := func(s activation.StateStore) activation.StateStore { return s }
 	drop := func(s activation.StateStore) activation.StateStore { return forgetful{s} }
 	const each = 100
-	runs := promise.Size(10, 20_000)
+	runs := promise.Size(10, 5000, 20_000)
 	var mu sync.Mutex
 	attempts, forks, came, falseForks := 0, 0, 0, 0
 	inParallel(t, runs, func(i int) error {
@@ -145,7 +145,7 @@ func TestP17(t *testing.T) {
 		t.Error("control: no false fork without write-ahead")
 	}
 
-	clones := promise.Size(40, 20_000)
+	clones := promise.Size(40, 20_000, 1000)
 	caught, latest := 0, 0
 	inParallel(t, clones, func(i int) error {
 		n, err := clone(i, false, 6)
