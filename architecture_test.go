@@ -54,9 +54,10 @@ func table() map[string]rule {
 			[]string{"github.com/jackc/pgx/v5", "modernc.org/sqlite", "github.com/pressly/goose/v3", "github.com/prometheus/client_golang"},
 		},
 
-		"store":          {[]string{"activation", "platform/securefile"}, []string{"go.etcd.io/bbolt"}},
-		"agent/api":      {},
-		"agent/localapi": {[]string{"agent/api", "activation", "platform/ipc"}, []string{"github.com/prometheus/client_golang"}},
+		"store":           {[]string{"activation", "platform/securefile"}, []string{"go.etcd.io/bbolt"}},
+		"store/storetest": {},
+		"agent/api":       {},
+		"agent/localapi":  {[]string{"agent/api", "activation", "platform/ipc"}, []string{"github.com/prometheus/client_golang"}},
 		"agent/client": {
 			[]string{"agent/api", "platform/ipc", "platform/paths", "platform/clock", "activation/license", "fingerprint", "fingerprint/probe"}, nil,
 		},

@@ -33,8 +33,7 @@ type Held struct {
 	Contested     bool
 	Worse         Worse
 	KeySetVersion int64
-	Problem       error  // why a remembered license is not used, nil otherwise
-	MirrorError   string // last failure to write the mirror, "" for none
+	Problem       error // why a remembered license is not used, nil otherwise
 }
 
 // Check answers one program: the license, the key set and a proof over its
@@ -115,7 +114,7 @@ func (l *Lifecycle) held(v *view, e *entry, r Reading) Held {
 	h := Held{
 		Key: e.rec.Key, Claims: e.claims, Verdict: Decide(l.inputs(v, e, r)), Comparison: e.cmp,
 		Contact: e.rec.Contact, NextTry: e.rec.NextTry, Failures: e.rec.Failures, LastError: e.rec.LastError,
-		Contested: e.rec.Contested, Worse: e.rec.Worse, Problem: e.problem, MirrorError: e.mirror,
+		Contested: e.rec.Contested, Worse: e.rec.Worse, Problem: e.problem,
 	}
 	if e.claims != nil {
 		h.ID = e.claims.ID

@@ -261,25 +261,8 @@ func (l *Lifecycle) take(v *view, asked Record, o opened) (Held, error) {
 		return Held{}, err
 	}
 	l.catchUp(clock.Count)
-	l.copyOut(rec, o)
 	v = l.snap.Load()
 	return l.held(v, v.exact(rec.Key), r), nil
-}
-
-// copyOut writes the mirror. The license is held whether or not that works.
-func (l *Lifecycle) copyOut(rec Record, o opened) {
-	if l.cfg.Mirror == nil || o.claims == nil {
-		return
-	}
-	was := l.mirror[rec.Key]
-	delete(l.mirror, rec.Key)
-	if err := l.cfg.Mirror(rec.Key, o.license, o.keys.env); err != nil {
-		l.mirror[rec.Key] = err.Error()
-	}
-	if l.mirror[rec.Key] != was {
-		v := l.snap.Load()
-		l.publish(v.state(), v.device)
-	}
 }
 
 // age is how long ago the request was made by boot time, negative when the

@@ -51,8 +51,6 @@ type Config struct {
 	// Counter is a counter outside the state that only grows (in a TPM); the zero
 	// value: there is none. See counter.go.
 	Counter Counter
-	// Mirror keeps a copy of the newest license outside the store; may be nil.
-	Mirror func(key Key, license, keyset []byte) error
 	// OnChange is called after something visible changed, without locks held; may be nil.
 	OnChange func()
 }
@@ -73,10 +71,9 @@ type Lifecycle struct {
 	stopped  bool       // the store failed and must be loaded again
 	busy     map[Key]bool
 	budget   map[string]Budget
-	mirror   map[Key]string // last failure of Mirror
-	told     string         // what OnChange was last called for
-	fresh    opened         // the answer that is just being taken, verified already
-	count    int64          // what Counter said last, 0: nothing yet
+	told     string // what OnChange was last called for
+	fresh    opened // the answer that is just being taken, verified already
+	count    int64  // what Counter said last, 0: nothing yet
 }
 
 // New loads the state and verifies every envelope. A license that does not
@@ -94,7 +91,7 @@ func New(cfg Config) (*Lifecycle, error) {
 	}
 	l := &Lifecycle{
 		cfg: cfg, pub: cfg.Device.Public(), anchors: map[string]license.Anchor{},
-		busy: map[Key]bool{}, budget: map[string]Budget{}, mirror: map[Key]string{},
+		busy: map[Key]bool{}, budget: map[string]Budget{},
 	}
 	l.deviceID = license.DeviceID(l.pub)
 	for _, a := range cfg.Anchors {

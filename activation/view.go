@@ -44,7 +44,6 @@ type entry struct {
 	revoked bool
 	problem error // why claims is nil although there is a license
 	cmp     fingerprint.Comparison
-	mirror  string        // last failure to write the mirror
 	used    *atomic.Int64 // calendar day of the last check, 0: none since the last answer
 }
 
@@ -90,7 +89,7 @@ func (l *Lifecycle) openKeySet(issuer string, env []byte) *heldKeySet {
 }
 
 func (l *Lifecycle) entry(rec Record, v, old *view) *entry {
-	e := &entry{rec: rec, keys: v.keySets[rec.Key.Issuer], used: new(atomic.Int64), mirror: l.mirror[rec.Key]}
+	e := &entry{rec: rec, keys: v.keySets[rec.Key.Issuer], used: new(atomic.Int64)}
 	var was *entry
 	if old != nil {
 		was = old.exact(rec.Key)

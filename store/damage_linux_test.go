@@ -13,53 +13,8 @@ import (
 	"time"
 
 	"licenseagent.example/docs/promise"
+	"licenseagent.example/store/storetest"
 )
-
-// damage is one kind of damage to a file of pages.
-type damage struct {
-	kind string
-	do   func(b []byte, rnd *rand.Rand) []byte
-}
-
-func damages() []damage {
-	page := func(b []byte, i int) []byte { return b[i*testPage : (i+1)*testPage] }
-	any := func(b []byte, rnd *rand.Rand) int { return rnd.IntN(len(b) / testPage) }
-	garbage := func(b []byte, rnd *rand.Rand) {
-		for i := range b {
-			b[i] = byte(rnd.Uint32())
-		}
-	}
-	return []damage{
-		{"truncate", func(b []byte, rnd *rand.Rand) []byte { return b[:rnd.IntN(len(b))] }},
-		{"bit flip", func(b []byte, rnd *rand.Rand) []byte { b[rnd.IntN(len(b))] ^= 1 << rnd.IntN(8); return b }},
-		{"zero page", func(b []byte, rnd *rand.Rand) []byte { clear(page(b, any(b, rnd))); return b }},
-		{"garbage page", func(b []byte, rnd *rand.Rand) []byte { garbage(page(b, any(b, rnd)), rnd); return b }},
-		{"swapped pages", func(b []byte, rnd *rand.Rand) []byte {
-			x, y := page(b, any(b, rnd)), page(b, any(b, rnd))
-			keep := slices.Clone(x)
-			copy(x, y)
-			copy(y, keep)
-			return b
-		}},
-		{"torn sector", func(b []byte, rnd *rand.Rand) []byte {
-			at := rnd.IntN(len(b)/sector) * sector
-			garbage(b[at:at+sector], rnd)
-			return b
-		}},
-		{"one meta", func(b []byte, rnd *rand.Rand) []byte { garbage(page(b, rnd.IntN(2))[:80], rnd); return b }},
-		{"both metas", func(b []byte, rnd *rand.Rand) []byte {
-			garbage(page(b, 0)[:80], rnd)
-			garbage(page(b, 1)[:80], rnd)
-			return b
-		}},
-		{"16 bytes", func(b []byte, rnd *rand.Rand) []byte {
-			// In the head of a page, where structure is: elsewhere it is the bit flip again.
-			at := any(b, rnd)*testPage + rnd.IntN(256)
-			garbage(b[at:at+16], rnd)
-			return b
-		}},
-	}
-}
 
 // server is a child that starts on one directory after the other; when one of
 // them kills it the next child takes over.
@@ -112,10 +67,10 @@ func TestDamageIsServed(t *testing.T) {
 	alone := &server{spec: spec{Mode: "serve", Alone: true}}
 	target := ramDir(t)
 	tries, served, aside, slowest, wrong := 0, 0, 0, 0, 0
-	for _, d := range damages() {
+	for _, d := range storetest.Damages() {
 		for i := range scale(34, 1000) {
 			tries++
-			damaged := d.do(slices.Clone(db), rnd)
+			damaged := d.Do(slices.Clone(db), rnd)
 			files := map[string][]byte{fileDB: damaged, fileMirror: mirror}
 			orphan := i%4 == 3
 			if orphan {
@@ -126,7 +81,7 @@ func TestDamageIsServed(t *testing.T) {
 			slowest = max(slowest, millis)
 			flag, state, ok := strings.Cut(strings.TrimPrefix(verdict, "served "), " ")
 			if !ok || !strings.HasPrefix(verdict, "served ") {
-				t.Errorf("%s %d: %s %s", d.kind, i, verdict, guarded.last)
+				t.Errorf("%s %d: %s %s", d.Kind, i, verdict, guarded.last)
 				continue
 			}
 			served++
@@ -135,12 +90,12 @@ func TestDamageIsServed(t *testing.T) {
 			}
 			if state != string(exact) && (!orphan || !partOf(t, state, want)) {
 				wrong++
-				t.Errorf("%s %d, mirror %v: another state is served", d.kind, i, !orphan)
+				t.Errorf("%s %d, mirror %v: another state is served", d.Kind, i, !orphan)
 			}
 			// The same for an agent within another program, which has no probe.
 			lay(t, target, files)
 			if _, verdict := alone.serve(t, target); !strings.HasPrefix(verdict, "served ") {
-				t.Errorf("%s %d, no probe: %s %s", d.kind, i, verdict, alone.last)
+				t.Errorf("%s %d, no probe: %s %s", d.Kind, i, verdict, alone.last)
 			}
 		}
 	}
@@ -148,10 +103,10 @@ func TestDamageIsServed(t *testing.T) {
 		t.Errorf("%d of %d served, %d deaths, %d hangs", served, tries, guarded.deaths, guarded.hangs)
 	}
 	bareTries := 0
-	for _, d := range damages() {
+	for _, d := range storetest.Damages() {
 		for range promise.Size(40, 300) {
 			bareTries++
-			lay(t, target, map[string][]byte{fileDB: d.do(slices.Clone(db), rnd)})
+			lay(t, target, map[string][]byte{fileDB: d.Do(slices.Clone(db), rnd)})
 			bare.serve(t, target)
 		}
 	}

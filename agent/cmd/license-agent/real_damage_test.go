@@ -7,60 +7,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
 	"licenseagent.example/activation/license"
 	"licenseagent.example/docs/promise"
+	"licenseagent.example/store/storetest"
 )
-
-// harm is one kind of damage to the state file.
-type harm struct {
-	kind string
-	do   func(b []byte, rnd *rand.Rand) []byte
-}
-
-func harms() []harm {
-	const page, sector = 4096, 512
-	part := func(b []byte, i int) []byte { return b[i*page : (i+1)*page] }
-	some := func(b []byte, rnd *rand.Rand) int { return rnd.IntN(len(b) / page) }
-	noise := func(b []byte, rnd *rand.Rand) []byte {
-		for i := range b {
-			b[i] = byte(rnd.Uint32())
-		}
-		return b
-	}
-	return []harm{
-		{"cut off", func(b []byte, rnd *rand.Rand) []byte { return b[:rnd.IntN(len(b))] }},
-		{"bit", func(b []byte, rnd *rand.Rand) []byte { b[rnd.IntN(len(b))] ^= 1 << rnd.IntN(8); return b }},
-		{"zero page", func(b []byte, rnd *rand.Rand) []byte { clear(part(b, some(b, rnd))); return b }},
-		{"noise page", func(b []byte, rnd *rand.Rand) []byte { noise(part(b, some(b, rnd)), rnd); return b }},
-		{"pages exchanged", func(b []byte, rnd *rand.Rand) []byte {
-			x, y := part(b, some(b, rnd)), part(b, some(b, rnd))
-			keep := slices.Clone(x)
-			copy(x, y)
-			copy(y, keep)
-			return b
-		}},
-		{"torn sector", func(b []byte, rnd *rand.Rand) []byte {
-			at := rnd.IntN(len(b)/sector) * sector
-			noise(b[at:at+sector], rnd)
-			return b
-		}},
-		{"one meta page", func(b []byte, rnd *rand.Rand) []byte { noise(part(b, rnd.IntN(2))[:80], rnd); return b }},
-		{"both meta pages", func(b []byte, rnd *rand.Rand) []byte {
-			noise(part(b, 0)[:80], rnd)
-			noise(part(b, 1)[:80], rnd)
-			return b
-		}},
-		{"16 bytes", func(b []byte, rnd *rand.Rand) []byte {
-			at := some(b, rnd)*page + rnd.IntN(256)
-			noise(b[at:at+16], rnd)
-			return b
-		}},
-	}
-}
 
 // ruined is what a series of damaged starts has found.
 type ruined struct {
@@ -95,15 +48,15 @@ func damageLoop(t *testing.T, c command, v *vendor, each int, seed uint64, left 
 	r.kill() // no mark of a clean stop
 	seq := v.newest(order).Seq
 	var u ruined
-	for _, h := range harms() {
+	for _, h := range storetest.Damages() {
 		for range each {
 			dir := filepath.Join(quickDir(t), "agent")
 			check0(t, os.MkdirAll(dir, 0o755))
 			copyTree(t, base, dir)
 			state := filepath.Join(dir, "license-agent", "state")
-			spoil(t, filepath.Join(state, "state.db"), h, rnd)
+			spoil(t, filepath.Join(state, "state.db"), h.Do, rnd)
 			if left == leftPublic {
-				spoil(t, filepath.Join(state, "state.mirror"), harms()[3], rnd)
+				spoil(t, filepath.Join(state, "state.mirror"), storetest.Noise, rnd)
 			}
 			if left == leftNothing {
 				check0(t, os.Remove(filepath.Join(state, "state.mirror")))
@@ -117,7 +70,7 @@ func damageLoop(t *testing.T, c command, v *vendor, each int, seed uint64, left 
 			if took > 5*time.Second {
 				u.late++
 			}
-			u.judge(t, h.kind, r, v, held, order, seq, code, left)
+			u.judge(t, h.Kind, r, v, held, order, seq, code, left)
 			r.kill()
 			check0(t, os.RemoveAll(dir))
 		}
@@ -153,13 +106,13 @@ func (u *ruined) judge(t *testing.T, kind string, r *running, v *vendor, held *l
 	}
 }
 
-func spoil(t *testing.T, file string, h harm, rnd *rand.Rand) {
+func spoil(t *testing.T, file string, do func([]byte, *rand.Rand) []byte, rnd *rand.Rand) {
 	t.Helper()
 	b := value(os.ReadFile(file))(t)
 	if len(b) < 4096 { // a mirror is smaller than a page
 		b = append(b, make([]byte, 4096-len(b))...)
 	}
-	check0(t, os.WriteFile(file, h.do(b, rnd), 0o600))
+	check0(t, os.WriteFile(file, do(b, rnd), 0o600))
 }
 
 // P04 and P05 on the shipped binary: whatever happened to the state file, every
