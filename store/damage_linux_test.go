@@ -102,15 +102,21 @@ func TestDamageIsServed(t *testing.T) {
 	if served != tries || guarded.deaths+guarded.hangs+wrong != 0 {
 		t.Errorf("%d of %d served, %d deaths, %d hangs", served, tries, guarded.deaths, guarded.hangs)
 	}
+	// How often bare bbolt dies depends on where its pages lie: now and then a
+	// file has little that is dangerous, then another one is taken.
 	bareTries := 0
-	for _, d := range storetest.Damages() {
-		for range promise.Size(40, 300) {
-			bareTries++
-			lay(t, target, map[string][]byte{fileDB: d.Do(slices.Clone(db), rnd)})
-			bare.serve(t, target)
+	for round := 0; round < 5 && bare.deaths*100 <= bareTries; round++ {
+		other, _ := large(t)
+		db := mustRead(t, filepath.Join(other, fileDB))
+		for _, d := range storetest.Damages() {
+			for range promise.Size(40, 300) {
+				bareTries++
+				lay(t, target, map[string][]byte{fileDB: d.Do(slices.Clone(db), rnd)})
+				bare.serve(t, target)
+			}
 		}
 	}
-	if bare.deaths*100 < bareTries {
+	if bare.deaths*100 <= bareTries {
 		t.Errorf("bare bbolt survived: %d deaths in %d damages", bare.deaths, bareTries)
 	}
 	promise.Reached(t, "P04", fmt.Sprintf("%d damages of 9 kinds, %d served, %d deaths, %d put aside, slowest start %d ms; without probe process %d deaths", tries, served, guarded.deaths, aside, slowest, alone.deaths),
