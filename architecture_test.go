@@ -47,6 +47,7 @@ func table() map[string]rule {
 		"activation":                           {[]string{"activation/license", "fingerprint"}, nil},
 		"activation/activationtest":            {[]string{"activation", "activation/license", "fingerprint"}, nil},
 		"activation/protocol":                  {[]string{"activation", "activation/license", "fingerprint"}, []string{"github.com/cenkalti/backoff/v5"}},
+		"activation/protocol/protocoltest":     {}, // endpoints for tests
 		"activation/koogallery":                {},
 		"activation/koogallery/koogallerytest": {[]string{"activation/koogallery"}, nil},
 		"activation/merchant": {

@@ -23,6 +23,7 @@ import (
 
 	"licenseagent.example/activation/license"
 	"licenseagent.example/activation/merchant"
+	"licenseagent.example/activation/protocol/protocoltest"
 )
 
 // vendor is a real merchant service behind TLS on loopback. Its clock runs
@@ -35,8 +36,9 @@ type vendor struct {
 
 	mu     sync.Mutex
 	clock  func() time.Time
-	before func(path string) bool // false: the request is lost
-	after  func(path string) bool // false: the reply is lost
+	before func(path string) bool  // false: the request is lost
+	after  func(path string) bool  // false: the reply is lost
+	turned *protocoltest.Behaviour // what answers in the merchant's place; nil: the merchant
 }
 
 func check0(t testing.TB, err error) {
@@ -118,8 +120,12 @@ func (v *vendor) hooks(before, after func(path string) bool) {
 func (v *vendor) lossy(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v.mu.Lock()
-		before, after := v.before, v.after
+		before, after, turned := v.before, v.after, v.turned
 		v.mu.Unlock()
+		if turned != nil {
+			takeOver(w, r, turned)
+			return
+		}
 		if before != nil && !before(r.URL.Path) {
 			panic(http.ErrAbortHandler)
 		}
