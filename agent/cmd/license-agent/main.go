@@ -21,6 +21,7 @@ import (
 	"licenseagent.example/agent/api"
 	"licenseagent.example/agent/client"
 	"licenseagent.example/platform/paths"
+	"licenseagent.example/platform/service"
 	"licenseagent.example/store"
 )
 
@@ -48,6 +49,9 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == store.ProbeArg {
 		os.Exit(store.ProbeMain(os.Args[2:])) // before anything else is set up: it must cost nothing
 	}
+	// Codes and keys pass through every command; a system that refuses this is
+	// no reason to refuse the work.
+	_ = service.NoCoreDumps()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	a := &app{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, now: time.Now, rand: rand.Reader,

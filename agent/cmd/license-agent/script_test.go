@@ -4,6 +4,8 @@ package main
 
 import (
 	"encoding/pem"
+	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -63,7 +65,10 @@ func TestScripts(t *testing.T) {
 			"nowhere":          nowhere,
 			"corrupt-envelope": corruptEnvelope,
 			"canary":           canary,
+			"secrets-kept":     secretsKept,
 			"listeners":        listeners,
+			"nobody-listens":   nobodyListens,
+			"handover":         handover,
 		},
 	})
 }
@@ -222,4 +227,25 @@ func corruptEnvelope(ts *testscript.TestScript, _ bool, args []string) {
 		b[at] = 'A'
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b, 0o600))
+}
+
+// handover DIR: starts the agent below DIR with its socket opened beforehand,
+// as systemd does (sd_listen_fds(3)).
+func handover(ts *testscript.TestScript, _ bool, args []string) {
+	run := filepath.Join(ts.MkAbs(args[0]), "license-agent", "run")
+	ts.Check(os.MkdirAll(run, 0o755))
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(run, "agent.sock"), Net: "unix"})
+	ts.Check(err)
+	ln.SetUnlinkOnClose(false)
+	file, err := ln.File()
+	ts.Check(err)
+	cmd := exec.Command("/bin/sh", "-c", "export LISTEN_PID=$$ LISTEN_FDS=1; exec license-agent run")
+	for _, name := range []string{"PATH", "HOME", "WORK", "LICENSE_AGENT_SMBIOS_FILE"} {
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	}
+	cmd.Env = append(cmd.Env, "LICENSE_AGENT_DIR="+ts.MkAbs(args[0]))
+	cmd.ExtraFiles = []*os.File{file}
+	ts.Check(cmd.Start())
+	ts.Check(errors.Join(file.Close(), ln.Close()))
+	ts.Defer(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 }
