@@ -42,7 +42,7 @@ test: tools ## every test, with the race detector (≤ 10 minutes)
 .PHONY: prove
 prove: tools ## the promises at their full numbers that fit in an hour
 	@mkdir -p $(TIERDIR) && rm -f $(TIERDIR)/promises.prove
-	PROVE=1 PROMISES_OUT=$(TIERDIR)/promises.prove go test -count=1 -p 1 -timeout 60m ./platform/... ./store/... ./activation/... ./agent/... ./fingerprint/... ./installer/...
+	PROVE=1 PROMISES_OUT=$(TIERDIR)/promises.prove go test -count=1 -p 1 -timeout 2h ./platform/... ./store/... ./activation/... ./agent/... ./fingerprint/... ./installer/...
 
 .PHONY: soak
 soak: tools ## months of running at once and what else takes hours (FUZZTIME=25m for 10^8 runs per fuzz target)
