@@ -58,11 +58,12 @@ func table() map[string]rule {
 		"store":           {[]string{"activation", "platform/securefile"}, []string{"go.etcd.io/bbolt"}},
 		"store/storetest": {},
 		"agent/api":       {},
-		"agent/localapi":  {[]string{"agent/api", "activation", "platform/ipc"}, []string{"github.com/prometheus/client_golang"}},
+		"agent/seats":     {[]string{"activation"}, nil},
+		"agent/localapi":  {[]string{"agent/api", "agent/seats", "activation", "platform/ipc"}, []string{"github.com/prometheus/client_golang"}},
 		"agent/client": {
 			[]string{"agent/api", "platform/ipc", "platform/paths", "platform/clock", "activation/license", "fingerprint", "fingerprint/probe"}, nil,
 		},
-		"agent": {[]string{"agent/api", "agent/localapi", "activation", "fingerprint"}, nil},
+		"agent": {[]string{"agent/api", "agent/localapi", "agent/seats", "activation", "fingerprint"}, nil},
 
 		"installer":                 {[]string{"platform/paths", "platform/securefile", "platform/service", "platform/ipc", "installer/packaging"}, []string{xsys}},
 		"installer/packaging":       {},

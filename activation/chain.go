@@ -40,6 +40,9 @@ func (l *Lifecycle) ask(v *view, rec Record, kind, code string, offline bool) (R
 	if kind != license.RequestActivate {
 		req.License, req.Seq, req.Head = licenseID(v, rec), rec.Seq, rec.Head
 		req.Days = l.usedDays(v, rec)
+		if l.cfg.SeatPeak != nil {
+			req.Peak = l.cfg.SeatPeak(rec.Key)
+		}
 	}
 	env, err := license.SealRequest(req, l.cfg.Device)
 	if err != nil {

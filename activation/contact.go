@@ -261,6 +261,9 @@ func (l *Lifecycle) take(v *view, asked Record, o opened) (Held, error) {
 		return Held{}, err
 	}
 	l.catchUp(clock.Count)
+	if l.cfg.SeatPeakTold != nil && asked.Pending.Kind != license.RequestActivate {
+		l.cfg.SeatPeakTold(asked.Key)
+	}
 	v = l.snap.Load()
 	return l.held(v, v.exact(rec.Key), r), nil
 }

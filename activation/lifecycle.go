@@ -51,6 +51,11 @@ type Config struct {
 	// Counter is a counter outside the state that only grows (in a TPM); the zero
 	// value: there is none. See counter.go.
 	Counter Counter
+	// SeatPeak is the most seats of a license that were used at once since the
+	// merchant was last told; SeatPeakTold is called when it has been told. Both
+	// are called with locks held and must not call back; nil: seats are not counted.
+	SeatPeak     func(Key) int64
+	SeatPeakTold func(Key)
 	// OnChange is called after something visible changed, without locks held; may be nil.
 	OnChange func()
 }

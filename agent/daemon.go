@@ -15,6 +15,7 @@ import (
 
 	"licenseagent.example/activation"
 	"licenseagent.example/agent/api"
+	"licenseagent.example/agent/seats"
 )
 
 // Config is everything a Daemon needs. Activation must be complete except for
@@ -40,6 +41,8 @@ type Config struct {
 	// start (such as the time) lets a program that waited across a restart
 	// notice that it may have missed something.
 	Serial uint64
+	// SeatLog keeps the seats while the agent is started anew.
+	SeatLog SeatLog
 }
 
 // Rhythm of the daemon. Times are seconds of Config.Boot, which goes on while
@@ -70,15 +73,18 @@ type Daemon struct {
 	log    *slog.Logger
 	redact *Redactor
 
-	wake    chan struct{} // something changed: plan again
-	beat    atomic.Int64  // boot seconds of the last step
-	cross   atomic.Pointer[[]string]
-	ready   atomic.Pointer[readyVerdict]
-	working sync.WaitGroup
-	slots   chan struct{}
+	wake     chan struct{} // something changed: plan again
+	beat     atomic.Int64  // boot seconds of the last step
+	cross    atomic.Pointer[[]string]
+	ready    atomic.Pointer[readyVerdict]
+	working  sync.WaitGroup
+	slots    chan struct{}
+	seats    *seats.Table
+	restored []*seats.Held
 
 	mu       sync.Mutex
 	contacts map[activation.Key]*attempt
+	short    map[activation.Key]int64 // boot seconds of the last event about seats
 }
 
 // attempt is the newest contact for one license.
@@ -107,12 +113,17 @@ func New(cfg Config) (*Daemon, error) {
 	}
 	d.hub = newHub(cfg.Serial)
 	d.cfg.Activation.OnChange = d.changed
+	if err := d.openSeats(cfg.Activation.Rand); err != nil {
+		return nil, err
+	}
 	life, err := activation.New(d.cfg.Activation)
 	if err != nil {
 		return nil, err
 	}
 	d.life = life
-	d.hub.update(d.life.Held(), d.now())
+	held := d.life.Held()
+	d.hub.update(held, d.now())
+	d.reviseSeats(held)
 	return d, nil
 }
 
@@ -133,7 +144,9 @@ func (d *Daemon) changed() {
 
 // tell publishes what is different since last time.
 func (d *Daemon) tell() {
-	for _, e := range d.hub.update(d.life.Held(), d.now()) {
+	held := d.life.Held()
+	d.reviseSeats(held)
+	for _, e := range d.hub.update(held, d.now()) {
 		if h := e.Hardware; h != nil && h.Warning {
 			d.log.Warn("hardware differs from what the license was issued for", "issuer", e.Issuer, "product", e.Product,
 				"outcome", h.Outcome, "lost", h.Lost, "unreadable", h.Unreadable, "points_left", h.Left, "next", "license-agent why")

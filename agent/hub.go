@@ -96,6 +96,19 @@ func (h *hub) update(held []activation.Held, now int64) []api.Event {
 	if beginning || len(fresh) == 0 {
 		return nil
 	}
+	h.add(fresh)
+	return fresh
+}
+
+// publish adds an event that is not about a difference between two pictures.
+func (h *hub) publish(e api.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.add([]api.Event{e})
+}
+
+// add numbers events and wakes those who wait; mu is held.
+func (h *hub) add(fresh []api.Event) {
 	for i := range fresh {
 		fresh[i].Serial = h.serial.Load() + 1 + uint64(i)
 	}
@@ -107,7 +120,6 @@ func (h *hub) update(held []activation.Held, now int64) []api.Event {
 	h.serial.Store(fresh[len(fresh)-1].Serial)
 	close(h.wake)
 	h.wake = make(chan struct{})
-	return fresh
 }
 
 func holds(held []activation.Held, key activation.Key) bool {

@@ -61,6 +61,8 @@ func (d *Daemon) license(h activation.Held, lang string) api.License {
 	if c := h.Claims; c != nil {
 		out.Hardware = hardware(h.Comparison, lang)
 		out.Edition, out.Seats, out.Features = c.Edition, c.Seats, c.Features
+		n := d.seats.Count(h.Key)
+		out.SeatsUsed, out.SeatsQueue = n.Used, n.Waiting
 		if len(c.Limits) > 0 {
 			out.Limits = make(map[string]int64, len(c.Limits))
 			for _, l := range c.Limits {

@@ -230,18 +230,24 @@ func (d *Daemon) outcome(h activation.Held, err error, lang string) (api.Outcome
 // resolve completes a key of which parts were left out: the only license that
 // fits. A license under way has no product yet and is found by its issuer.
 func (d *Daemon) resolve(q api.KeyRequest) (activation.Key, error) {
-	var found []activation.Key
+	h, err := d.find(q)
+	return h.Key, err
+}
+
+// find is resolve with what is held for the key.
+func (d *Daemon) find(q api.KeyRequest) (activation.Held, error) {
+	var found []activation.Held
 	for _, h := range d.life.Held() {
 		if (q.Issuer == "" || q.Issuer == h.Key.Issuer) && (q.Product == "" || q.Product == h.Key.Product) {
-			found = append(found, h.Key)
+			found = append(found, h)
 		}
 	}
 	switch len(found) {
 	case 0:
-		return activation.Key{}, fmt.Errorf("%w: %q", activation.ErrNotActivated, q.Product)
+		return activation.Held{}, fmt.Errorf("%w: %q", activation.ErrNotActivated, q.Product)
 	case 1:
 		return found[0], nil
 	default:
-		return activation.Key{}, activation.ErrAmbiguousProduct
+		return activation.Held{}, activation.ErrAmbiguousProduct
 	}
 }

@@ -194,6 +194,7 @@ type Request struct {
 	Env         fingerprint.EnvKind `json:"env"`
 	Parts       []ObservedPart      `json:"parts"`
 	Days        []string            `json:"days"` // YYYY-MM-DD with at least one check since the last answer, sorted, ≤ 400
+	Peak        int64               `json:"peak"` // most seats used at once since the last answer, 0 when none was
 	KeySet      int64               `json:"ks"`   // key set version held; 0 for none
 	Time        int64               `json:"time"` // the device's wall clock, information only
 	Offline     bool                `json:"off"`  // made for a file

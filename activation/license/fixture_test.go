@@ -170,7 +170,7 @@ func newFixtureFor(t testing.TB, device Signer) *fixture {
 			{Kind: fingerprint.Board, State: fingerprint.OK},
 			{Kind: fingerprint.CPU, State: fingerprint.OK},
 		},
-		Days: []string{"2026-01-01", "2026-01-02"}, KeySet: 7, Time: t0 + day, Agent: "license-agent/1.0.0 (linux/amd64)",
+		Days: []string{"2026-01-01", "2026-01-02"}, Peak: 3, KeySet: 7, Time: t0 + day, Agent: "license-agent/1.0.0 (linux/amd64)",
 	}
 	nonce := sha256.Sum256([]byte("program nonce"))
 	f.nonce = nonce[:]

@@ -66,6 +66,7 @@ func (r *Request) validate() error {
 		c.that(isDay(d), "days", "want YYYY-MM-DD")
 	}
 	c.ascending(r.Days, maxDays, "days")
+	c.number(r.Peak, 0, maxSeats, "peak")
 	c.number(r.KeySet, 0, maxInt, "ks")
 	c.instant(r.Time, "time")
 	c.visible(r.Agent, 0, maxAgentName, "agent")

@@ -6,8 +6,9 @@ package api
 // when the process that opened it ends, whatever way. Nothing more is sent on
 // it.
 //
-// A seat is counted once per process, or once per User when that is given:
-// several connections of one process, or of one named user, share one seat.
+// A seat is counted once per process, or once per User of one account when that
+// is given: several connections of one process, or of one named user, share one
+// seat.
 type SeatRequest struct {
 	Product string `json:"product"`
 	Issuer  string `json:"issuer,omitempty"`
@@ -16,8 +17,8 @@ type SeatRequest struct {
 	// for the process.
 	User string `json:"user,omitempty"`
 	// WaitMS is how long to wait in the queue when all seats are taken, in
-	// milliseconds, at most MaxSeatWaitMS; 0 answers at once. Who came first is
-	// served first.
+	// milliseconds, at most MaxSeatWaitMS; 0 answers at once. Accounts that
+	// hold fewer seats are served first, and among them who came first.
 	WaitMS int64 `json:"wait_ms,omitempty"`
 }
 

@@ -24,7 +24,11 @@ func translate(err error, lang string) *api.Error {
 		}
 		return &out
 	}
-	e := api.NewError(codeOf(err), lang)
+	code := seatCode(err)
+	if code == "" {
+		code = codeOf(err)
+	}
+	e := api.NewError(code, lang)
 	if refused := (*activation.RefusedError)(nil); errors.As(err, &refused) {
 		e.Cause = refused.Code
 		if refused.Message != "" {

@@ -107,11 +107,17 @@ func (l *limiter) forget(a *accepted) {
 	}
 }
 
-// Close closes the connection and gives its place back, once.
-func (a *accepted) Close() error {
+// leave gives the place back and leaves the connection open: somebody else
+// counts it from now on.
+func (a *accepted) leave() {
 	a.owner.mu.Lock()
 	a.owner.forget(a)
 	a.owner.mu.Unlock()
+}
+
+// Close closes the connection and gives its place back, once.
+func (a *accepted) Close() error {
+	a.leave()
 	return a.Conn.Close()
 }
 

@@ -5,25 +5,27 @@ import "time"
 // Limits bound what one caller and all callers together may take. A zero
 // field means the shipped value (see Default).
 type Limits struct {
-	PerUser    int           // connections of one user
-	Total      int           // connections of all users; the other descriptors of the process stay free for its own work
-	Reserve    int           // of Total, only for administrators, so that they can look while users flood
-	Body       int64         // bytes of a request body
-	ImportBody int64         // bytes of the body of an import: 256 KiB of answer in base64
-	Header     time.Duration // time for the headers
-	Request    time.Duration // time for the whole request
-	Idle       time.Duration // how long a kept connection may be silent
-	Wait       time.Duration // longest long poll
-	Action     time.Duration // longest call that talks to the merchant
-	Running    int           // requests worked on at the same time
-	Rate       float64       // requests per second of one user that keep their place when others wait
-	Burst      float64       // requests of one user at once that keep their place when others wait
+	PerUser      int           // connections of one user
+	Total        int           // connections of all users; the other descriptors of the process stay free for its own work
+	Reserve      int           // of Total, only for administrators, so that they can look while users flood
+	Seats        int           // connections that are seats or wait for one; they take two descriptors each
+	SeatsPerUser int           // of them, one user's
+	Body         int64         // bytes of a request body
+	ImportBody   int64         // bytes of the body of an import: 256 KiB of answer in base64
+	Header       time.Duration // time for the headers
+	Request      time.Duration // time for the whole request
+	Idle         time.Duration // how long a kept connection may be silent
+	Wait         time.Duration // longest long poll
+	Action       time.Duration // longest call that talks to the merchant
+	Running      int           // requests worked on at the same time
+	Rate         float64       // requests per second of one user that keep their place when others wait
+	Burst        float64       // requests of one user at once that keep their place when others wait
 }
 
 // Default returns the shipped limits.
 func Default() Limits {
 	return Limits{
-		PerUser: 32, Total: 128, Reserve: 8, Body: 16 << 10, ImportBody: 342 << 10,
+		PerUser: 32, Total: 128, Reserve: 8, Seats: 1024, SeatsPerUser: 512, Body: 16 << 10, ImportBody: 342 << 10,
 		Header: 2 * time.Second, Request: 5 * time.Second, Idle: 2 * time.Minute,
 		Wait: time.Minute, Action: 2 * time.Minute, Running: 8, Rate: 50, Burst: 100,
 	}
@@ -40,6 +42,8 @@ func (l Limits) orDefault() Limits {
 	fill(&l.PerUser, d.PerUser)
 	fill(&l.Total, d.Total)
 	fill(&l.Reserve, d.Reserve)
+	fill(&l.Seats, d.Seats)
+	fill(&l.SeatsPerUser, min(d.SeatsPerUser, max(1, l.Seats/2)))
 	fill(&l.Running, d.Running)
 	for _, p := range []struct {
 		v   *time.Duration

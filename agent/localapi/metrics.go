@@ -79,6 +79,7 @@ func (s *Server) metrics(x *exchange) error {
 		}
 	}
 	e.hardware(st.Licenses)
+	e.seats(s.cfg.Licenses.Seats().Counts)
 	e.family("license_agent_last_contact_timestamp_seconds", "gauge", "Server time of the last signed answer of the merchant.")
 	for _, l := range st.Licenses {
 		e.sample("license_agent_last_contact_timestamp_seconds", float64(l.LastContact), "issuer", l.Issuer, "product", l.Product)
@@ -111,6 +112,8 @@ func (s *Server) metrics(x *exchange) error {
 	e.family("license_agent_users", "gauge", "Users that hold connections.")
 	e.sample("license_agent_users", float64(users))
 
+	e.family("license_agent_seat_connections", "gauge", "Connections that are seats or wait for one; not among license_agent_connections.")
+	e.sample("license_agent_seat_connections", float64(s.held.connections()))
 	h := x.w.Header()
 	h["Content-Type"] = []string{"text/plain; version=0.0.4; charset=utf-8"}
 	x.counts.add(http.StatusOK)
@@ -130,6 +133,19 @@ func (e *exposition) hardware(licenses []api.License) {
 	for _, l := range licenses {
 		if h := l.Hardware; h != nil {
 			e.sample("license_agent_hardware_warning", truth(h.Warning), "issuer", l.Issuer, "product", l.Product)
+		}
+	}
+}
+
+// seats shows how near each license is to "all taken".
+func (e *exposition) seats(counts []api.SeatCount) {
+	e.family("license_agent_seats", "gauge", "Seats of a license on this machine: total, used, waiting for one, and the most used since the merchant was last told.")
+	for _, c := range counts {
+		for _, v := range []struct {
+			state string
+			n     int64
+		}{{"total", c.Total}, {"used", c.Used}, {"waiting", c.Waiting}, {"peak", c.Peak}} {
+			e.sample("license_agent_seats", float64(v.n), "issuer", c.Issuer, "product", c.Product, "state", v.state)
 		}
 	}
 }

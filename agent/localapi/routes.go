@@ -35,6 +35,7 @@ type pace int
 const (
 	quick pace = iota // Limits.Request; takes a turn at the gate
 	poll              // Limits.Wait; waits without a turn
+	hold              // as long as the caller wants; takes a turn by itself
 	slow              // Limits.Action; talks to the merchant, without a turn
 )
 
@@ -73,6 +74,8 @@ func (s *Server) table() map[string]*route {
 		api.PathWhy:      {method: get, access: anyone, serve: s.why},
 		api.PathSimulate: {method: post, access: anyone, serve: s.simulate},
 		api.PathMetrics:  {method: get, access: anyone, serve: s.metrics},
+		api.PathHolders:  {method: get, access: anyone, serve: s.holders},
+		api.PathSeats:    {method: post, access: anyone, pace: hold, serve: s.seat},
 		api.PathEvents:   {method: get, access: anyone, pace: poll, serve: s.events},
 		api.PathPreview:  {method: get, access: admin, serve: s.preview},
 		api.PathActivate: {method: post, access: admin, pace: slow, serve: s.activate},

@@ -3,6 +3,7 @@ package localapi
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"licenseagent.example/agent/api"
+	"licenseagent.example/agent/seats"
+	"licenseagent.example/platform/ipc"
 )
 
 // Licenses is what the local API asks: the daemon, or a fake in tests. All
@@ -28,6 +31,9 @@ type Licenses interface {
 	Simulate(q api.SimulateRequest, lang string) (api.Explanation, error)
 	// Events waits until something after since has happened or ctx ends.
 	Events(ctx context.Context, since uint64) api.Events
+	// TakeSeat waits for a seat until ctx ends. Errors are also those of seats.Table.Take.
+	TakeSeat(ctx context.Context, c seats.Claim, q api.SeatRequest, lang string) (*seats.Held, api.SeatAnswer, error)
+	Seats() api.Seats
 
 	Preview(ctx context.Context, issuer string) (api.Preview, error)
 	Activate(ctx context.Context, q api.ActivateRequest, lang string) (api.Outcome, error)
@@ -54,8 +60,15 @@ type Config struct {
 	// the listener accepted. An error or an empty User means refusal.
 	Identify func(net.Conn) (Caller, error)
 	Now      func() time.Time
-	Log      *slog.Logger // nil: no log
-	Limits   Limits
+	// Process asks the kernel which process made a connection, so that a seat
+	// ends with it; nil: the end of the connection decides alone.
+	Process func(net.Conn) (*ipc.Process, error)
+	// Keep gives what holds a seat to somebody who outlives the agent, before
+	// the caller is told that it has the seat; it returns how to take it back.
+	// nil: nobody does.
+	Keep   func(Holding) (forget func())
+	Log    *slog.Logger // nil: no log
+	Limits Limits
 	// Start distinguishes the request ids of two runs; any number that changes
 	// with each start.
 	Start uint64
@@ -75,6 +88,7 @@ type Server struct {
 	buffers  sync.Pool // of *[]byte, answers to checks
 	limiter  atomic.Pointer[limiter]
 	closing  atomic.Bool
+	held     holdings
 	http     *http.Server
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -93,6 +107,10 @@ func New(cfg Config) (*Server, error) {
 		return nil, ErrConfig
 	}
 	s := &Server{cfg: cfg, limits: cfg.Limits.orDefault(), log: cfg.Log}
+	s.held.users, s.held.open = map[string]int{}, map[io.Closer]string{}
+	if s.cfg.Keep == nil {
+		s.cfg.Keep = func(Holding) func() { return func() {} }
+	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -142,11 +160,13 @@ func (s *Server) Serve(ln net.Listener) error {
 }
 
 // Shutdown ends long polls, lets running requests finish while ctx lasts, and
-// then closes every connection. A caller that was accepted just before still
+// then closes every connection. Seats are let go without being given back: the
+// next run takes them up. A caller that was accepted just before still
 // gets its answer.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.cancel()
 	s.drain(ctx)
+	s.held.shut()
 	if err := s.http.Shutdown(ctx); err != nil {
 		return errors.Join(err, s.http.Close())
 	}

@@ -35,6 +35,8 @@ const (
 	// MaxPath is the longest usable socket path: sockaddr_un has 108 bytes with
 	// the final zero (unix(7)).
 	MaxPath = 107
+	// maxDescriptors is what Descriptors says where there is no limit.
+	maxDescriptors = 1 << 16
 )
 
 var (
@@ -60,6 +62,8 @@ var (
 	// ErrNoIdentity is returned, and reported to Options.Refused, when the kernel
 	// does not say who is on the other side.
 	ErrNoIdentity = errors.New("ipc: no identity from the kernel")
+	// ErrNoProcess is returned by FindProcess when the process has ended.
+	ErrNoProcess = errors.New("ipc: no such process")
 	// ErrUnsupported is returned on systems for which nobody has decided how a
 	// caller is identified.
 	ErrUnsupported = errors.New("ipc: not available on this operating system")

@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -51,11 +52,22 @@ func Watchdog() (every time.Duration, kick func()) {
 	return limit / 2, func() { notify(daemon.SdNotifyWatchdog) }
 }
 
-// Sockets returns the sockets that the service manager has opened for this
-// process (sd_listen_fds(3)), in the unit's order, and nothing if there are
-// none or they are meant for another process. The environment is cleared, so a
-// second call returns nothing. ipc.FromFile judges what they are.
-func Sockets() []*os.File { return activation.Files(true) }
+// Handed returns what the service manager passed to this process
+// (sd_listen_fds(3)): the sockets that it has opened, in the unit's order, and
+// apart from them what a Keeper of an earlier run gave it, by name. Nothing if
+// there is none or it is meant for another process. The environment is cleared,
+// so a second call returns nothing. Package ipc judges what they are.
+func Handed() (sockets []*os.File, kept map[string][]*os.File) {
+	kept = map[string][]*os.File{}
+	for _, f := range activation.Files(true) {
+		if name, ok := strings.CutPrefix(f.Name(), keptPrefix); ok {
+			kept[name] = append(kept[name], f)
+		} else {
+			sockets = append(sockets, f)
+		}
+	}
+	return sockets, kept
+}
 
 // Log writes to the event log of Windows.
 type Log struct{}

@@ -53,10 +53,15 @@ func TestMain(m *testing.M) {
 		if os.Getenv("LISTEN_PID") == "" { // as systemd sets it between fork and exec
 			os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid()))
 		}
-		for _, f := range Sockets() {
+		sockets, kept := Handed()
+		for _, f := range sockets {
 			fmt.Println(f.Name(), f.Fd())
 		}
-		fmt.Print(len(Sockets()), os.Getenv("LISTEN_FDS"))
+		for _, f := range kept["h-1"] {
+			fmt.Println("kept", f.Name(), f.Fd())
+		}
+		sockets, _ = Handed()
+		fmt.Print(len(sockets), os.Getenv("LISTEN_FDS"))
 	}
 	os.Exit(0)
 }
@@ -201,6 +206,9 @@ func TestSockets(t *testing.T) {
 	}
 	if got := run("LISTEN_FDS=2", "LISTEN_FDNAMES=agent:other"); got != "agent 3\nother 4\n0" {
 		t.Errorf("got %q", got)
+	}
+	if got := run("LISTEN_FDS=2", "LISTEN_FDNAMES=agent:kept-h-1"); got != "agent 3\nkept kept-h-1 4\n0" {
+		t.Errorf("with one that was kept: %q", got)
 	}
 	if got := run("LISTEN_FDS=2", "LISTEN_PID=1"); got != "0" {
 		t.Errorf("sockets of another process: %q", got)

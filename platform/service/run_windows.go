@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/windows"
@@ -107,8 +108,24 @@ func Status(string) {}
 // not ask one that hangs.
 func Watchdog() (every time.Duration, kick func()) { return 0, func() {} }
 
-// Sockets returns nothing: Windows hands no sockets over.
-func Sockets() []*os.File { return nil }
+// Handed returns nothing: Windows hands nothing over.
+func Handed() (sockets []*os.File, kept map[string][]*os.File) { return nil, nil }
+
+// Keeper would give descriptors to the service manager; that of Windows takes
+// none. The zero value is ready.
+type Keeper struct{}
+
+// NewKeeper returns nil: nobody keeps anything here.
+func NewKeeper() *Keeper { return nil }
+
+// Keep does nothing.
+func (*Keeper) Keep(string, ...syscall.Conn) error { return nil }
+
+// Forget does nothing.
+func (*Keeper) Forget(string) error { return nil }
+
+// Close does nothing.
+func (*Keeper) Close() error { return nil }
 
 // Log writes to the Windows event log under the service's name.
 type Log struct{ inner *eventlog.Log }

@@ -43,6 +43,8 @@ type parts struct {
 	listener net.Listener
 	store    *store.Store
 	key      *devicekey.Key
+	journal  *store.Journal
+	keeper   *service.Keeper
 }
 
 // close releases what wire has opened, in reverse order.
@@ -51,12 +53,16 @@ func (p *parts) close() error {
 	if p.listener != nil {
 		errs = append(errs, p.listener.Close())
 	}
+	if p.journal != nil {
+		errs = append(errs, p.journal.Close())
+	}
 	if p.store != nil {
 		errs = append(errs, p.store.Close())
 	}
 	if p.key != nil {
 		errs = append(errs, p.key.Close())
 	}
+	errs = append(errs, p.keeper.Close())
 	return errors.Join(errs...)
 }
 
@@ -113,6 +119,11 @@ func (a *app) wire(p paths.Paths, s settings, redact *agent.Redactor, log *slog.
 	if err != nil {
 		return out, a.problem(api.CodeConfig, err)
 	}
+	var lines [][]byte
+	out.journal, lines, err = store.OpenJournal(p.State, read().BootID)
+	if err != nil {
+		return out, err
+	}
 	started := a.now().Unix()
 	out.daemon, err = agent.New(agent.Config{
 		Activation: activation.Config{
@@ -123,18 +134,25 @@ func (a *app) wire(p paths.Paths, s settings, redact *agent.Redactor, log *slog.
 		},
 		Version: a.build(), KeyTier: key.Tier(), CrossCheck: collector.CrossCheck, Sockets: ownSockets,
 		Process: processInfo(started), Settings: s.list(), Redact: redact, Log: log, Serial: uint64(started) << 20,
+		SeatLog: agent.SeatLog{Lines: lines, Append: out.journal.Append, Replace: out.journal.Replace},
 	})
 	if err != nil {
 		return out, err
 	}
+	out.keeper = service.NewKeeper()
 	out.server, err = localapi.New(localapi.Config{
 		Licenses: out.daemon, Identify: localapi.FromKernel(groups), Now: a.now, Log: log, Start: uint64(a.now().UnixNano()),
+		Limits: localapi.Limits{Seats: seatConnections()}, Process: ipc.ProcessOf, Keep: keepSeats(out.keeper, log),
 	})
 	if err != nil {
 		return out, err
 	}
-	out.listener, err = listen(p, log)
-	return out, err
+	sockets, kept := service.Handed()
+	if out.listener, err = listen(p, sockets, log); err != nil {
+		return out, err
+	}
+	resume(out.server, out.daemon.RestoredSeats(), kept, out.keeper, log)
+	return out, nil
 }
 
 // publicDir, below the runtime directory, holds copies of what the vendor
@@ -143,12 +161,11 @@ const publicDir = "licenses"
 
 // listen adopts the socket that the service manager opened, or makes one. The
 // store's lock is held by now, so a socket on which nobody listens is a leftover.
-func listen(p paths.Paths, log *slog.Logger) (net.Listener, error) {
+func listen(p paths.Paths, files []*os.File, log *slog.Logger) (net.Listener, error) {
 	opts := ipc.Options{
 		Exclusive: true, ServiceSID: ipc.ServiceSID(p.Service),
 		Refused: func(err error) { log.Warn("a caller without identity was refused", "error", err) },
 	}
-	files := service.Sockets()
 	for i, f := range files {
 		defer f.Close() //nolint:errcheck // FromFile has duplicated it
 		if i > 0 {

@@ -41,7 +41,7 @@ const SHAPES = {
   request: {
     v: 'number', kind: 'string', iss: 'string', prod: 'string', code: 'string', lic: 'string', dev: 'string', dk: KEY, seq: 'number',
     head: 'string', n: 'string', fp: 'string', env: 'string', parts: [{ kind: 'string', state: 'string', alt: ['string'] }],
-    days: ['string'], ks: 'number', time: 'number', off: 'boolean', agent: 'string',
+    days: ['string'], peak: 'number', ks: 'number', time: 'number', off: 'boolean', agent: 'string',
   },
   // Absent members of an anchor file are left out, not empty.
   anchor(value) {
@@ -229,6 +229,7 @@ function request(r) {
   }
   that(r.days.every((d) => DATE.test(d)), 'days');
   ascending(r.days, 400, 'days');
+  number(r.peak, 0, 1000000000, 'peak');
   number(r.ks, 0, MAX, 'ks');
   time(r.time, 'time');
   text(r.agent, 0, 64, 'agent');

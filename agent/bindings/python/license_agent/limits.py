@@ -39,7 +39,7 @@ PROOF = {"v": int, "nonce": str, "prod": str, "sha": str, "phase": str, "runs": 
 REQUEST = {
     "v": int, "kind": str, "iss": str, "prod": str, "code": str, "lic": str, "dev": str, "dk": _KEY, "seq": int,
     "head": str, "n": str, "fp": str, "env": str, "parts": [{"kind": str, "state": str, "alt": [str]}],
-    "days": [str], "ks": int, "time": int, "off": bool, "agent": str,
+    "days": [str], "peak": int, "ks": int, "time": int, "off": bool, "agent": str,
 }
 PHASES = {
     "active": True, "expiring": True, "grace": True,
@@ -272,6 +272,7 @@ def request(r):
         _ascending(p["alt"], 16, "parts.alt")
     _that(all(_DAY.fullmatch(d) for d in r["days"]), "days")
     _ascending(r["days"], 400, "days")
+    _number(r["peak"], 0, 1000000000, "peak")
     _number(r["ks"], 0, MAX_INT, "ks")
     _time(r["time"], "time")
     _text(r["agent"], 0, 64, "agent")

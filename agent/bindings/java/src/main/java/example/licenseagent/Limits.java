@@ -272,6 +272,7 @@ final class Limits {
             that(DATE.matcher(d).matches(), "days");
         }
         ascending(r.texts("days"), 400, "days");
+        number(r, "peak", 0, 1000000000);
         number(r, "ks", 0, MAX);
         time(r, "time");
         text(r.text("agent"), 0, 64, "agent");

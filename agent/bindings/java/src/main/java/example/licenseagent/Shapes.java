@@ -29,7 +29,7 @@ final class Shapes {
     static final Object REQUEST = of("v", INT, "kind", TEXT, "iss", TEXT, "prod", TEXT, "code", TEXT, "lic", TEXT, "dev", TEXT, "dk", KEY,
             "seq", INT, "head", TEXT, "n", TEXT, "fp", TEXT, "env", TEXT,
             "parts", List.of(of("kind", TEXT, "state", TEXT, "alt", List.of(TEXT))), "days", List.of(TEXT),
-            "ks", INT, "time", INT, "off", Boolean.class, "agent", TEXT);
+            "peak", INT, "ks", INT, "time", INT, "off", Boolean.class, "agent", TEXT);
 
     private Shapes() {}
 
