@@ -178,6 +178,7 @@ func (t *tx) advance(s *seat, in *incoming) (err error) {
 	}
 	s.lastNonce, s.lastIdem, s.lastBody = in.req.Nonce, in.idem, in.body
 	s.contact, s.agent = t.now, in.req.Agent
+	s.uses, s.usesMost = in.req.Peak, max(s.usesMost, in.req.Peak)
 	if n := len(in.req.Days); n > 0 {
 		s.lastDay = max(s.lastDay, in.req.Days[n-1])
 	}

@@ -29,6 +29,9 @@ type DeviceInfo struct {
 	OpenUntil int64    `json:"open_until"` // support lets the next contact until then be taken as it stands, 0: no
 	Renewals  int64    `json:"renewals"`
 	LastDay   string   `json:"last_day,omitempty"`
+	Seats     int64    `json:"seats"`     // concurrent uses that are sold for each machine
+	Uses      int64    `json:"uses"`      // most concurrent uses since the contact before the last one
+	UsesMost  int64    `json:"uses_most"` // most concurrent uses ever reported
 	Env       string   `json:"env"`
 	Parts     []string `json:"parts"`
 	Agent     string   `json:"agent"`
@@ -49,7 +52,7 @@ func scanDevice(rows *sql.Rows) (DeviceInfo, error) {
 	d := DeviceInfo{
 		License: s.license, Device: s.device, Code: s.code.id, Product: s.code.product, Status: s.status, Reason: s.reason,
 		Told: s.noticed, Contested: s.contested, ContestBy: s.contestWhy, Rebound: s.rebound, Rolled: s.rolled, Seq: s.seq,
-		Renewals: s.renewals, LastDay: s.lastDay, Env: string(s.env), Parts: []string{}, Agent: s.agent, Created: s.created,
+		Renewals: s.renewals, LastDay: s.lastDay, Seats: s.code.seats, Uses: s.uses, UsesMost: s.usesMost, Env: string(s.env), Parts: []string{}, Agent: s.agent, Created: s.created,
 		Contact: s.contact, Expires: s.code.expires(), OpenUntil: s.openUntil,
 	}
 	if d.Told == "" {

@@ -182,6 +182,7 @@ func TestEveryPathIsDescribed(t *testing.T) {
 	paths := []string{
 		api.PathVersion, api.PathStatus, api.PathCheck, api.PathWhy, api.PathEvents, api.PathFiles, api.PathActivate, api.PathPreview,
 		api.PathRenew, api.PathRelease, api.PathRebind, api.PathRequest, api.PathImport, api.PathMetrics, api.PathSimulate, api.PathDiagnose,
+		api.PathSeats, api.PathHolders,
 	}
 	for _, p := range paths {
 		if _, ok := d.Paths[p]; !ok {

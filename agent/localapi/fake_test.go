@@ -16,7 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"licenseagent.example/activation"
 	"licenseagent.example/agent/api"
+	"licenseagent.example/agent/seats"
 )
 
 // fake is the second implementation of Licenses: it answers from fields.
@@ -27,9 +29,41 @@ type fake struct {
 	mu      sync.Mutex
 	calls   []string
 	changed chan struct{}
+	table   *seats.Table
+	total   int64 // seats of the license
 }
 
-func newFake() *fake { return &fake{changed: make(chan struct{})} }
+func newFake() *fake {
+	f := &fake{changed: make(chan struct{}), total: 1 << 20}
+	f.table, _ = seats.New(seats.Config{Now: func() int64 { return 1798963200 }, Start: "t"}, nil)
+	return f
+}
+
+func (f *fake) TakeSeat(ctx context.Context, c seats.Claim, q api.SeatRequest, _ string) (*seats.Held, api.SeatAnswer, error) {
+	if err := f.called("seat"); err != nil {
+		return nil, api.SeatAnswer{}, err
+	}
+	c.Key = activation.Key{Issuer: "acme", Product: q.Product}
+	h, n, err := f.table.Take(ctx, c, f.total)
+	if err != nil {
+		return nil, api.SeatAnswer{}, err
+	}
+	return h, api.SeatAnswer{
+		Seat:  api.Seat{ID: h.Seat, Issuer: "acme", Product: q.Product, User: h.User, Account: h.Account, PID: h.PID, Since: h.Since},
+		Count: api.SeatCount{Issuer: "acme", Product: q.Product, Total: n.Total, Used: n.Used, Waiting: n.Waiting, Peak: n.Peak},
+	}, nil
+}
+
+func (f *fake) Seats() api.Seats {
+	out := api.Seats{Counts: []api.SeatCount{}, Seats: []api.Seat{}}
+	for k, n := range f.table.Counts() {
+		out.Counts = append(out.Counts, api.SeatCount{Issuer: k.Issuer, Product: k.Product, Total: n.Total, Used: n.Used, Waiting: n.Waiting, Peak: n.Peak})
+	}
+	for _, h := range f.table.Holders() {
+		out.Seats = append(out.Seats, api.Seat{ID: h.Seat, Product: h.Key.Product, User: h.User, Account: h.Account, PID: h.PID, Since: h.Since, Detached: h.Detached})
+	}
+	return out
+}
 
 func (f *fake) called(name string) error {
 	f.mu.Lock()

@@ -3,6 +3,7 @@ package localapi
 import (
 	"bufio"
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -25,9 +26,22 @@ func whole(tb testing.TB) *Server {
 // served runs one parsed request with a caller's identity and returns the answer.
 func served(s *Server, r *http.Request, c Caller) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	r = r.WithContext(withConn(r.Context(), &accepted{caller: c}))
-	s.ServeHTTP(w, r)
+	mine, theirs := net.Pipe()
+	theirs.Close() // a seat that is taken ends at once
+	a := &accepted{Conn: mine, caller: c, owner: &limiter{}}
+	r = r.WithContext(withConn(r.Context(), a))
+	s.ServeHTTP(taken{w, a}, r)
 	return w
+}
+
+// taken lets a recorded request take its connection over.
+type taken struct {
+	*httptest.ResponseRecorder
+	conn net.Conn
+}
+
+func (t taken) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return t.conn, bufio.NewReadWriter(bufio.NewReader(t.conn), bufio.NewWriter(t.conn)), nil
 }
 
 // Whatever bytes arrive, an answer is JSON with a known code or a 200, and a

@@ -20,6 +20,7 @@ func bodies() map[string]string {
 	return map[string]string{
 		api.PathCheck:    `{"product":"painter","nonce":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}`,
 		api.PathSimulate: `{"replace":["disk"]}`,
+		api.PathSeats:    `{"product":"painter","user":"alice"}`,
 		api.PathActivate: `{"code":"AAAA-BBBB"}`,
 		api.PathRenew:    `{}`,
 		api.PathRelease:  `{"product":"painter"}`,

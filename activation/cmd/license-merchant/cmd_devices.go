@@ -29,6 +29,7 @@ func writeDevice(w io.Writer, d merchant.DeviceInfo) {
 	fmt.Fprintf(w, "activated\t%s\n", when(d.Created))
 	fmt.Fprintf(w, "last contact\t%s by %s, %d renewals, chain at %d\n", when(d.Contact), orDash(d.Agent), d.Renewals, d.Seq)
 	fmt.Fprintf(w, "last day of use\t%s\n", orDash(d.LastDay))
+	fmt.Fprintf(w, "seats used at once\t%d before the last contact, %d at most, of %d\n", d.Uses, d.UsesMost, d.Seats)
 	fmt.Fprintf(w, "ends\t%s\n", when(d.Expires))
 }
 

@@ -122,7 +122,7 @@ func compose(dir string, w world) (c *composed, err error) {
 	if err != nil {
 		return c, err
 	}
-	c.listener, err = listen(c.paths, w.log)
+	c.listener, err = listen(c.paths, nil, w.log)
 	return c, err
 }
 

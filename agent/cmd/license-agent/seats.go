@@ -48,7 +48,7 @@ func keepSeats(k *service.Keeper, log *slog.Logger) func(localapi.Holding) func(
 func resume(s *localapi.Server, held []*seats.Held, kept map[string][]*os.File, k *service.Keeper, log *slog.Logger) {
 	for _, h := range held {
 		holding := localapi.Holding{Held: h}
-		lives := true
+		lives, birth := true, h.Birth
 		for _, f := range kept[h.ID] {
 			lives = adopt(&holding, f, log) && lives
 		}
@@ -57,11 +57,11 @@ func resume(s *localapi.Server, held []*seats.Held, kept map[string][]*os.File, 
 			if holding.Conn != nil {
 				holding.Conn.Close() //nolint:errcheck // the seat is over
 			}
-			holding.Conn, h.Birth = nil, ""
+			holding.Conn, birth = nil, ""
 		}
-		if holding.Process == nil && h.Birth != "" {
+		if holding.Process == nil && birth != "" {
 			// ErrNoProcess is the usual end: the program ended meanwhile.
-			if p, err := ipc.FindProcess(h.PID, h.Birth); err == nil {
+			if p, err := ipc.FindProcess(h.PID, birth); err == nil {
 				holding.Process = p
 			}
 		}
