@@ -262,6 +262,11 @@ func (c *Client) Diagnose(ctx context.Context) (api.Diagnosis, error) {
 	return get[api.Diagnosis](ctx, c, api.PathDiagnose, nil)
 }
 
+// Seats lists who holds the concurrent uses that licenses allow here.
+func (c *Client) Seats(ctx context.Context) (api.Seats, error) {
+	return get[api.Seats](ctx, c, api.PathHolders, nil)
+}
+
 // Metrics returns the agent's metrics in the Prometheus text format.
 func (c *Client) Metrics(ctx context.Context) ([]byte, error) {
 	return get[[]byte](ctx, c, api.PathMetrics, nil)

@@ -176,6 +176,9 @@ func (a *app) licenseRows(t *table, l api.License) {
 	t.optional(a.label("grace"), when(v.GraceUntil))
 	t.optional(a.label("contact"), when(l.LastContact))
 	t.optional(a.label("nextcontact"), when(l.NextContact))
+	if l.SeatsUsed > 0 || l.SeatsQueue > 0 {
+		t.row(a.in("seats", "席位"), a.seatsText(l.SeatsUsed, l.Seats, l.SeatsQueue))
+	}
 	t.optional(a.label("features"), strings.Join(l.Features, ", "))
 	t.optional(a.label("limits"), limits(l.Limits))
 	t.optional(a.label("pending"), l.Pending)
