@@ -139,7 +139,8 @@ func TestQueueIsFair(t *testing.T) {
 		{
 			"who holds fewer comes first",
 			[]Claim{process("u", 1), process("u", 2), process("v", 3)},
-			[]Claim{process("u", 4), process("u", 5), process("v", 6), process("w", 7)}, 3, "[w7 u4 v6 u5]",
+			[]Claim{process("u", 4), process("u", 5), process("v", 6), process("w", 7)},
+			3, "[w7 u4 v6 u5]",
 		},
 	} {
 		if got := fmt.Sprint(turns(t, c.holders, c.waiting, c.total)); got != c.want {
