@@ -51,6 +51,7 @@ type Client struct {
 
 	once  sync.Once
 	http  *http.Client
+	dial  func(context.Context) (net.Conn, error)
 	setup error
 }
 
@@ -65,12 +66,13 @@ func (c *Client) prepare() {
 		}
 		path = p.Socket
 	}
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+	c.dial = func(ctx context.Context) (net.Conn, error) {
 		return ipc.Dial(ctx, path, ipc.DialOptions{ExpectOwner: c.Owners})
 	}
 	c.http = &http.Client{
 		Transport: &http.Transport{
-			DialContext: dial, DisableCompression: true, MaxIdleConnsPerHost: 16,
+			DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
+			DisableCompression: true, MaxIdleConnsPerHost: 16,
 			IdleConnTimeout: 30 * time.Second, MaxResponseHeaderBytes: 16 << 10,
 		},
 		// An agent never redirects; what does is not one.
@@ -89,11 +91,14 @@ func (c *Client) Close() {
 // do sends one request. in and out may be nil. Errors hold an *api.Error, which
 // errors.As finds.
 func (c *Client) do(ctx context.Context, method, path string, query url.Values, in, out any) error {
-	timeout := c.Timeout
-	if timeout == 0 {
-		timeout = DefaultTimeout
+	return c.doWithin(ctx, c.timeout(), method, path, query, in, out)
+}
+
+func (c *Client) timeout() time.Duration {
+	if c.Timeout == 0 {
+		return DefaultTimeout
 	}
-	return c.doWithin(ctx, timeout, method, path, query, in, out)
+	return c.Timeout
 }
 
 func (c *Client) doWithin(ctx context.Context, timeout time.Duration, method, path string, query url.Values, in, out any) error {
@@ -133,6 +138,11 @@ func (c *Client) doWithin(ctx context.Context, timeout time.Duration, method, pa
 		return c.transport(err)
 	}
 	defer resp.Body.Close()
+	return c.read(resp, out)
+}
+
+// read takes a whole answer into out, or the error that it carries.
+func (c *Client) read(resp *http.Response, out any) error {
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
 		return c.transport(err)

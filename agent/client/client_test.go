@@ -37,6 +37,7 @@ type world struct {
 	reply func(nonce []byte, product string) any // nil: the real agent
 	mono  time.Duration
 	slow  time.Duration // how long an answer takes on the monotonic clock
+	seat  http.HandlerFunc
 }
 
 func newWorld(t *testing.T) *world {
@@ -97,6 +98,13 @@ func (w *world) serve() string {
 }
 
 func (w *world) answer(rw http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == api.PathSeats {
+		w.mu.Lock()
+		seat := w.seat
+		w.mu.Unlock()
+		seat(rw, r)
+		return
+	}
 	var in api.CheckRequest
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
 		http.Error(rw, "bad", http.StatusBadRequest)

@@ -26,7 +26,7 @@ func TestReal(t *testing.T) {
 	for _, p := range []struct {
 		name string
 		run  func(*testing.T, string)
-	}{{"Kill", proveKill}, {"FailedSync", proveFailedSync}, {"Damage", proveDamage}, {"DiskFull", proveDiskFull}, {"Chip", proveChip}, {"LostChip", proveLostChip}, {"Soak", proveSoak}, {"Speed", proveSpeed}, {"Hostile", proveHostile}} {
+	}{{"Kill", proveKill}, {"FailedSync", proveFailedSync}, {"Damage", proveDamage}, {"DiskFull", proveDiskFull}, {"Chip", proveChip}, {"LostChip", proveLostChip}, {"Soak", proveSoak}, {"Speed", proveSpeed}, {"Hostile", proveHostile}, {"Seats", proveSeats}} {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
 			p.run(t, bin)
@@ -64,6 +64,8 @@ type running struct {
 	ready chan time.Duration // from exec to "answers"; closed when the process has ended
 	once  sync.Once
 	asks  *client.Client
+
+	programs []*holder // that were started to hold seats
 }
 
 const answersNow = "license-agent answers"

@@ -29,6 +29,10 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == store.ProbeArg {
 		os.Exit(store.ProbeMain(os.Args[2:])) // the agent runs its own binary as the probe: that is this one
 	}
+	if mode := os.Getenv(seatEnv); mode != "" {
+		holdSeat(mode)
+		return
+	}
 	testscript.Main(m, map[string]func(){"license-agent": main})
 }
 

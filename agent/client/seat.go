@@ -1,0 +1,274 @@
+package client
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+
+	"licenseagent.example/agent/api"
+)
+
+// SeatOptions says for whom a seat is, and how long to wait for one.
+type SeatOptions struct {
+	// User counts a named user instead of this process: several programs of one
+	// account that name the same user share one seat.
+	User string
+	// Wait is how long to stand in the queue when all seats are taken, at most
+	// an hour; 0 answers at once.
+	Wait time.Duration
+}
+
+// Seat is one of the concurrent uses that a license allows on this machine. It
+// ends with Close or with this process, whatever way that ends; the program
+// sends no heartbeat. A restart of the agent does not end it: the seat is taken
+// up again by itself.
+type Seat struct {
+	// Verdict is what was verified when the seat was taken.
+	Verdict Verdict
+	// Info and Count are the agent's words: who holds the seat, how many are used.
+	Info  api.Seat
+	Count api.SeatCount
+
+	checker *Checker
+	request api.SeatRequest
+	lost    chan struct{}
+	ended   chan struct{} // the goroutine has ended
+
+	mu     sync.Mutex
+	conn   net.Conn
+	closed bool
+	err    error
+}
+
+const (
+	// resumeFor is how long an agent may take to be started anew before the
+	// seat is lost to the program. The agent keeps it for the process anyway.
+	resumeFor = 10 * time.Second
+	// resumePause is the first pause between two attempts; it doubles up to a second.
+	resumePause = 50 * time.Millisecond
+)
+
+// Seat takes a seat and then checks the license as Check does, so that a held
+// seat always stands on a verified verdict that runs. Errors are those of Check
+// and *api.Error with the codes seats-taken (all are taken, also after Wait),
+// not-licensed (the answer is genuine and says no) and busy. ctx bounds taking
+// the seat only; Close gives it back.
+func (k *Checker) Seat(ctx context.Context, product string, o SeatOptions) (*Seat, error) {
+	c := k.asker()
+	s := &Seat{
+		checker: k, lost: make(chan struct{}), ended: make(chan struct{}),
+		request: api.SeatRequest{Product: product, Issuer: k.Anchor.Issuer, User: o.User, WaitMS: o.Wait.Milliseconds()},
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.Wait+c.timeout())
+	defer cancel()
+	_, began := k.clock()
+	for {
+		conn, err := s.take(ctx)
+		if err == nil {
+			s.conn = conn
+			go s.hold()
+			return s, nil
+		}
+		// An agent that is started anew sends those who wait away.
+		_, now := k.clock()
+		left := o.Wait - (now - began)
+		if !codeIs(err, api.CodeBusy) && (left <= 0 || !hungUp(err)) || !pause(ctx, resumePause) {
+			return nil, err
+		}
+		s.request.WaitMS = max(0, left.Milliseconds())
+	}
+}
+
+// take is one attempt: seat, then check.
+func (s *Seat) take(ctx context.Context) (net.Conn, error) {
+	c := s.checker.asker()
+	conn, answer, err := c.takeSeat(ctx, s.request)
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.checker.Check(ctx, s.request.Product)
+	switch {
+	case err != nil:
+	case !v.Runs:
+		err = c.fail(api.CodeNotLicensed, errors.New(v.Reason))
+	case answer.Count.Total > v.Seats:
+		err = c.fail(api.CodeUntrusted, fmt.Errorf("the agent counts %d seats, the license has %d", answer.Count.Total, v.Seats))
+	}
+	if err != nil {
+		conn.Close() //nolint:errcheck // it is given back; there is nobody to tell
+		return nil, err
+	}
+	s.mu.Lock()
+	s.Verdict, s.Info, s.Count = v, answer.Seat, answer.Count
+	s.mu.Unlock()
+	return conn, nil
+}
+
+// Lost is closed when the seat is gone although nobody called Close: the license
+// does not run any more, or no agent came back. Err says why.
+func (s *Seat) Lost() <-chan struct{} { return s.lost }
+
+// Err is why the seat was lost; nil while it is held and after Close.
+func (s *Seat) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// Close gives the seat back. When it returns, the agent has been told, unless
+// no agent runs. Closing twice is no error.
+func (s *Seat) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	conn := s.conn
+	s.mu.Unlock()
+	if conn != nil {
+		conn.Close() //nolint:errcheck // the agent sees the end either way
+		<-s.ended
+	}
+	return nil
+}
+
+// hold waits for the end of the connection and takes the seat up again when
+// that was not wanted.
+func (s *Seat) hold() {
+	defer close(s.ended)
+	for {
+		s.conn.Read(make([]byte, 1)) //nolint:errcheck // the agent sends nothing: whatever comes is the end
+		s.conn.Close()               //nolint:errcheck // it has ended
+		s.mu.Lock()
+		s.conn = nil
+		closed := s.closed
+		s.mu.Unlock()
+		if closed {
+			return
+		}
+		conn, err := s.resume()
+		s.mu.Lock()
+		closed, s.conn = s.closed, conn
+		switch {
+		case closed && conn != nil:
+			s.conn = nil
+			conn.Close() //nolint:errcheck // given back
+		case !closed && err != nil:
+			s.err = err
+			close(s.lost)
+		}
+		s.mu.Unlock()
+		if closed || err != nil {
+			return
+		}
+	}
+}
+
+// resume asks for the same seat again while an agent is being started. After
+// Close it still does, to give back what the agent keeps for this process.
+func (s *Seat) resume() (net.Conn, error) {
+	s.request.WaitMS = 0
+	ctx, cancel := context.WithTimeout(context.Background(), resumeFor)
+	defer cancel()
+	for wait := resumePause; ; wait = min(2*wait, time.Second) {
+		conn, err := s.take(ctx)
+		if err == nil {
+			return conn, nil
+		}
+		again := codeIs(err, api.CodeNotRunning) || codeIs(err, api.CodeBusy) || codeIs(err, api.CodeTimeout) || hungUp(err)
+		if !again || !pause(ctx, wait) {
+			return nil, err
+		}
+	}
+}
+
+// takeSeat sends the request on a connection of its own and returns it open.
+func (c *Client) takeSeat(ctx context.Context, q api.SeatRequest) (conn net.Conn, out api.SeatAnswer, err error) {
+	c.once.Do(c.prepare)
+	if c.setup != nil {
+		return nil, out, c.fail(api.CodeConfig, c.setup)
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(q.WaitMS)*time.Millisecond+c.timeout())
+	defer cancel()
+	conn, err = c.dial(ctx)
+	if err != nil {
+		return nil, out, c.transport(err)
+	}
+	// The deadline of ctx, as one of the connection.
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) }) //nolint:errcheck // a connection that is gone needs none
+	err = c.exchangeSeat(ctx, conn, q, &out)
+	if !stop() && err == nil {
+		err = c.transport(context.Cause(ctx))
+	}
+	if err != nil {
+		conn.Close() //nolint:errcheck // it is given up
+		if ctx.Err() == context.Canceled {
+			err = context.Canceled
+		}
+		return nil, out, err
+	}
+	return conn, out, nil
+}
+
+func (c *Client) exchangeSeat(ctx context.Context, conn net.Conn, q api.SeatRequest, out *api.SeatAnswer) error {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return c.fail(api.CodeBadRequest, err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+api.Host+api.PathSeats, bytes.NewReader(body))
+	if err != nil {
+		return c.fail(api.CodeBadRequest, err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "")
+	if c.Language != "" {
+		req.Header.Set("Accept-Language", c.Language)
+	}
+	if err := req.Write(conn); err != nil {
+		return c.transport(err)
+	}
+	br := bufio.NewReader(io.LimitReader(conn, 2*maxAnswer))
+	resp, err := http.ReadResponse(br, req)
+	if err != nil {
+		return c.transport(err)
+	}
+	defer resp.Body.Close()
+	if resp.ContentLength < 0 && resp.StatusCode == http.StatusOK {
+		return c.fail(api.CodeAgentAnswer, errors.New("a seat without Content-Length"))
+	}
+	if err := c.read(resp, out); err != nil {
+		return err
+	}
+	if br.Buffered() > 0 || out.Seat.ID == "" {
+		return c.fail(api.CodeAgentAnswer, errors.New("not the answer to a request for a seat"))
+	}
+	return nil
+}
+
+// hungUp says whether the other side closed before it had answered.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+func codeIs(err error, code string) bool {
+	var e *api.Error
+	return errors.As(err, &e) && e.Code == code
+}
+
+// pause waits; false when ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
