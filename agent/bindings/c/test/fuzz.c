@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     if (size == 0) return 0;
     /* An exact copy, so that one byte too far is seen. */
-    char *own = malloc(size);
+    char *own = malloc(size - 1);
     memcpy(own, data + 1, size - 1);
     str in = {own, size - 1};
     switch (data[0] % 8) {
