@@ -32,7 +32,7 @@ refusal per 10,000 machine-years.
 *Wrongly refused*: although no board was replaced. *Settled by the contact*: a virtual machine held by an address or a disk
 serial alone, which was made anew; the contact that is due at once takes the new value over, once in 30 days, and until
 then the answer is no. *After a board swap*: self-service re-bind. *Undetermined*: too little was readable for more than
-30 days. The rows with other seeds play other machines and other lives.
+30 days. The row with another seed plays other machines and other lives.
 
 "tolerant" shows more wrong refusals than "balanced" because it accepts most board swaps: where the new board has no serial,
 the old one stays enrolled and lost, and a change years later is one too many. Under "balanced" the operator re-binds at the
