@@ -17,6 +17,8 @@
 //     dies (bbolt maps the file into memory), where the service would put the
 //     file aside and go on.
 //   - Whoever owns the program's memory owns the device key.
+//   - Seats count this program and its named users, see Seat. They end with the
+//     program, and nothing takes them up again.
 package embed
 
 import (
@@ -27,6 +29,7 @@ import (
 	"fmt"
 	"log/slog"
 	mrand "math/rand/v2"
+	"os"
 	"runtime"
 	"sync"
 	"time"
@@ -71,7 +74,9 @@ type Config struct {
 type Agent struct {
 	daemon *agent.Daemon
 	store  *store.Store
+	seats  *store.Journal
 	lang   string
+	pid    int
 
 	cancel context.CancelFunc
 	done   chan error
@@ -123,12 +128,21 @@ func Open(cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := agent.New(configure(cfg, anchors, key, clk, st, redact, log))
+	journal, lines, err := store.OpenJournal(cfg.Dir, clk.Now().BootID)
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
+	settings := configure(cfg, anchors, key, clk, st, redact, log)
+	settings.SeatLog = agent.SeatLog{Lines: lines, Append: journal.Append, Replace: journal.Replace}
+	d, err := agent.New(settings)
+	if err != nil {
+		return nil, errors.Join(err, journal.Close(), st.Close())
+	}
+	for _, h := range d.RestoredSeats() {
+		h.End() // the program that held it has ended; only the peak of the period lives on
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	a := &Agent{daemon: d, store: st, lang: api.Language(cfg.Language), cancel: cancel, done: make(chan error, 1)}
+	a := &Agent{daemon: d, store: st, seats: journal, pid: os.Getpid(), lang: api.Language(cfg.Language), cancel: cancel, done: make(chan error, 1)}
 	go func() { a.done <- d.Run(ctx) }()
 	return a, nil
 }
@@ -166,7 +180,7 @@ func configure(cfg Config, anchors []license.Anchor, key *devicekey.Key, clk clo
 func (a *Agent) Close() error {
 	a.once.Do(func() {
 		a.cancel()
-		a.closed = errors.Join(<-a.done, a.store.Close())
+		a.closed = errors.Join(<-a.done, a.seats.Close(), a.store.Close())
 	})
 	return a.closed
 }

@@ -34,14 +34,17 @@ func merchant(t testing.TB) (*activationtest.Merchant, []byte) {
 // smbios is a table with a board serial, for test machines that have none.
 func smbios(t testing.TB) string {
 	t.Helper()
-	b := []byte{2, 15, 2, 0, 1, 2, 3, 4, 0, 0, 0, 0, 0, 0, 0}
-	b = append(b, "Example\x00Board\x001\x00BN-9K2M-0077\x00\x00"...)
-	b = append(b, 127, 4, 3, 0, 0, 0)
 	name := filepath.Join(t.TempDir(), "smbios.bin")
-	if err := os.WriteFile(name, b, 0o600); err != nil {
+	if err := os.WriteFile(name, tableBytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return name
+}
+
+func tableBytes() []byte {
+	b := []byte{2, 15, 2, 0, 1, 2, 3, 4, 0, 0, 0, 0, 0, 0, 0}
+	b = append(b, "Example\x00Board\x001\x00BN-9K2M-0077\x00\x00"...)
+	return append(b, 127, 4, 3, 0, 0, 0)
 }
 
 func open(t testing.TB, dir string, anchor []byte, table string) *embed.Agent {
@@ -171,4 +174,17 @@ func ExampleOpen() {
 	v, err := a.Verdict("painter", "")
 	fmt.Println(err == nil && v.Runs)
 	// Output: no license: true
+}
+
+// temporary is a state directory and a table for the example, which has no T.
+func temporary() (dir, table string) {
+	base, err := os.MkdirTemp("", "embed")
+	if err != nil {
+		panic(err)
+	}
+	table = filepath.Join(base, "smbios.bin")
+	if err := os.WriteFile(table, tableBytes(), 0o600); err != nil {
+		panic(err)
+	}
+	return filepath.Join(base, "state"), table
 }

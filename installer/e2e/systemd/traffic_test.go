@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 5 && os.Args[1] == "traffic" {
 		os.Exit(traffic(os.Args[2], os.Args[3], os.Args[4]))
 	}
+	if len(os.Args) == 3 && os.Args[1] == "seat" {
+		os.Exit(holdSeat(os.Args[2]))
+	}
 	os.Exit(m.Run())
 }
 
