@@ -6,7 +6,7 @@
 set -euo pipefail
 bin=$(cd "$1" && pwd)
 work=$(mktemp -d)
-declare -a started=()
+declare -a started=() programs=()
 finish() {
   status=$?
   for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
@@ -58,9 +58,9 @@ started+=($!)
 await "$work/address" $!
 echo "      listening on $(cat "$work/address")"
 
-say "The vendor sells a code: product studio, two machines, one year. (By default a machine
+say "The vendor sells a code: product studio, two machines, two seats on each, one year. (By default a machine
     without any serial of its own is refused; build servers are often such, so it is allowed here.)"
-(umask 077; merchant codes add --product studio --edition pro --feature export,mesh --devices 2 --valid-days 365 --allow-unidentified --out "$work/code" | show)
+(umask 077; merchant codes add --product studio --edition pro --feature export,mesh --devices 2 --seats 2 --valid-days 365 --allow-unidentified --out "$work/code" | show)
 [ "$(stat -c %a "$work/code")" = 600 ] || fail "the code lies in a file that others can read"
 
 say "The customer starts the agent and types the code once (here it is read from a file)."
@@ -85,11 +85,40 @@ echo '      the same program with another vendor'"'"'s anchor:'
 if "$bin/example" "$work/stranger/anchor.json" "$socket" studio >"$work/stranger.txt" 2>&1; then fail "an answer of another vendor was believed"; fi
 show <"$work/stranger.txt"
 
-say "The vendor freezes the code; the agent hears of it at its next contact."
+say "Two programs take the two seats and work; a third finds them taken."
+program=("$bin/example" "$work/merchant/anchor.json" "$socket" studio work)
+# start_program N: in the background, until it says that it works.
+start_program() {
+  local out=$work/program$1.txt
+  : >"$out"
+  "${program[@]}" >"$out" 2>&1 &
+  programs[$1]=$!
+  started+=($!)
+  until grep -q working "$out"; do kill -0 "${programs[$1]}" 2>/dev/null || fail "program $1: $(cat "$out")"; sleep 0.05; done
+}
+start_program 1
+start_program 2
+head -n 1 "$work/program1.txt" "$work/program2.txt" | grep working | show
+if "${program[@]}" >"$work/program3.txt" 2>&1; then fail "a third program has taken one of two seats"; fi
+show <"$work/program3.txt"
+agent "$work/desk" seats list | show
+agent "$work/desk" seats list | grep -q '2 of 2 seats taken' || fail "the list does not show two seats taken"
+
+say "The first is killed (kill -9): its seat is free at once, and the third gets it."
+kill -9 "${programs[1]}"
+wait "${programs[1]}" 2>/dev/null || true
+start_program 3
+show <"$work/program3.txt"
+
+say "The vendor freezes the code; the agent hears of it at its next contact, and the programs from the agent."
 id=$(merchant codes list --output json | grep -o '"id": *"c-[^"]*"' | head -1 | sed 's/.*"\(c-[^"]*\)"$/\1/')
 merchant codes freeze "$id" --reason demo | show
 agent "$work/desk" renew >/dev/null
 [ "$(phase "$work/desk")" = suspended ] || fail "phase is $(phase "$work/desk"), not suspended"
+for n in 2 3; do
+  if wait "${programs[n]}"; then fail "program $n works on without a license"; fi
+done
+show <"$work/program2.txt"
 agent "$work/desk" status | show || true
 if "$bin/example" "$work/merchant/anchor.json" "$socket" studio >/dev/null 2>&1; then fail "the program runs on a frozen code"; fi
 merchant codes unfreeze "$id" | show
