@@ -52,6 +52,10 @@ soak: tools ## months of running at once and what else takes hours (FUZZTIME=25m
 	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak go test -count=1 -timeout 12h -v -run '^TestP34MalformedRequests$$' ./agent/localapi
 	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak .ci/fuzz $${FUZZTIME:-60s}
 
+.PHONY: defects
+defects: ## each defect of docs/defects.md again, on the code before its fix
+	@.ci/defects
+
 .PHONY: promises
 promises: ## write docs/promises.md from the results of the last test, prove and soak runs
 	go test -count=1 -run TestPromises . -update-promises

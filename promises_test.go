@@ -71,7 +71,7 @@ const recorded = "docs/promises.jsonl"
 
 // tiers are the make targets that results come from, in the order of the table.
 func tiers() []string {
-	return []string{"test", "prove", "soak", "postgres", "bindings", "e2e", "vm", "wine", "bundle", "container", "repro", "sbom"}
+	return []string{"test", "prove", "soak", "postgres", "bindings", "e2e", "vm", "wine", "bundle", "container", "repro", "sbom", "defects"}
 }
 
 func readResults(t *testing.T, name string) []promise.Line {

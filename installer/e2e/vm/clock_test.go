@@ -55,7 +55,7 @@ func TestClock(t *testing.T) {
 		{"name": "40 days ahead", "shift": 40 * day, "freeze": 2},
 		{"name": "put right again", "shift": -40 * day, "freeze": 2},
 	}
-	said := attack(t, cache, steps)
+	said := attack(t, cache, "2026-06-01T00:00:00", 0, steps)
 	if len(said) != len(steps)+1 {
 		t.Fatalf("the machine told of %d steps, want %d", len(said), len(steps)+1)
 	}
@@ -91,8 +91,42 @@ func TestClock(t *testing.T) {
 		"a mark that believes every clock would stand after the end of grace for good")
 }
 
-// attack boots a machine with the vendor's service on board.
-func attack(t *testing.T, cache string, steps []map[string]any) []turned {
+// TestWrongDate boots a machine whose hardware clock is seventy years ahead
+// (P21): the agent believes it, because it knows nothing better, and goes on
+// believing it when the operator has put the date right. One contact heals it.
+func TestWrongDate(t *testing.T) {
+	cache := os.Getenv("VM_CACHE")
+	if cache == "" {
+		t.Fatal("VM_CACHE is not set: run these tests by `make vm`")
+	}
+	const seventy = 70*365*86400 + 18*86400 // 18 leap days from 2026 to 2096
+	said := attack(t, cache, "2096-06-01T00:00:00", seventy, []map[string]any{{"name": "a little later", "freeze": 2}})
+	if len(said) != 4 {
+		t.Fatalf("the machine told of %d steps, want 4", len(said))
+	}
+	for _, s := range said {
+		t.Logf("%-30s wall %s, believed %s", s.Name, time.Unix(s.Wall, 0).UTC().Format(time.DateTime), time.Unix(s.Status.Time, 0).UTC().Format(time.DateTime))
+	}
+	before, after, later := said[1], said[2], said[3]
+	stuck := before.Status.Time - before.Wall
+	if stuck < seventy/2 {
+		t.Errorf("control: without a contact the agent is %d s ahead only: the wrong date was never believed", stuck)
+	}
+	for _, s := range []turned{after, later} {
+		if off := s.Status.Time - s.Wall; off < -60 || off > 60 {
+			t.Errorf("%s: the agent is %d s off", s.Name, off)
+		}
+		if v := s.verdict(t); !v.Runs {
+			t.Errorf("%s: %s (%s)", s.Name, v.Phase, v.Reason)
+		}
+	}
+	promise.Reached(t, "P21", fmt.Sprintf("real hardware clock of a virtual machine 70 years ahead, put right, then one contact: the agent is %d s off and the license runs", after.Status.Time-after.Wall),
+		fmt.Sprintf("before the contact it is %d years ahead", stuck/(365*86400)))
+}
+
+// attack boots a machine with the vendor's service on board. wrong is how far
+// the date of its hardware clock is ahead.
+func attack(t *testing.T, cache, date string, wrong int64, steps []map[string]any) []turned {
 	t.Helper()
 	dir := t.TempDir()
 	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "license-merchant"), "../../../activation/cmd/license-merchant")
@@ -103,10 +137,10 @@ func attack(t *testing.T, cache string, steps []map[string]any) []turned {
 	h := loadMachines(t, "machines")["server"].hardware
 	ramdisk, err := initramfs(cache, "amd64", dir, h)
 	must(t, err)
-	must(t, extend(ramdisk, filepath.Join(dir, "license-merchant"), map[string]any{"user": "root", "clock": steps}))
+	must(t, extend(ramdisk, filepath.Join(dir, "license-merchant"), map[string]any{"user": "root", "clock": steps, "wrong": wrong}))
 	args, err := h.arguments("amd64", dir)
 	must(t, err)
-	args = append(args, "-m", "768", "-rtc", "base=2026-06-01T00:00:00", "-kernel", filepath.Join(cache, "kernel.amd64"), "-initrd", ramdisk,
+	args = append(args, "-m", "768", "-rtc", "base="+date, "-kernel", filepath.Join(cache, "kernel.amd64"), "-initrd", ramdisk,
 		"-append", "console=ttyS0 quiet panic=-1 no_timer_check net.ifnames=0")
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()

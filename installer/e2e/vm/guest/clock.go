@@ -30,8 +30,9 @@ const (
 )
 
 // clockAttack makes this machine vendor and customer at once, activates a
-// license, takes the vendor away and plays with the clock.
-func clockAttack(steps []Step) error {
+// license, takes the vendor away and plays with the clock. Where the date is
+// wrong the agent runs before that, and the date is put right without it.
+func clockAttack(wrong int64, steps []Step) error {
 	if err := loopback(); err != nil {
 		return err
 	}
@@ -43,6 +44,25 @@ func clockAttack(steps []Step) error {
 	}
 	if err := os.Chmod("/license-merchant", 0o755); err != nil {
 		return err
+	}
+	start := func() (*exec.Cmd, error) {
+		a := tool("/license-agent", "run")
+		err := a.Start()
+		// Ends with 3 while nothing is held; what counts is that it has waited.
+		_ = tool("/license-agent", "status", "--wait", "60s").Run()
+		return a, err
+	}
+	if wrong != 0 {
+		agent, err := start()
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(tell("wrong from the start"), agent.Process.Signal(os.Interrupt)); err != nil {
+			return err
+		}
+		if err := errors.Join(agent.Wait(), turn(Step{Shift: -wrong})); err != nil {
+			return err
+		}
 	}
 	for _, args := range [][]string{
 		{"init", "--issuer", "acme", "--tls", "loopback"},
@@ -70,16 +90,14 @@ func clockAttack(steps []Step) error {
 	if err := errors.Join(os.MkdirAll(anchors, 0o755), os.WriteFile(filepath.Join(anchors, "acme.json"), anchor, 0o644)); err != nil {
 		return err
 	}
-	start := func() (*exec.Cmd, error) {
-		a := tool("/license-agent", "run")
-		err := a.Start()
-		// Ends with 3 while nothing is held; what counts is that it has waited.
-		_ = tool("/license-agent", "status", "--wait", "60s").Run()
-		return a, err
-	}
 	agent, err := start()
 	if err != nil {
 		return err
+	}
+	if wrong != 0 {
+		if err := tell("put right, nobody asked yet"); err != nil {
+			return err
+		}
 	}
 	if err := tool("/license-agent", "activate", "--code-file", "/run/code", "--yes").Run(); err != nil {
 		return fmt.Errorf("activate: %w", err)

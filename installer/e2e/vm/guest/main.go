@@ -38,6 +38,7 @@ type Order struct {
 	NICs  int    `json:"nics"`  // network devices with hardware to wait for
 	Links []Link `json:"links"`
 	Clock []Step `json:"clock"` // instead of the fingerprint: attacks on the clock
+	Wrong int64  `json:"wrong"` // with Clock: seconds by which this machine's date is ahead when the agent starts for the first time
 }
 
 func main() {
@@ -77,7 +78,7 @@ func run() error {
 		}
 	}
 	if len(order.Clock) > 0 {
-		return clockAttack(order.Clock)
+		return clockAttack(order.Wrong, order.Clock)
 	}
 	start := time.Now()
 	cmd := exec.Command("/license-agent", "fingerprint", "--output", "json")
