@@ -29,7 +29,7 @@ func goldenState() activation.State {
 			},
 		},
 		KeySets: map[string][]byte{"acme.example": []byte(`{"payload":"keyset"}`)},
-		Clock:   activation.ClockState{HighWater: 1_770_000_500, Boot: 77, BootID: "3f2b", Provisional: 1_770_000_600, Ticked: true, Every: 300, Slack: 12, Offset: 5},
+		Clock:   activation.ClockState{HighWater: 1_770_000_500, Boot: 77, BootID: "3f2b", Provisional: 1_770_000_600, Ticked: true, Every: 300, Slack: 12, Offset: 5, Count: 9},
 	}
 }
 
@@ -91,7 +91,7 @@ func TestSchemaIsThisListOfFields(t *testing.T) {
 			"next_try failures last_error,omitempty used_nonce,omitempty",
 		"Pending":    "kind nonce request idem at offline boot,omitempty boot_id,omitempty",
 		"Worse":      "reads first last blind,omitempty",
-		"ClockState": "hw boot boot_id prov,omitempty ticked every,omitempty slack,omitempty off,omitempty",
+		"ClockState": "hw boot boot_id prov,omitempty ticked every,omitempty slack,omitempty off,omitempty count,omitempty",
 		"Key":        "issuer product",
 	}
 	for _, v := range []any{activation.Record{}, activation.Pending{}, activation.Worse{}, activation.ClockState{}, activation.Key{}} {
