@@ -54,6 +54,7 @@ func table() map[string]rule {
 			[]string{"activation", "activation/protocol", "activation/license", "activation/koogallery", "fingerprint"}, // activation: Decide, for the support view
 			[]string{"github.com/jackc/pgx/v5", "modernc.org/sqlite", "github.com/pressly/goose/v3", "github.com/prometheus/client_golang"},
 		},
+		"activation/merchant/admin": {[]string{"activation", "activation/merchant", "activation/protocol"}, nil},
 
 		"store":           {[]string{"activation", "platform/securefile"}, []string{"go.etcd.io/bbolt"}},
 		"store/storetest": {},

@@ -98,6 +98,10 @@ func sortedLimits(m map[string]int64) []license.Limit {
 	return list
 }
 
+// MaxCodes bounds the codes of one AddCodes: they are one transaction, which
+// everybody else waits for.
+const MaxCodes = 5000
+
 // AddCodes creates n codes and returns them with their ids, in the same order.
 // This is the only time that the codes themselves exist outside customers'
 // hands: the database keeps a keyed hash.
@@ -114,8 +118,8 @@ func (s *Service) AddCodes(ctx context.Context, spec CodeSpec, n int) (codes []s
 	if err := spec.check(s.issuer, signer); err != nil {
 		return nil, nil, err
 	}
-	if n < 1 || n > 100_000 {
-		return nil, nil, fmt.Errorf("%w: number of codes: want 1 to 100000", ErrInput)
+	if n < 1 || n > MaxCodes {
+		return nil, nil, fmt.Errorf("%w: number of codes: want 1 to %d", ErrInput, MaxCodes)
 	}
 	for range n {
 		c, err := newCode(s.opts.Rand)
@@ -191,7 +195,7 @@ func (s *Service) Codes(ctx context.Context, product string, limit int) ([]CodeI
 	if product != "" {
 		query, args = codeQuery+`WHERE c.product = $1 ORDER BY c.created DESC, c.id DESC LIMIT $2`, []any{product, limit}
 	}
-	rows, err := s.db.read.QueryContext(ctx, query, args...)
+	rows, err := s.query(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("merchant: codes: %w", err)
 	}
@@ -200,7 +204,7 @@ func (s *Service) Codes(ctx context.Context, product string, limit int) ([]CodeI
 
 // Code returns one code by its id.
 func (s *Service) Code(ctx context.Context, id string) (CodeInfo, error) {
-	rows, err := s.db.read.QueryContext(ctx, codeQuery+`WHERE c.id = $1`, id)
+	rows, err := s.query(ctx, codeQuery+`WHERE c.id = $1`, id)
 	if err != nil {
 		return CodeInfo{}, fmt.Errorf("merchant: code: %w", err)
 	}

@@ -72,7 +72,7 @@ func (s *Service) Devices(ctx context.Context, code string, limit int) ([]Device
 	if code != "" {
 		query, args = deviceQuery+`WHERE a.code_id = $1 ORDER BY a.created DESC, a.license_id DESC LIMIT $2`, []any{code, limit}
 	}
-	rows, err := s.db.read.QueryContext(ctx, query, args...)
+	rows, err := s.query(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("merchant: devices: %w", err)
 	}
@@ -85,7 +85,7 @@ func (s *Service) Device(ctx context.Context, id string) (DeviceInfo, error) {
 	if strings.HasPrefix(id, "lic-") {
 		where = `WHERE a.license_id = $1 `
 	}
-	rows, err := s.db.read.QueryContext(ctx, deviceQuery+where+`ORDER BY a.created DESC LIMIT 1`, id)
+	rows, err := s.query(ctx, deviceQuery+where+`ORDER BY a.created DESC LIMIT 1`, id)
 	if err != nil {
 		return DeviceInfo{}, fmt.Errorf("merchant: device: %w", err)
 	}
@@ -126,7 +126,7 @@ func (s *Service) Audit(ctx context.Context, subject string, after int64, limit 
 	if subject != "" {
 		query, args = columns+`WHERE subject = $1 AND seq > $2 ORDER BY seq LIMIT $3`, []any{subject, after, limit}
 	}
-	rows, err := s.db.read.QueryContext(ctx, query, args...)
+	rows, err := s.query(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("merchant: audit: %w", err)
 	}

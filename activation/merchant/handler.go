@@ -128,7 +128,7 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, id string, err er
 	refusal := &Refusal{Code: protocol.CodeInternal}
 	switch {
 	case errors.As(err, &refusal):
-	case errors.Is(err, errBusy), errors.Is(err, errDatabase):
+	case errors.Is(err, ErrUnavailable):
 		refusal = &Refusal{Code: protocol.CodeUnavailable, After: 30}
 	default:
 		h.svc.log.Error("request failed", "request", id, "error", err)

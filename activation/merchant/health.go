@@ -2,6 +2,7 @@ package merchant
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -184,9 +185,10 @@ func (s *Service) Open() []Problem {
 	return list
 }
 
-// errDatabase is returned when the database is not there, or has no room: a
-// state of the world that passes, not a mistake of the request.
-var errDatabase = errors.New("merchant: the database is unavailable")
+// ErrUnavailable is returned when the database is not there, or has no room, or
+// too much is waiting: a state of the world that passes, not a mistake of the
+// request.
+var ErrUnavailable = errors.New("merchant: not available now")
 
 // away returns in words why an error says that the database is not there, ""
 // when it says something else. The words hold nothing of the connection URL.
@@ -236,8 +238,14 @@ func away(err error) string {
 	return ""
 }
 
+// query reads without a transaction.
+func (s *Service) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	rows, err := s.db.read.QueryContext(ctx, query, args...)
+	return rows, s.databaseFailed(err)
+}
+
 // databaseFailed notes an error of a transaction. What says that the database is
-// away is reported and becomes errDatabase.
+// away is reported and becomes ErrUnavailable.
 func (s *Service) databaseFailed(err error) error {
 	why := away(err)
 	if why == "" {
@@ -245,5 +253,5 @@ func (s *Service) databaseFailed(err error) error {
 	}
 	s.metrics.databaseErrors.Inc()
 	s.report(problemDatabase, why)
-	return fmt.Errorf("%w: %s", errDatabase, why)
+	return fmt.Errorf("%w: %s", ErrUnavailable, why)
 }

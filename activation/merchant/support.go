@@ -23,7 +23,7 @@ const MaxList = 10_000
 // now, the next to end first. Codes taken back are left out.
 func (s *Service) Expiring(ctx context.Context, within int64, limit int) ([]CodeInfo, error) {
 	now := s.clock().Unix()
-	rows, err := s.db.read.QueryContext(ctx, codeQuery+`WHERE `+codeEnd+` > $1 AND `+codeEnd+` <= $2 AND c.status <> 'revoked'
+	rows, err := s.query(ctx, codeQuery+`WHERE `+codeEnd+` > $1 AND `+codeEnd+` <= $2 AND c.status <> 'revoked'
 		ORDER BY `+codeEnd+` LIMIT $3`, now, now+within, limit)
 	if err != nil {
 		return nil, fmt.Errorf("merchant: codes: %w", err)
@@ -33,7 +33,7 @@ func (s *Service) Expiring(ctx context.Context, within int64, limit int) ([]Code
 
 // Contested lists the seats of which a copy was seen, the newest case first.
 func (s *Service) Contested(ctx context.Context, limit int) ([]DeviceInfo, error) {
-	rows, err := s.db.read.QueryContext(ctx, deviceQuery+`WHERE a.contested > 0 AND a.status = 'active' ORDER BY a.contested DESC LIMIT $1`, limit)
+	rows, err := s.query(ctx, deviceQuery+`WHERE a.contested > 0 AND a.status = 'active' ORDER BY a.contested DESC LIMIT $1`, limit)
 	if err != nil {
 		return nil, fmt.Errorf("merchant: devices: %w", err)
 	}
@@ -61,7 +61,7 @@ func (s *Service) Find(ctx context.Context, what string) (Found, error) {
 	for _, q := range []struct{ where, value string }{
 		{`c.id = $1`, what}, {`c.lookup = $1`, lookup(s.pepper, what)}, {`c.hint = $1`, hint}, {`c.note = $1`, what},
 	} {
-		rows, err := s.db.read.QueryContext(ctx, codeQuery+`WHERE `+q.where+` ORDER BY c.created DESC LIMIT $2`, q.value, findLimit)
+		rows, err := s.query(ctx, codeQuery+`WHERE `+q.where+` ORDER BY c.created DESC LIMIT $2`, q.value, findLimit)
 		if err != nil {
 			return found, fmt.Errorf("merchant: codes: %w", err)
 		}
@@ -72,7 +72,7 @@ func (s *Service) Find(ctx context.Context, what string) (Found, error) {
 		found.Codes = append(found.Codes, list...)
 	}
 	for _, where := range []string{`a.license_id = $1`, `a.device_id = $1`} {
-		rows, err := s.db.read.QueryContext(ctx, deviceQuery+`WHERE `+where+` ORDER BY a.created DESC LIMIT $2`, what, findLimit)
+		rows, err := s.query(ctx, deviceQuery+`WHERE `+where+` ORDER BY a.created DESC LIMIT $2`, what, findLimit)
 		if err != nil {
 			return found, fmt.Errorf("merchant: devices: %w", err)
 		}

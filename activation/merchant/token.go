@@ -89,7 +89,7 @@ func (i *TokenInfo) fields() []any {
 
 // Tokens lists the tokens by name.
 func (s *Service) Tokens(ctx context.Context) ([]TokenInfo, error) {
-	rows, err := s.db.read.QueryContext(ctx, tokenQuery+`ORDER BY name`)
+	rows, err := s.query(ctx, tokenQuery+`ORDER BY name`)
 	if err != nil {
 		return nil, fmt.Errorf("merchant: tokens: %w", err)
 	}

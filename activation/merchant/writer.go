@@ -26,7 +26,7 @@ func (r *Refusal) Error() string {
 func refuse(c protocol.Code) error { return &Refusal{Code: c} }
 
 // errBusy is returned when more requests wait than the writer takes in seconds.
-var errBusy = errors.New("merchant: too many requests are waiting")
+var errBusy = fmt.Errorf("%w: too many requests are waiting", ErrUnavailable)
 
 // batchSize bounds the requests of one transaction. Beyond a few dozen the
 // cost of the sync is shared enough; a bound keeps the wait of the first small.
@@ -105,7 +105,7 @@ func (s *Service) commit(batch []*job) {
 			live = append(live, j)
 		}
 	}
-	if len(live) == 0 || s.attempt(live) || len(live) == 1 || errors.Is(live[0].err, errDatabase) {
+	if len(live) == 0 || s.attempt(live) || len(live) == 1 || errors.Is(live[0].err, ErrUnavailable) {
 		return
 	}
 	for _, j := range live {

@@ -5,11 +5,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"licenseagent.example/activation/merchant"
+	"licenseagent.example/activation/merchant/admin"
 	"licenseagent.example/activation/protocol"
 )
 
@@ -33,12 +35,8 @@ func (a *app) runAnswer(ctx context.Context, file, out string) error {
 	if err != nil {
 		return err
 	}
-	return a.withService(ctx, func(svc *merchant.Service, _ config) error {
-		answer, err := svc.Process(ctx, request, "", "")
-		if err != nil {
-			return err
-		}
-		text, err := protocol.EncodeAnswer(answer)
+	return a.withAPI(ctx, func(c *admin.Client) error {
+		text, err := c.Send(ctx, http.MethodPost, admin.PathRequestAnswer, "", nil, request)
 		if err != nil {
 			return err
 		}
@@ -52,7 +50,11 @@ func (a *app) runAnswer(ctx context.Context, file, out string) error {
 
 // readRequest reads a request file; blanks and line ends around it are what
 // mail programs and editors add.
-func (a *app) readRequest(file string) ([]byte, error) {
+func (a *app) readRequest(file string) ([]byte, error) { return a.readSmall(file, protocol.MaxRequest) }
+
+// readSmall reads a file of at most so many bytes, - for standard input,
+// without the blanks around it.
+func (a *app) readSmall(file string, most int64) ([]byte, error) {
 	from := a.stdin
 	if file != "-" {
 		f, err := os.Open(file)
@@ -62,12 +64,12 @@ func (a *app) readRequest(file string) ([]byte, error) {
 		defer f.Close()
 		from = f
 	}
-	b, err := io.ReadAll(io.LimitReader(from, protocol.MaxRequest+1))
+	b, err := io.ReadAll(io.LimitReader(from, most+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(b) > protocol.MaxRequest {
-		return nil, usage("%s is larger than any request file (%d bytes)", file, protocol.MaxRequest)
+	if int64(len(b)) > most {
+		return nil, usage("%s is larger than it can be (%d bytes)", file, most)
 	}
 	if b = bytes.TrimSpace(b); len(b) == 0 {
 		return nil, fmt.Errorf("%w: %s is empty", merchant.ErrInput, file)

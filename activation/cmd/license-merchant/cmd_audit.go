@@ -4,10 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"licenseagent.example/activation/merchant"
+	"licenseagent.example/activation/merchant/admin"
 )
 
 type auditOptions struct {
@@ -17,34 +21,40 @@ type auditOptions struct {
 }
 
 func (a *app) auditCmd() *cobra.Command {
+	return group("audit", "List, check and export the audit log", a.auditListCmd(), a.auditVerifyCmd(), a.auditExportCmd())
+}
+
+func (a *app) auditListCmd() *cobra.Command {
 	var o auditOptions
 	c := &cobra.Command{
-		Use: "audit", Short: "Check the audit chain and list it",
-		Long: "Checks that no audit row was changed, dropped or reordered, then lists rows, oldest first. " + exitHelp,
+		Use: "list", Short: "List audit rows, oldest first", Long: "Lists audit rows, oldest first. " + exitHelp,
 		Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error { return a.runAudit(c.Context(), o) },
 	}
-	c.Flags().StringVar(&o.subject, "subject", "", "only rows about this code, license or key id")
+	c.Flags().StringVar(&o.subject, "subject", "", "only rows about this code, license, key or token")
 	c.Flags().Int64Var(&o.after, "after", 0, "only rows after this number")
 	c.Flags().IntVar(&o.limit, "limit", 1000, "at most so many")
 	return c
 }
 
 func (a *app) runAudit(ctx context.Context, o auditOptions) error {
-	return a.withService(ctx, func(svc *merchant.Service, _ config) error {
-		length, err := svc.VerifyAudit(ctx)
-		if err != nil {
+	return a.withAPI(ctx, func(c *admin.Client) error {
+		q := url.Values{"after": {strconv.FormatInt(o.after, 10)}, "limit": {strconv.Itoa(o.limit)}}
+		if o.subject != "" {
+			q.Set("subject", o.subject)
+		}
+		var x admin.Audit
+		if err := c.Call(ctx, http.MethodGet, admin.PathAudit, "", q, nil, &x); err != nil {
 			return err
 		}
-		rows, err := svc.Audit(ctx, o.subject, o.after, o.limit)
-		if err != nil {
-			return err
-		}
-		return a.print(map[string]any{"verified": length, "rows": rows}, func(w io.Writer) {
-			fmt.Fprintf(w, "%d rows, chain intact\n", length)
-			for _, r := range rows {
-				fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", r.Seq, when(r.At), r.Actor, r.Action, r.Subject, r.Detail)
+		return a.print(x, func(w io.Writer) {
+			for _, r := range x.Rows {
+				writeAuditRow(w, r)
 			}
 		})
 	})
+}
+
+func writeAuditRow(w io.Writer, r merchant.AuditRow) {
+	fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", r.Seq, when(r.At), r.Actor, r.Action, r.Subject, r.Detail)
 }

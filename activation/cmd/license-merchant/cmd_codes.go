@@ -8,14 +8,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"licenseagent.example/activation/merchant"
+	"licenseagent.example/activation/merchant/admin"
 	"licenseagent.example/fingerprint"
 )
 
 func (a *app) codesCmd() *cobra.Command {
-	return group("codes", "Make and manage authorization codes", a.codesAddCmd(), a.codesListCmd(), a.codesShowCmd(),
-		a.codesStatusCmd("freeze", "Suspend a code: its devices stop at their next renewal", (*merchant.Service).Freeze),
-		a.codesStatusCmd("unfreeze", "Undo freeze: its devices run again after their next renewal", (*merchant.Service).Unfreeze),
-		a.codesStatusCmd("revoke", "Take a code and its licenses back for good", (*merchant.Service).Revoke))
+	return group("codes", "Make and manage authorization codes", a.codesAddCmd(), a.codesListCmd(), a.codesShowCmd(), a.codesExpiringCmd(),
+		a.codesStatusCmd("freeze", "Suspend a code: its devices stop at their next renewal", admin.PathFreeze),
+		a.codesStatusCmd("unfreeze", "Undo freeze: its devices run again after their next renewal", admin.PathUnfreeze),
+		a.codesStatusCmd("revoke", "Take a code and its licenses back for good", admin.PathRevoke))
 }
 
 // writeCode prints a code for people, without the code.

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"licenseagent.example/activation/merchant"
+	"licenseagent.example/activation/merchant/admin"
 )
 
 type codesAddOptions struct {
@@ -55,18 +58,20 @@ one per line. ` + exitHelp,
 
 // newCodes is the JSON result of codes add.
 type newCodes struct {
-	Codes []newCode `json:"codes"`
-	File  string    `json:"file,omitempty"`
+	admin.MadeCodes
+	File string `json:"file,omitempty"`
 }
 
-type newCode struct {
-	Code string `json:"code,omitempty"`
-	merchant.CodeInfo
-}
+// addAtOnce is how many codes are made with one request: few enough that nobody
+// waits behind them.
+const addAtOnce = 1000
 
 func (a *app) runCodesAdd(ctx context.Context, o codesAddOptions) error {
 	if err := o.parse(); err != nil {
 		return err
+	}
+	if o.count < 1 || o.count > 1_000_000 {
+		return usage("--count: want 1 to 1000000")
 	}
 	var file *os.File
 	if o.out != "" {
@@ -76,39 +81,56 @@ func (a *app) runCodesAdd(ctx context.Context, o codesAddOptions) error {
 		}
 		defer file.Close()
 	}
-	return a.withService(ctx, func(svc *merchant.Service, _ config) error {
-		codes, infos, err := svc.AddCodes(ctx, o.spec, o.count)
-		if err != nil {
-			if file != nil {
-				os.Remove(o.out)
-			}
-			return err
-		}
+	return a.withAPI(ctx, func(c *admin.Client) error {
 		result := newCodes{File: o.out}
-		for i, info := range infos {
-			n := newCode{CodeInfo: info}
-			if file == nil {
-				n.Code = codes[i]
+		for left := o.count; left > 0; {
+			var made admin.MadeCodes
+			err := c.Call(ctx, http.MethodPost, admin.PathCodes, "", nil, admin.NewCodes{CodeSpec: o.spec, Count: min(left, addAtOnce)}, &made)
+			if err == nil && file != nil {
+				err = keepCodes(file, made.Codes)
 			}
-			result.Codes = append(result.Codes, n)
-		}
-		if file != nil {
-			if _, err := io.WriteString(file, strings.Join(codes, "\n")+"\n"); err != nil {
-				return err
+			if err != nil {
+				return o.interrupted(err, file, len(result.Codes))
 			}
-			if err := file.Sync(); err != nil {
-				return err
-			}
+			result.Codes = append(result.Codes, made.Codes...)
+			left -= len(made.Codes)
 		}
 		return a.print(result, func(w io.Writer) {
-			for _, n := range result.Codes {
-				fmt.Fprintf(w, "%s\t%s\n", n.ID, orDash(n.Code))
+			if file == nil || o.count <= 20 {
+				for _, n := range result.Codes {
+					fmt.Fprintf(w, "%s\t%s\n", n.ID, orDash(n.Code))
+				}
 			}
 			if file != nil {
-				fmt.Fprintf(w, "written to\t%s\n", o.out)
+				fmt.Fprintf(w, "written to\t%s (%d)\n", o.out, o.count)
 			}
 		})
 	})
+}
+
+// keepCodes moves codes into the file: on disk, and out of what is printed.
+func keepCodes(file *os.File, codes []admin.MadeCode) error {
+	var text strings.Builder
+	for i := range codes {
+		text.WriteString(codes[i].Code + "\n")
+		codes[i].Code = ""
+	}
+	if _, err := file.WriteString(text.String()); err != nil {
+		return err
+	}
+	return file.Sync()
+}
+
+// interrupted leaves no empty file behind, and says what is in a file that is
+// not complete: the codes in it are good.
+func (o codesAddOptions) interrupted(err error, file *os.File, made int) error {
+	switch {
+	case file == nil:
+		return err
+	case made == 0:
+		return errors.Join(err, os.Remove(o.out))
+	}
+	return fmt.Errorf("%w (%s holds the %d codes made before that)", err, o.out, made)
 }
 
 // parse turns the texts of the flags into the specification.

@@ -4,10 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"licenseagent.example/activation/merchant"
+	"licenseagent.example/activation/merchant/admin"
 )
 
 type codesListOptions struct {
@@ -28,16 +32,22 @@ func (a *app) codesListCmd() *cobra.Command {
 }
 
 func (a *app) runCodesList(ctx context.Context, o codesListOptions) error {
-	return a.withService(ctx, func(svc *merchant.Service, _ config) error {
-		list, err := svc.Codes(ctx, o.product, o.limit)
-		if err != nil {
+	return a.withAPI(ctx, func(c *admin.Client) error {
+		var list admin.Codes
+		q := url.Values{"limit": {strconv.Itoa(o.limit)}}
+		if o.product != "" {
+			q.Set("product", o.product)
+		}
+		if err := c.Call(ctx, http.MethodGet, admin.PathCodes, "", q, nil, &list); err != nil {
 			return err
 		}
-		return a.print(map[string]any{"codes": list}, func(w io.Writer) {
-			fmt.Fprintln(w, "ID\tENDS WITH\tPRODUCT\tSTATUS\tDEVICES\tENDS\tNOTE")
-			for _, i := range list {
-				fmt.Fprintf(w, "%s\t%s\t%s %s\t%s\t%d/%d\t%s\t%s\n", i.ID, i.Hint, i.Product, i.Edition, i.Status, i.Used, i.Devices, when(i.Expires), orDash(i.Note))
-			}
-		})
+		return a.print(list, func(w io.Writer) { writeCodes(w, list.Codes) })
 	})
+}
+
+func writeCodes(w io.Writer, list []merchant.CodeInfo) {
+	fmt.Fprintln(w, "ID\tENDS WITH\tPRODUCT\tSTATUS\tDEVICES\tENDS\tNOTE")
+	for _, i := range list {
+		fmt.Fprintf(w, "%s\t%s\t%s %s\t%s\t%d/%d\t%s\t%s\n", i.ID, i.Hint, i.Product, i.Edition, i.Status, i.Used, i.Devices, when(i.Expires), orDash(i.Note))
+	}
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 
 	"github.com/spf13/cobra"
 
 	"licenseagent.example/activation/merchant"
+	"licenseagent.example/activation/merchant/admin"
 )
 
 func (a *app) codesShowCmd() *cobra.Command {
@@ -19,25 +21,17 @@ func (a *app) codesShowCmd() *cobra.Command {
 }
 
 func (a *app) runCodesShow(ctx context.Context, id string) error {
-	return a.withService(ctx, func(svc *merchant.Service, _ config) error {
-		info, err := svc.Code(ctx, id)
-		if err != nil {
+	return a.withAPI(ctx, func(c *admin.Client) error {
+		var x admin.Code
+		if err := c.Call(ctx, http.MethodGet, admin.PathCode, id, nil, nil, &x); err != nil {
 			return err
 		}
-		devices, err := svc.Devices(ctx, id, 1000)
-		if err != nil {
-			return err
-		}
-		history, err := svc.Audit(ctx, id, 0, 1000)
-		if err != nil {
-			return err
-		}
-		return a.print(map[string]any{"code": info, "devices": devices, "history": history}, func(w io.Writer) {
-			writeCode(w, info)
-			for _, d := range devices {
+		return a.print(x, func(w io.Writer) {
+			writeCode(w, x.Code)
+			for _, d := range x.Devices {
 				fmt.Fprintf(w, "device\t%s %s, last contact %s\n", d.License, d.Status, when(d.Contact))
 			}
-			writeHistory(w, history)
+			writeHistory(w, x.History)
 		})
 	})
 }

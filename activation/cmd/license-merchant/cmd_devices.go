@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) devicesCmd() *cobra.Command {
-	return group("devices", "See, explain and release activated devices", a.devicesListCmd(), a.devicesShowCmd(), a.devicesSimulateCmd(), a.devicesReleaseCmd())
+	return group("devices", "See, explain and release activated devices", a.devicesListCmd(), a.devicesShowCmd(), a.devicesSimulateCmd(), a.devicesReleaseCmd(), a.devicesRebindCmd())
 }
 
 func writeDevice(w io.Writer, d merchant.DeviceInfo) {
@@ -22,6 +22,9 @@ func writeDevice(w io.Writer, d merchant.DeviceInfo) {
 	fmt.Fprintf(w, "told last\t%s\n", d.Told)
 	if d.Contested > 0 {
 		fmt.Fprintf(w, "contested\tsince %s: %s\n", when(d.Contested), d.ContestBy)
+	}
+	if d.OpenUntil > 0 {
+		fmt.Fprintf(w, "re-bind by support\tthe next contact until %s is taken as it stands\n", when(d.OpenUntil))
 	}
 	fmt.Fprintf(w, "recognised by\t%s\n", strings.Join(d.Parts, ", "))
 	fmt.Fprintf(w, "part taken over\t%s\n", when(d.Rolled))

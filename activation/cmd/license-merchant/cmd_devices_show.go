@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"io"
+	"net/http"
 
 	"github.com/spf13/cobra"
 
-	"licenseagent.example/activation"
-	"licenseagent.example/activation/merchant"
+	"licenseagent.example/activation/merchant/admin"
 )
 
 func (a *app) devicesShowCmd() *cobra.Command {
@@ -22,19 +22,15 @@ the first digits of their salted hashes, the same as on the machine. ` + exitHel
 }
 
 func (a *app) runDevicesShow(ctx context.Context, id string) error {
-	return a.withService(ctx, func(svc *merchant.Service, _ config) error {
-		x, err := svc.Why(ctx, id, activation.Scenario{})
-		if err != nil {
+	return a.withAPI(ctx, func(c *admin.Client) error {
+		var x admin.Device
+		if err := c.Call(ctx, http.MethodGet, admin.PathDevice, id, nil, nil, &x); err != nil {
 			return err
 		}
-		history, err := svc.Audit(ctx, x.Device.License, 0, 1000)
-		if err != nil {
-			return err
-		}
-		return a.print(map[string]any{"device": x.Device, "why": x, "history": history}, func(w io.Writer) {
+		return a.print(x, func(w io.Writer) {
 			writeDevice(w, x.Device)
-			writeWhy(w, x)
-			writeHistory(w, history)
+			writeWhy(w, x.Why)
+			writeHistory(w, x.History)
 		})
 	})
 }

@@ -3,15 +3,16 @@ package main
 import (
 	"context"
 	"io"
+	"net/http"
 
 	"github.com/spf13/cobra"
 
-	"licenseagent.example/activation"
 	"licenseagent.example/activation/merchant"
+	"licenseagent.example/activation/merchant/admin"
 )
 
 func (a *app) devicesSimulateCmd() *cobra.Command {
-	var o activation.ScenarioText
+	var o admin.Scenario
 	c := &cobra.Command{
 		Use:   "simulate LICENSE|DEVICE",
 		Short: "Show what would happen to a device if: time without contact, changed hardware, clocks",
@@ -32,20 +33,16 @@ Parts are nic (or mac), disk, board and cpu. ` + exitHelp,
 	f.StringSliceVar(&o.Unreadable, "unreadable", nil, "part that cannot be read")
 	f.StringVar(&o.Offline, "offline", "", "time from now without contact, such as 36h or 45d")
 	f.StringVar(&o.Clock, "clock", "", "change of the wall clock, such as -3h or 30d")
-	f.BoolVar(&o.Cloned, "clone", false, "the state was copied to another machine")
+	f.BoolVar(&o.Clone, "clone", false, "the state was copied to another machine")
 	f.BoolVar(&o.Behind, "behind", false, "the clock is behind and no tick is on disk")
 	f.BoolVar(&o.Contested, "contested", false, "a second copy of the license was seen")
 	return c
 }
 
-func (a *app) runDevicesSimulate(ctx context.Context, id string, o activation.ScenarioText) error {
-	scenario, err := o.Scenario()
-	if err != nil {
-		return usage("%v", err)
-	}
-	return a.withService(ctx, func(svc *merchant.Service, _ config) error {
-		x, err := svc.Why(ctx, id, scenario)
-		if err != nil {
+func (a *app) runDevicesSimulate(ctx context.Context, id string, o admin.Scenario) error {
+	return a.withAPI(ctx, func(c *admin.Client) error {
+		var x merchant.Explanation
+		if err := c.Call(ctx, http.MethodPost, admin.PathSimulate, id, nil, o, &x); err != nil {
 			return err
 		}
 		return a.print(x, func(w io.Writer) {

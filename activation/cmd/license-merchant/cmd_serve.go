@@ -17,8 +17,8 @@ import (
 )
 
 type serveOptions struct {
-	listen, metrics, addressFile, url string
-	verbose                           bool
+	listen, metrics, admin, addressFile, url string
+	verbose                                  bool
 }
 
 func (a *app) serveCmd() *cobra.Command {
@@ -35,6 +35,7 @@ address when it is ready. ` + exitHelp,
 	f := c.Flags()
 	f.StringVar(&o.listen, "listen", "", "address, port 0 for a free one (default 127.0.0.1:8443)")
 	f.StringVar(&o.metrics, "metrics", "", "address for Prometheus /metrics, plain HTTP; keep it inside")
+	f.StringVar(&o.admin, "admin", "", "address for the admin interface, HTTPS with tokens; keep it inside")
 	f.StringVar(&o.addressFile, "address-file", "", "write the base URL to this file when ready")
 	f.StringVar(&o.url, "url", "", "public base URL to put into anchor.json")
 	f.BoolVar(&o.verbose, "verbose", false, "log each request to stderr")
@@ -49,14 +50,14 @@ func (a *app) runServe(ctx context.Context, o serveOptions) error {
 	for _, v := range []struct {
 		flag string
 		to   *string
-	}{{o.listen, &c.Listen}, {o.metrics, &c.Metrics}, {o.url, &c.URL}} {
+	}{{o.listen, &c.Listen}, {o.metrics, &c.Metrics}, {o.admin, &c.Admin.Listen}, {o.url, &c.URL}} {
 		if v.flag != "" {
 			*v.to = v.flag
 		}
 	}
-	cert, err := tls.LoadX509KeyPair(a.path(c.TLS.Certificate), a.path(c.TLS.Key))
+	cert, err := loadPair(a.path(c.TLS.Certificate), a.path(c.TLS.Key))
 	if err != nil {
-		return fmt.Errorf("%w: %w", errNoCertificate, err)
+		return err
 	}
 	level := slog.LevelWarn
 	if o.verbose {
@@ -67,15 +68,12 @@ func (a *app) runServe(ctx context.Context, o serveOptions) error {
 		if svc.Issuer() == "" {
 			return merchant.ErrNotInitialised
 		}
-		if left := cert.Leaf.NotAfter.Sub(a.now()); left < 30*24*time.Hour {
-			log.Warn("the TLS certificate ends soon", "not_after", cert.Leaf.NotAfter)
-		}
-		return a.serve(ctx, svc, c, o, cert)
+		return a.serve(ctx, svc, c, o, cert, log)
 	})
 }
 
 // serve listens and blocks until the context ends.
-func (a *app) serve(ctx context.Context, svc *merchant.Service, c config, o serveOptions, cert tls.Certificate) error {
+func (a *app) serve(ctx context.Context, svc *merchant.Service, c config, o serveOptions, cert *keyPair, log *slog.Logger) error {
 	ln, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return err
@@ -88,10 +86,22 @@ func (a *app) serve(ctx context.Context, svc *merchant.Service, c config, o serv
 		return errors.Join(err, ln.Close())
 	}
 	server := svc.Server()
-	server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
+	server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get}
 	servers := []*http.Server{server}
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	go func() { failed <- server.ServeTLS(ln, "", "") }()
+	adminAddress := ""
+	if c.Admin.Listen != "" {
+		side, in, err := a.listenAdmin(svc, c, cert, log)
+		if err != nil {
+			return errors.Join(err, server.Close())
+		}
+		servers, adminAddress = append(servers, side), "https://"+in.Addr().String()
+		go func() { failed <- side.ServeTLS(in, "", "") }()
+	}
+	watch, done := context.WithCancel(ctx)
+	defer done()
+	go watchService(watch, svc, cert, log)
 	if c.Metrics != "" {
 		m, err := net.Listen("tcp", c.Metrics)
 		if err != nil {
@@ -108,8 +118,11 @@ func (a *app) serve(ctx context.Context, svc *merchant.Service, c config, o serv
 			return errors.Join(err, server.Close())
 		}
 	}
-	if err := a.print(map[string]string{"url": url, "listen": ln.Addr().String()}, func(w io.Writer) {
+	if err := a.print(map[string]string{"url": url, "listen": ln.Addr().String(), "admin": adminAddress}, func(w io.Writer) {
 		fmt.Fprintf(w, "serving %s (listening on %s)\n", url, ln.Addr())
+		if adminAddress != "" {
+			fmt.Fprintf(w, "admin %s\n", adminAddress)
+		}
 	}); err != nil {
 		return errors.Join(err, server.Close())
 	}

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"io"
+	"net/http"
 
 	"github.com/spf13/cobra"
 
 	"licenseagent.example/activation/merchant"
+	"licenseagent.example/activation/merchant/admin"
 )
 
 func (a *app) simulateCmd() *cobra.Command {
@@ -26,9 +29,13 @@ func (a *app) runSimulate(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	return a.withService(ctx, func(svc *merchant.Service, _ config) error {
-		x, err := svc.Explain(ctx, request)
+	return a.withAPI(ctx, func(c *admin.Client) error {
+		text, err := c.Send(ctx, http.MethodPost, admin.PathRequestExplain, "", nil, request)
 		if err != nil {
+			return err
+		}
+		var x merchant.Explanation
+		if err := json.Unmarshal(text, &x); err != nil {
 			return err
 		}
 		return a.print(x, func(w io.Writer) {

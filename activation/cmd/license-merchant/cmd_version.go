@@ -26,7 +26,7 @@ type versionInfo struct {
 	Platform string `json:"platform"`
 }
 
-func (a *app) runVersion() error {
+func build() versionInfo {
 	v := versionInfo{Version: "(unknown)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		v.Version = info.Main.Version
@@ -42,6 +42,11 @@ func (a *app) runVersion() error {
 	if version != "" {
 		v.Version = version
 	}
+	return v
+}
+
+func (a *app) runVersion() error {
+	v := build()
 	return a.print(v, func(w io.Writer) {
 		fmt.Fprintf(w, "license-merchant %s %s (%s, %s)\n", v.Version, v.Revision, v.Go, v.Platform)
 	})

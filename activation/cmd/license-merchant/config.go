@@ -20,15 +20,16 @@ import (
 const configName = "merchant.toml"
 
 // config is merchant.toml. Every value can be left out. The environment
-// (LICENSE_MERCHANT_URL, _LISTEN, _METRICS, _DATABASE) wins over the file, a
+// (LICENSE_MERCHANT_URL, _LISTEN, _METRICS, _ADMIN, _DATABASE) wins over the file, a
 // flag over both.
 type config struct {
-	URL      string      `toml:"url"`      // public base URL, written into anchor.json; "" takes the address of serve
-	Listen   string      `toml:"listen"`   // host:port
-	Metrics  string      `toml:"metrics"`  // host:port of /metrics, plain HTTP; "" for none
-	Database string      `toml:"database"` // postgres://…; "" is merchant.db in the data directory
-	TLS      tlsSection  `toml:"tls"`
-	Terms    termSection `toml:"terms"`
+	URL      string       `toml:"url"`      // public base URL, written into anchor.json; "" takes the address of serve
+	Listen   string       `toml:"listen"`   // host:port
+	Metrics  string       `toml:"metrics"`  // host:port of /metrics, plain HTTP; "" for none
+	Database string       `toml:"database"` // postgres://…; "" is merchant.db in the data directory
+	TLS      tlsSection   `toml:"tls"`
+	Admin    adminSection `toml:"admin"`
+	Terms    termSection  `toml:"terms"`
 
 	KooGallery koogallerySection `toml:"koogallery"`
 }
@@ -36,6 +37,13 @@ type config struct {
 type tlsSection struct {
 	Certificate string `toml:"certificate"` // PEM chain; "" is tls/server.pem
 	Key         string `toml:"key"`         // PEM; "" is tls/server.key
+}
+
+// adminSection is the listener of the admin interface, HTTPS with the
+// certificate of [tls]. Keep it inside.
+type adminSection struct {
+	Listen   string `toml:"listen"`    // host:port; "" for none
+	ClientCA string `toml:"client_ca"` // PEM; callers need a certificate of this authority besides their token
 }
 
 type termSection struct {
@@ -96,7 +104,7 @@ func (a *app) loadConfig() (config, error) {
 	for _, e := range []struct {
 		name string
 		to   *string
-	}{{"URL", &c.URL}, {"LISTEN", &c.Listen}, {"METRICS", &c.Metrics}, {"DATABASE", &c.Database}} {
+	}{{"URL", &c.URL}, {"LISTEN", &c.Listen}, {"METRICS", &c.Metrics}, {"ADMIN", &c.Admin.Listen}, {"DATABASE", &c.Database}} {
 		if v := a.env("LICENSE_MERCHANT_" + e.name); v != "" {
 			*e.to = v
 		}

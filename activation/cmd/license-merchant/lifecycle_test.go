@@ -194,7 +194,7 @@ func TestLifeCycle(t *testing.T) {
 	if diff := cmp.Diff(want, phases); diff != "" {
 		t.Errorf("phases (-want +got):\n%s", diff)
 	}
-	if !strings.Contains(s.command("audit"), "chain intact") {
+	if !strings.Contains(s.command("audit", "verify"), "chain intact") {
 		t.Error("the audit chain is broken")
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"licenseagent.example/activation/merchant"
+	"licenseagent.example/activation/merchant/admin"
 	"licenseagent.example/activation/protocol"
 	"licenseagent.example/installer/bundle"
 	"licenseagent.example/installer/bundle/manifest"
@@ -48,6 +49,7 @@ type app struct {
 	rand           io.Reader
 	dir            string
 	output         string
+	remote         remote
 }
 
 func main() {
@@ -96,7 +98,9 @@ func (a *app) root() *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&a.dir, "dir", dir, "data directory (environment LICENSE_MERCHANT_DIR)")
 	root.PersistentFlags().StringVar(&a.output, "output", "text", "text or json")
-	root.AddCommand(a.initCmd(), a.serveCmd(), a.codesCmd(), a.devicesCmd(), a.answerCmd(), a.simulateCmd(), a.keysCmd(), a.auditCmd(), a.bundleCmd(), a.koogalleryCmd(), a.versionCmd())
+	a.remote.flags(root, a.env)
+	root.AddCommand(a.initCmd(), a.serveCmd(), a.codesCmd(), a.devicesCmd(), a.findCmd(), a.answerCmd(), a.simulateCmd(), a.keysCmd(), a.auditCmd(),
+		a.tokensCmd(), a.healthCmd(), a.bundleCmd(), a.koogalleryCmd(), a.versionCmd())
 	return root
 }
 
@@ -139,7 +143,12 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 func exitCode(ctx context.Context, err error) int {
 	var use *usageError
 	var refusal *merchant.Refusal
+	var answered *admin.Error
 	switch {
+	case errors.As(err, &answered):
+		return admin.Lookup(answered.Code).Exit
+	case errors.Is(err, admin.ErrUnreachable), errors.Is(err, merchant.ErrUnavailable):
+		return exitUnreachable
 	case errors.As(err, &use), errors.Is(err, merchant.ErrInput), errors.Is(err, merchant.ErrRoots), errors.Is(err, errNoCertificate),
 		errors.Is(err, bundle.ErrInput), errors.Is(err, bundle.ErrExists), errors.Is(err, manifest.ErrManifest):
 		return exitUsage

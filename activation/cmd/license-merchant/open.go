@@ -14,8 +14,11 @@ import (
 	"licenseagent.example/activation/merchant"
 )
 
-// withService opens the data directory for one command.
+// withService opens the data directory for one command that needs this machine.
 func (a *app) withService(ctx context.Context, do func(svc *merchant.Service, c config) error) (err error) {
+	if a.remote.server != "" {
+		return usage("this command needs the files of the service: run it there, without --server")
+	}
 	c, err := a.loadConfig()
 	if err != nil {
 		return err

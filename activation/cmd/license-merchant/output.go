@@ -12,6 +12,7 @@ import (
 
 	"licenseagent.example/activation/license"
 	"licenseagent.example/activation/merchant"
+	"licenseagent.example/activation/merchant/admin"
 	"licenseagent.example/activation/protocol"
 	"licenseagent.example/installer/bundle"
 	"licenseagent.example/installer/bundle/manifest"
@@ -33,10 +34,15 @@ func (a *app) print(v any, text func(w io.Writer)) error {
 // report writes an error with its code and next step to stderr.
 func (a *app) report(err error, exit int) {
 	code, message, hint := explain(err)
+	id := ""
+	var answered *admin.Error
+	if errors.As(err, &answered) {
+		id = answered.RequestID
+	}
 	if a.output == "json" {
 		enc := json.NewEncoder(a.stderr)
 		enc.SetEscapeHTML(false)
-		if enc.Encode(protocol.Problem{Error: protocol.ProblemBody{Code: protocol.Code(code), Message: message, Hint: hint}}) == nil {
+		if enc.Encode(protocol.Problem{Error: protocol.ProblemBody{Code: protocol.Code(code), Message: message, Hint: hint, RequestID: id}}) == nil {
 			return
 		}
 	}
@@ -54,7 +60,15 @@ func explain(err error) (code, message, hint string) {
 	message = strings.TrimPrefix(err.Error(), "merchant: ")
 	var use *usageError
 	var refusal *merchant.Refusal
+	var answered *admin.Error
 	switch {
+	case errors.As(err, &answered):
+		return string(answered.Code), answered.Error(), answered.Hint
+	case errors.Is(err, admin.ErrUnreachable):
+		return "unreachable", strings.TrimPrefix(err.Error(), "admin: "), "Check --server and --ca, and that the service runs with --admin."
+	case errors.Is(err, merchant.ErrUnavailable):
+		spec := admin.Lookup(admin.CodeUnavailable)
+		return string(spec.Code), spec.Message.EN + ": " + message, spec.Hint.EN
 	case errors.As(err, &use):
 		return "usage", message, "Run the command with --help."
 	case errors.As(err, &refusal):

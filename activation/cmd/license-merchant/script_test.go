@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -107,7 +108,7 @@ type server struct{ cmd *exec.Cmd }
 type serverKey struct{}
 
 // serveCommand is "serve start ARGS…", which returns when the service says that
-// it listens and sets $URL, and "serve stop SIGNAL EXIT", which ends it.
+// it listens and sets $URL (and $ADMIN with --admin), and "serve stop SIGNAL EXIT", which ends it.
 func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 1 || neg {
 		ts.Fatalf("usage: serve start ARGS… | serve stop SIGNAL EXIT")
@@ -132,13 +133,19 @@ func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		_ = log.Close()
 	})
-	line, err := bufio.NewReader(out).ReadString('\n')
+	lines := bufio.NewReader(out)
+	line, err := lines.ReadString('\n')
 	if err != nil {
 		text, _ := os.ReadFile(ts.MkAbs("serve.log"))
 		ts.Fatalf("serve said nothing: %v\n%s", err, text)
 	}
 	fields := strings.Fields(line)
 	ts.Setenv("URL", fields[1])
+	if slices.Contains(args, "--admin") {
+		line, err := lines.ReadString('\n')
+		ts.Check(err)
+		ts.Setenv("ADMIN", strings.Fields(line)[1])
+	}
 	running(ts, &server{cmd: cmd})
 }
 
