@@ -21,7 +21,10 @@ type auditOptions struct {
 }
 
 func (a *app) auditCmd() *cobra.Command {
-	return group("audit", "List, check and export the audit log", a.auditListCmd(), a.auditVerifyCmd(), a.auditExportCmd())
+	list := a.auditListCmd()
+	list.Use, list.Short = "audit", "List, check and export the audit log"
+	list.AddCommand(a.auditVerifyCmd(), a.auditExportCmd())
+	return list
 }
 
 func (a *app) auditListCmd() *cobra.Command {
