@@ -32,7 +32,8 @@ var ErrNewer = errors.New("merchant: the database was written by a newer version
 type Database struct {
 	write, read *sql.DB
 	postgres    bool
-	timeout     time.Duration // of one transaction, 0: none
+	timeout     time.Duration                  // of one transaction, 0: none
+	asked       func(query string, args []any) // told of reads, for tests that look at plans; nil: nobody
 
 	mu    sync.Mutex
 	stmts map[string]*sql.Stmt // prepared on write, by text
@@ -43,6 +44,14 @@ type Database struct {
 // the service runs; synchronous=FULL makes every commit durable (the WAL mode
 // default NORMAL does not: sqlite.org/pragma.html#pragma_synchronous).
 func OpenSQLite(ctx context.Context, path string) (*Database, error) {
+	d, err := newSQLite(path)
+	if err != nil {
+		return nil, err
+	}
+	return d, d.ready(ctx, goose.DialectSQLite3)
+}
+
+func newSQLite(path string) (*Database, error) {
 	// The file is created here with its final mode: SQLite itself would use
 	// 0644 less umask; -wal and -shm inherit the mode of the database.
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
@@ -66,8 +75,7 @@ func OpenSQLite(ctx context.Context, path string) (*Database, error) {
 		return nil, errors.Join(fmt.Errorf("merchant: database: %w", err), write.Close())
 	}
 	read.SetMaxOpenConns(4)
-	d := &Database{write: write, read: read, stmts: map[string]*sql.Stmt{}}
-	return d, d.ready(ctx, goose.DialectSQLite3)
+	return &Database{write: write, read: read, stmts: map[string]*sql.Stmt{}}, nil
 }
 
 // fileURI is a path as SQLite wants it in a URI (sqlite.org/uri.html): a
@@ -89,10 +97,14 @@ const lease = 10 * time.Second
 // OpenPostgres opens a PostgreSQL database by its connection URL and brings
 // its schema up to date. The URL may hold a password: no error repeats it.
 func OpenPostgres(ctx context.Context, dsn string) (*Database, error) {
-	return openPostgres(ctx, dsn, lease)
+	d, err := newPostgres(dsn, lease)
+	if err != nil {
+		return nil, err
+	}
+	return d, d.ready(ctx, goose.DialectPostgres)
 }
 
-func openPostgres(ctx context.Context, dsn string, lease time.Duration) (*Database, error) {
+func newPostgres(dsn string, lease time.Duration) (*Database, error) {
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		return nil, errors.New("merchant: the database URL cannot be used")
@@ -109,8 +121,7 @@ func openPostgres(ctx context.Context, dsn string, lease time.Duration) (*Databa
 		return err
 	}))
 	write.SetMaxOpenConns(4)
-	d := &Database{write: write, read: write, postgres: true, timeout: lease, stmts: map[string]*sql.Stmt{}}
-	return d, d.ready(ctx, goose.DialectPostgres)
+	return &Database{write: write, read: write, postgres: true, timeout: lease, stmts: map[string]*sql.Stmt{}}, nil
 }
 
 // bound is the context of one transaction. With a server on the other side of a
@@ -124,16 +135,19 @@ func (d *Database) bound() (context.Context, context.CancelFunc) {
 }
 
 func (d *Database) ready(ctx context.Context, dialect goose.Dialect) error {
-	err := d.migrate(ctx, dialect)
+	err := d.migrate(ctx, dialect, newestSchema)
 	if err != nil {
 		err = errors.Join(err, d.Close())
 	}
 	return err
 }
 
-// migrate applies what is missing. A schema newer than this program is refused
+// newestSchema stands for the newest schema that this program knows.
+const newestSchema = 0
+
+// migrate applies what is missing up to a version. A schema newer than this program is refused
 // before anything is written: an old program would corrupt it by omission.
-func (d *Database) migrate(ctx context.Context, dialect goose.Dialect) error {
+func (d *Database) migrate(ctx context.Context, dialect goose.Dialect, to int64) error {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return fmt.Errorf("merchant: migrations: %w", err)
@@ -141,7 +155,7 @@ func (d *Database) migrate(ctx context.Context, dialect goose.Dialect) error {
 	options := []goose.ProviderOption{goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true)}
 	if d.postgres {
 		// Instances that start together must not migrate together.
-		one, err := lock.NewPostgresSessionLocker()
+		one, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 		if err != nil {
 			return fmt.Errorf("merchant: migrations: %w", err)
 		}
@@ -151,23 +165,33 @@ func (d *Database) migrate(ctx context.Context, dialect goose.Dialect) error {
 	if err != nil {
 		return fmt.Errorf("merchant: migrations: %w", err)
 	}
-	have, err := p.GetDBVersion(ctx)
-	if err != nil {
-		return fmt.Errorf("merchant: migrations: %w", err)
-	}
 	sources := p.ListSources()
 	newest := sources[len(sources)-1].Version
-	if have > newest {
-		return fmt.Errorf("%w: schema %d, this program knows %d", ErrNewer, have, newest)
+	if to == newestSchema {
+		to = newest
 	}
-	if have == newest {
-		return nil
+	var have int64
+	for range migrationTries {
+		if have, err = p.GetDBVersion(ctx); err != nil {
+			return fmt.Errorf("merchant: migrations: %w", err)
+		}
+		if have > newest || to > newest {
+			return fmt.Errorf("%w: schema %d, this program knows %d", ErrNewer, max(have, to), newest)
+		}
+		if have == to {
+			return nil
+		}
+		// SQLite has no lock for this: of two programs that start together one
+		// finds that the other was faster, and looks again.
+		if _, err = p.UpTo(ctx, to); err == nil {
+			return nil
+		}
 	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("merchant: migrations: %w", err)
-	}
-	return nil
+	return fmt.Errorf("merchant: migrations: %w", err)
 }
+
+// migrationTries is how often somebody else may have been faster.
+const migrationTries = 10
 
 // Close closes both handles.
 func (d *Database) Close() error {

@@ -240,6 +240,9 @@ func away(err error) string {
 
 // query reads without a transaction.
 func (s *Service) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if s.db.asked != nil {
+		s.db.asked(query, args)
+	}
 	rows, err := s.db.read.QueryContext(ctx, query, args...)
 	return rows, s.databaseFailed(err)
 }

@@ -134,11 +134,12 @@ func (t *tx) invited(s *seat, in *incoming) (bool, error) {
 		return false, err
 	}
 	if c.Outcome == fingerprint.Different {
-		e, err := t.enrol(in.req.Device, in.device, s.code.unidentified)
-		if err != nil {
+		// The same question as at an activation: a machine that shows nothing
+		// of its own cannot be told from others afterwards.
+		if _, err := t.enrol(in.req.Device, in.device, s.code.unidentified); err != nil {
 			return false, err
 		}
-		if err := s.enrol(e); err != nil {
+		if err := t.takeOver(s, in, "support: "+c.Why); err != nil {
 			return false, err
 		}
 	}

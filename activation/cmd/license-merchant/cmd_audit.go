@@ -21,10 +21,10 @@ type auditOptions struct {
 }
 
 func (a *app) auditCmd() *cobra.Command {
-	list := a.auditListCmd()
-	list.Use, list.Short = "audit", "List, check and export the audit log"
-	list.AddCommand(a.auditVerifyCmd(), a.auditExportCmd())
-	return list
+	c := a.auditListCmd() // without a subcommand it lists
+	c.Use, c.Short = "audit", "List, check and export the audit log"
+	c.AddCommand(a.auditListCmd(), a.auditVerifyCmd(), a.auditExportCmd())
+	return c
 }
 
 func (a *app) auditListCmd() *cobra.Command {

@@ -92,6 +92,8 @@ func explain(err error) (code, message, hint string) {
 		return "newer-database", message, "Install the version that wrote it, or a later one."
 	case errors.Is(err, merchant.ErrAudit):
 		return "audit-broken", message, "Somebody changed the database; compare with a backup."
+	case errors.Is(err, merchant.ErrBackup):
+		return "backup-unusable", message, "Take another backup; nothing was restored."
 	case errors.Is(err, errNoCertificate):
 		return "no-certificate", message, "Set tls.certificate and tls.key in merchant.toml, or make the data directory with init --tls loopback."
 	case errors.Is(err, bundle.ErrInput), errors.Is(err, manifest.ErrManifest):

@@ -23,15 +23,19 @@ CREATE INDEX codes_end ON codes ((CASE
     WHEN ends > 0 AND (valid_days = 0 OR first_used = 0 OR ends <= first_used + valid_days * 86400) THEN ends
     WHEN valid_days > 0 AND first_used > 0 THEN first_used + valid_days * 86400
     ELSE 253402300799 END));
-CREATE INDEX codes_hint ON codes (hint);
-CREATE INDEX codes_note ON codes (note);
+CREATE INDEX codes_hint ON codes (hint, created);
+CREATE INDEX codes_note ON codes (note, created);
 CREATE INDEX activations_created ON activations (created, license_id);
+DROP INDEX activations_device;
+CREATE INDEX activations_device ON activations (device_id, created);
 CREATE INDEX activations_of_code ON activations (code_id, created, license_id);
 CREATE INDEX activations_contested ON activations (contested) WHERE contested > 0;
 
 -- +goose Down
 DROP INDEX activations_contested;
 DROP INDEX activations_of_code;
+DROP INDEX activations_device;
+CREATE INDEX activations_device ON activations (device_id);
 DROP INDEX activations_created;
 DROP INDEX codes_note;
 DROP INDEX codes_hint;

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"licenseagent.example/activation/merchant"
+	"licenseagent.example/activation/merchant/admin"
+)
+
+// clientCertificate makes an authority and a certificate for a person, as PEM
+// files, and returns the authority's file.
+func clientCertificate(t *testing.T, dir string) (ca, cert, key string) {
+	t.Helper()
+	newKey := func() *ecdsa.PrivateKey {
+		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		check(t, err)
+		return k
+	}
+	write := func(name, kind string, der []byte) string {
+		path := filepath.Join(dir, name)
+		check(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
+		return path
+	}
+	root, leaf := newKey(), newKey()
+	authority := &x509.Certificate{
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: "people"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, authority, authority, root.Public(), root)
+	check(t, err)
+	ca = write("people.pem", "CERTIFICATE", der)
+	person := &x509.Certificate{
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: "ann"}, NotBefore: authority.NotBefore, NotAfter: authority.NotAfter,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err = x509.CreateCertificate(rand.Reader, person, authority, leaf.Public(), root)
+	check(t, err)
+	cert = write("ann.pem", "CERTIFICATE", der)
+	der, err = x509.MarshalPKCS8PrivateKey(leaf)
+	check(t, err)
+	return ca, cert, write("ann.key", "PRIVATE KEY", der)
+}
+
+// With client_ca set a token alone opens nothing: the connection needs a
+// certificate of that authority.
+func TestAdminAsksForACertificate(t *testing.T) {
+	s := openShop(t)
+	dir := t.TempDir()
+	ca, cert, key := clientCertificate(t, dir)
+	_, strangerCert, strangerKey := clientCertificate(t, t.TempDir())
+	pair, err := loadPair(s.app.path("tls/server.pem"), s.app.path("tls/server.key"))
+	check(t, err)
+	server, in, err := s.app.listenAdmin(s.svc, config{Admin: adminSection{Listen: "127.0.0.1:0", ClientCA: ca}}, pair, slog.New(slog.DiscardHandler))
+	check(t, err)
+	done := make(chan error, 1)
+	go func() { done <- server.ServeTLS(in, "", "") }()
+	t.Cleanup(func() {
+		check(t, server.Close())
+		<-done
+	})
+	tokenFile := filepath.Join(dir, "token")
+	s.command("tokens", "add", "--name", "ann", "--role", "viewer", "--out", tokenFile)
+	run := func(extra ...string) (int, string) {
+		var out bytes.Buffer
+		a := *s.app
+		a.stdout, a.stderr, a.remote = &out, &out, remote{}
+		code := a.run(context.Background(), append([]string{"health", "--server", "https://" + in.Addr().String(), "--ca", s.app.path("tls/ca.pem"), "--token-file", tokenFile}, extra...))
+		return code, out.String()
+	}
+	if code, text := run("--client-cert", cert, "--client-key", key); code != exitOK || !strings.Contains(text, "nothing is wrong") {
+		t.Errorf("with the certificate: %d %s", code, text)
+	}
+	if code, text := run(); code != exitUnreachable {
+		t.Errorf("without a certificate: %d %s", code, text)
+	}
+	if code, text := run("--client-cert", strangerCert, "--client-key", strangerKey); code != exitUnreachable {
+		t.Errorf("with a stranger's certificate: %d %s", code, text)
+	}
+	if code, _ := run("--client-cert", cert); code != exitUsage {
+		t.Errorf("a certificate without its key: %d", code)
+	}
+	check(t, os.WriteFile(tokenFile, []byte("lmt_wrong\n"), 0o600))
+	if code, text := run("--client-cert", cert, "--client-key", key); code != exitPermission || !strings.Contains(text, string(admin.CodeNoToken)) {
+		t.Errorf("the certificate without a token: %d %s", code, text)
+	}
+	if _, _, err := s.app.listenAdmin(s.svc, config{Admin: adminSection{Listen: "127.0.0.1:0", ClientCA: key}}, pair, nil); err == nil {
+		t.Error("a file without a certificate is an authority")
+	}
+}
+
+// A renewed certificate is taken up while the service runs; one that cannot be
+// read leaves the old one in use, and is told.
+func TestCertificateIsTakenUp(t *testing.T) {
+	s := openShop(t)
+	pair, err := loadPair(s.app.path("tls/server.pem"), s.app.path("tls/server.key"))
+	check(t, err)
+	before := pair.ends()
+	renewed := filepath.Join(t.TempDir(), "tls")
+	check(t, createTLS(renewed, []string{"localhost"}, time.Now().AddDate(1, 0, 0)))
+	replace := func(name string, text []byte) {
+		check(t, os.WriteFile(s.app.path("tls/"+name), text, 0o600))
+		later := time.Now().Add(time.Minute)
+		check(t, os.Chtimes(s.app.path("tls/"+name), later, later))
+	}
+	cert, err := os.ReadFile(filepath.Join(renewed, "server.pem"))
+	check(t, err)
+	key, err := os.ReadFile(filepath.Join(renewed, "server.key"))
+	check(t, err)
+
+	replace("server.pem", cert) // the key is still the old one
+	if _, err := pair.reload(); err == nil || !pair.ends().Equal(before) {
+		t.Fatalf("a certificate without its key: %v, ends %s", err, pair.ends())
+	}
+	var log bytes.Buffer
+	ctx, stop := context.WithCancel(context.Background())
+	stop() // one round
+	watchService(ctx, s.svc, pair, slog.New(slog.NewTextHandler(&log, nil)))
+	if !strings.Contains(log.String(), "the old one stays in use") {
+		t.Errorf("log: %s", log.String())
+	}
+	replace("server.key", key)
+	if changed, err := pair.reload(); err != nil || !changed || !pair.ends().After(before) {
+		t.Errorf("the new pair: %v %v, ends %s", changed, err, pair.ends())
+	}
+	if changed, err := pair.reload(); err != nil || changed {
+		t.Errorf("nothing new: %v %v", changed, err)
+	}
+	check(t, os.Remove(s.app.path("tls/server.pem")))
+	if _, err := pair.reload(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+	served, err := pair.get(nil)
+	check(t, err)
+	if !served.Leaf.NotAfter.Equal(pair.ends()) {
+		t.Error("another certificate is served")
+	}
+}
+
+// A certificate that ends tomorrow is told by the command, with the next step.
+func TestHealthTellsOfTheCertificate(t *testing.T) {
+	s := openShop(t)
+	if text := s.command("health"); !strings.Contains(text, "nothing is wrong") {
+		t.Fatal(text)
+	}
+	late := *s.app
+	late.now = func() time.Time { return time.Now().AddDate(2, 0, -1) }
+	var out bytes.Buffer
+	late.stdout, late.stderr = &out, &out
+	if code := late.run(context.Background(), []string{"health", "--dir", s.app.dir}); code != exitOK || !strings.Contains(out.String(), "certificate-expires-soon") || !strings.Contains(out.String(), "next: Renew it") {
+		t.Errorf("%d %s", code, out.String())
+	}
+	out.Reset()
+	late.env = func(name string) string { return map[string]string{"LANG": "zh_CN.UTF-8"}[name] }
+	if code := late.run(context.Background(), []string{"health", "--dir", s.app.dir}); code != exitOK || !strings.Contains(out.String(), "证书") {
+		t.Errorf("%d %s", code, out.String())
+	}
+}
+
+// Every error that a command can end with has a code, a sentence and a next
+// step of its own.
+func TestErrorsHaveCodes(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		code string
+		exit int
+	}{
+		{&admin.Error{Code: admin.CodeForbidden, Message: "m", Hint: "h"}, "role-too-weak", exitPermission},
+		{&admin.Error{Code: "from-a-newer-version", Message: "m", Hint: "h"}, "from-a-newer-version", exitRefused},
+		{admin.ErrUnreachable, "unreachable", exitUnreachable},
+		{merchant.ErrUnavailable, "unavailable", exitUnreachable},
+		{merchant.ErrBackup, "backup-unusable", exitRefused},
+		{merchant.ErrAudit, "audit-broken", exitRefused},
+		{merchant.ErrState, "wrong-state", exitRefused},
+		{usage("x"), "usage", exitUsage},
+	} {
+		code, message, hint := explain(c.err)
+		if code != c.code || message == "" || hint == "" || exitCode(context.Background(), c.err) != c.exit {
+			t.Errorf("%v: %s %q %q exit %d", c.err, code, message, hint, exitCode(context.Background(), c.err))
+		}
+	}
+}

@@ -1,0 +1,187 @@
+package merchant
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"licenseagent.example/activation"
+	"licenseagent.example/docs/promise"
+)
+
+// fill gives the database of a bed n codes with a device each and ten audit
+// rows for each code, as SQL makes them: quickly, and without keys. One code in a
+// hundred ends within thirty days, one device in ten thousand is contested.
+func (b *bed) fill(n int) {
+	b.t.Helper()
+	now := b.clock.Now().Unix()
+	series := func(n int) string {
+		return fmt.Sprintf(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) `, n)
+	}
+	pattern, info := b.code(func(s *CodeSpec) { s.Devices = 10 })
+	d := b.device(1)
+	must0(b.t, d.activate(pattern))
+	// Columns that tell rows apart; all others are those of one real row.
+	copyOf := func(table, key, value string, own map[string]string) string {
+		rows := must(b.db.read.Query(`SELECT * FROM ` + table + ` LIMIT 1`))(b.t)
+		columns := must(rows.Columns())(b.t)
+		must0(b.t, rows.Close())
+		list := make([]string, len(columns))
+		for i, c := range columns {
+			list[i] = "p." + c
+			if v, ok := own[c]; ok {
+				list[i] = v
+			}
+		}
+		return `INSERT INTO ` + table + ` (` + strings.Join(columns, ", ") + `) ` + series(n) +
+			`SELECT ` + strings.Join(list, ", ") + ` FROM n, ` + table + ` p WHERE p.` + key + ` = '` + value + `'`
+	}
+	text := func(prefix string) string { return "'" + prefix + "' || CAST(n.i AS TEXT)" }
+	for _, q := range []string{
+		copyOf("codes", "id", info.ID, map[string]string{
+			"id": text("c-"), "lookup": text("l"), "hint": text("…"), "note": text("order-"), "created": fmt.Sprintf("%d + n.i", now-int64(n)),
+			"product": "'product-' || CAST(n.i % 7 AS TEXT)", "ends": fmt.Sprintf("CASE WHEN n.i %% 100 = 0 THEN %d + n.i %% %d ELSE 0 END", now+1, 30*day),
+		}),
+		copyOf("activations", "license_id", d.license, map[string]string{
+			"license_id": text("lic-"), "code_id": text("c-"), "device_id": text("dev:"), "created": fmt.Sprintf("%d + n.i", now-int64(n)),
+			"contested": fmt.Sprintf("CASE WHEN n.i %% 10000 = 0 THEN %d - n.i ELSE 0 END", now),
+		}),
+		`INSERT INTO audit (seq, at, actor, action, subject, detail, prev, hash) ` + series(10*n) + fmt.Sprintf(
+			`SELECT 1000000 + i, %d, 'operator', 'code.add', 'c-' || CAST(i %% %d AS TEXT), '{"devices":1,"product":"painter"}', '%064d', '%064d' FROM n`, now, n, 1, 2),
+	} {
+		must(b.db.write.Exec(q))(b.t)
+	}
+	must(b.db.write.Exec(`ANALYZE`))(b.t)
+}
+
+// adminQueries are what support asks all day, for code number i of a filled
+// database.
+func (b *bed) adminQueries(i int) map[string]func() error {
+	ctx, n := context.Background(), strconv.Itoa(i)
+	return map[string]func() error{
+		"codes":             func() error { return errOf(b.svc.Codes(ctx, "", 100)) },
+		"codes of product":  func() error { return errOf(b.svc.Codes(ctx, "product-3", 100)) },
+		"code":              func() error { return errOf(b.svc.Code(ctx, "c-"+n)) },
+		"expiring":          func() error { return errOf(b.svc.Expiring(ctx, 30*day, 100)) },
+		"devices":           func() error { return errOf(b.svc.Devices(ctx, "", 100)) },
+		"devices of code":   func() error { return errOf(b.svc.Devices(ctx, "c-"+n, 100)) },
+		"device":            func() error { return errOf(b.svc.Device(ctx, "dev:"+n)) },
+		"why":               func() error { return errOf(b.svc.Why(ctx, "lic-"+n, activation.Scenario{})) },
+		"contested":         func() error { return errOf(b.svc.Contested(ctx, 100)) },
+		"find by note":      func() error { return errOf(b.svc.Find(ctx, "order-"+n)) },
+		"find by device":    func() error { return errOf(b.svc.Find(ctx, "dev:"+n)) },
+		"history of a code": func() error { return errOf(b.svc.Audit(ctx, "c-"+n, 0, 1000)) },
+		"audit from a row":  func() error { return errOf(b.svc.Audit(ctx, "", int64(1000000+i), 1000)) },
+	}
+}
+
+func errOf[T any](_ T, err error) error { return err }
+
+// TestAdminQueriesAtVolume asks everything that support asks on a full
+// database, 10⁶ codes and 10⁷ audit rows in the long form, and reports the
+// slowest of each. Times decide nothing here: TestAdminQueriesUseIndexes does.
+func TestAdminQueriesAtVolume(t *testing.T) {
+	b := newBed(t)
+	n := promise.Size(2_000, 1_000_000)
+	b.fill(n)
+	slowest := map[string]time.Duration{}
+	for round := range 20 {
+		for name, ask := range b.adminQueries(1 + round*(n/20)) {
+			start := time.Now()
+			must0(t, ask())
+			slowest[name] = max(slowest[name], time.Since(start))
+		}
+	}
+	var names []string
+	for name := range slowest {
+		names = append(names, name)
+	}
+	sort.Slice(names, func(i, j int) bool { return slowest[names[i]] > slowest[names[j]] })
+	for _, name := range names {
+		t.Logf("%d codes, %d audit rows: %s at most %v", n, 10*n, name, slowest[name].Round(10*time.Microsecond))
+	}
+}
+
+// BenchmarkAdminQueries is the same for docs/performance.md. BENCH_CODES is how
+// many codes there are.
+func BenchmarkAdminQueries(bench *testing.B) {
+	n := 1_000_000
+	if text := os.Getenv("BENCH_CODES"); text != "" {
+		n = must(strconv.Atoi(text))(bench)
+	}
+	b := newBed(bench)
+	b.fill(n)
+	for name := range b.adminQueries(1) {
+		bench.Run(strings.ReplaceAll(name, " ", "-"), func(bench *testing.B) {
+			for i := 0; bench.Loop(); i++ {
+				must0(bench, b.adminQueries(1 + i*7919%n)[name]())
+			}
+		})
+	}
+}
+
+// plans collects how the database answers each read.
+func (b *bed) plans() *[]string {
+	list := new([]string)
+	explain, off := "EXPLAIN QUERY PLAN ", ""
+	if b.dsn != "" {
+		// A small table is read whole because that is faster; ask what happens
+		// when it is not.
+		explain, off = "EXPLAIN ", "SET enable_seqscan = off; SET enable_sort = off"
+	}
+	b.db.asked = func(query string, args []any) {
+		conn := must(b.db.read.Conn(context.Background()))(b.t)
+		defer conn.Close()
+		if off != "" {
+			must(conn.ExecContext(context.Background(), off))(b.t)
+		}
+		rows := must(conn.QueryContext(context.Background(), explain+query, args...))(b.t)
+		defer rows.Close()
+		columns := must(rows.Columns())(b.t)
+		var plan []string
+		for rows.Next() {
+			into := make([]any, len(columns))
+			var line string
+			for i := range into {
+				into[i] = new(any)
+			}
+			into[len(into)-1] = &line
+			must0(b.t, rows.Scan(into...))
+			plan = append(plan, line)
+		}
+		*list = append(*list, strings.Join(plan, "\n"))
+	}
+	return list
+}
+
+// No query of support reads a table from end to end or sorts it: the plans say
+// so, on any machine.
+func TestAdminQueriesUseIndexes(t *testing.T) {
+	b := newBed(t)
+	b.fill(1000)
+	plans := b.plans()
+	whole := regexp.MustCompile(`(?m)(SCAN (c|a|audit|tokens)( |$)(USING COVERING INDEX)?$|TEMP B-TREE FOR ORDER BY|Seq Scan on (codes|activations|audit|tokens)|^ *Sort)`)
+	for name, ask := range b.adminQueries(5) {
+		must0(t, ask())
+		if len(*plans) == 0 {
+			t.Errorf("%s: no query was seen", name)
+		}
+		for _, plan := range *plans {
+			if whole.MatchString(plan) {
+				t.Errorf("%s reads or sorts everything:\n%s", name, plan)
+			}
+		}
+		*plans = nil
+	}
+	// The control: a question that no index answers is seen.
+	must0(t, errOf(b.svc.query(context.Background(), codeQuery+`WHERE c.edition = $1 ORDER BY c.updated LIMIT 5`, "x")))
+	if len(*plans) != 1 || !whole.MatchString((*plans)[0]) {
+		t.Errorf("the control was not seen: %q", *plans)
+	}
+}
