@@ -280,3 +280,62 @@ func (p *processes) kill(i int) {
 	p.running[i] = c
 	p.mu.Unlock()
 }
+
+// Two instances that have the same seats in their batches, in opposite order,
+// wait for each other instead of locking each other up. The control leaves the
+// order as it came; only PostgreSQL has the row locks for it.
+func TestInstancesDoNotLockEachOtherUp(t *testing.T) {
+	b := newBed(t)
+	o := b.second()
+	devices := b.fleet(6)
+	// One round: both instances change all seats in one transaction, the second
+	// one in the other order; each waits after its first seat for the other.
+	round := func(sorted bool) (failed int) {
+		var met sync.WaitGroup
+		met.Add(2)
+		attempt := func(svc *Service, order []int) bool {
+			var once sync.Once
+			var jobs []*job
+			for _, i := range order {
+				id, lock := devices[i].license, ""
+				if sorted {
+					lock = "seat " + id
+				}
+				jobs = append(jobs, &job{ctx: context.Background(), lock: lock, run: func(x *tx) error {
+					s, err := x.seat(seatByLicense, id)
+					if err != nil {
+						return err
+					}
+					if !sorted {
+						once.Do(func() { met.Done(); met.Wait() })
+					}
+					if err := x.audit("test", "touch", id, nil); err != nil {
+						return err
+					}
+					return x.save(s)
+				}})
+			}
+			return svc.attempt(jobs) && jobs[0].err == nil
+		}
+		var bad atomic.Int64
+		var wg sync.WaitGroup
+		for svc, order := range map[*Service][]int{b.svc: {0, 1, 2, 3, 4, 5}, o.svc: {5, 4, 3, 2, 1, 0}} {
+			wg.Go(func() {
+				if !attempt(svc, order) {
+					bad.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		return int(bad.Load())
+	}
+	for range promise.Size(10, 200) {
+		if n := round(true); n != 0 {
+			t.Fatalf("%d of 2 transactions failed", n)
+		}
+	}
+	must(b.svc.VerifyAudit(context.Background()))(t)
+	if b.dsn != "" && round(false) == 0 {
+		t.Error("unsorted batches did not lock each other up: this test cannot fail")
+	}
+}
