@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/windows"
 	"golang.org/x/sys/windows/registry"
@@ -186,26 +187,34 @@ func (w windowsTarget) remember() Step {
 			ran = s == service.StateRunning
 			return err
 		},
-		Undo: func(context.Context) error {
+		Undo: func(ctx context.Context) error {
 			if !ran {
 				return nil
 			}
-			return w.run()
+			return w.run(ctx)
 		},
 	}
 }
 
-// run starts the service unless it runs already.
-func (w windowsTarget) run() error {
+// run starts the service unless it runs already, and waits until it answers.
+func (w windowsTarget) run(ctx context.Context) error {
 	if s, err := w.control.State(); err != nil || s == service.StateRunning {
 		return err
 	}
-	return w.control.Start()
+	if err := w.control.Start(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return w.control.Await(ctx)
 }
+
+// patience is how long a service may take to get ready, and to end.
+const patience = 30 * time.Second
 
 // stop stops the service and waits until its process has let go of the files.
 func (w windowsTarget) stop(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 4*service.StopTimeout)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if s, err := w.state(); err != nil || s == service.StateStopped {
 		return err
@@ -296,14 +305,14 @@ func (w windowsTarget) start() Step {
 			s, err := w.state()
 			return s == service.StateRunning, err
 		},
-		Do:   func(context.Context) error { w.point("start"); return w.run() },
+		Do:   func(ctx context.Context) error { w.point("start"); return w.run(ctx) },
 		Undo: w.stop, // remember starts what ran before
 	}
 }
 
 // forget stops the service and removes it.
 func (w windowsTarget) forget(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 4*service.StopTimeout)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := w.control.Uninstall(ctx); err != nil && !errors.Is(err, service.ErrNotInstalled) {
 		return err
@@ -326,9 +335,13 @@ func (w windowsTarget) unregister() Step {
 			s, err := w.control.State()
 			was, ran = err == nil, s == service.StateRunning
 			w.point("unregister")
-			return w.forget(ctx)
+			err = w.forget(ctx)
+			if w.Packaged && errors.Is(err, service.ErrMarkedForDeletion) {
+				return nil // it has stopped, and goes when the last window that shows it is closed
+			}
+			return err
 		},
-		Undo: func(context.Context) error {
+		Undo: func(ctx context.Context) error {
 			if !was {
 				return nil
 			}
@@ -338,7 +351,7 @@ func (w windowsTarget) unregister() Step {
 				}
 			}
 			if ran {
-				return w.run()
+				return w.run(ctx)
 			}
 			return nil
 		},

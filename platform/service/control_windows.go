@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -8,6 +9,7 @@ import (
 
 	"golang.org/x/sys/windows"
 	"golang.org/x/sys/windows/registry"
+	"golang.org/x/sys/windows/svc"
 	"golang.org/x/sys/windows/svc/eventlog"
 	"golang.org/x/sys/windows/svc/mgr"
 )
@@ -117,6 +119,42 @@ func (c *Control) Trace() error {
 		return nil
 	}
 	return classify(eventlog.Remove(c.def.Name))
+}
+
+// Await waits until a service that was started has said that it is ready, or
+// has ended (ErrNotReady): the manager's own answer to Start comes before that.
+func (c *Control) Await(ctx context.Context) error {
+	every := time.NewTicker(50 * time.Millisecond)
+	defer every.Stop()
+	for {
+		state, code, err := c.query()
+		switch {
+		case err != nil:
+			return classify(err)
+		case state == svc.Running:
+			return nil
+		case state == svc.Stopped:
+			return fmt.Errorf("%w: %s ended with %s", ErrNotReady, c.def.Name, code)
+		}
+		select {
+		case <-every.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %s: %w", ErrNotReady, c.def.Name, ctx.Err())
+		}
+	}
+}
+
+// query reads the state and why the service has ended.
+func (c *Control) query() (state svc.State, code string, err error) {
+	err = withService(c.def.Name, func(s *mgr.Service) error {
+		st, err := s.Query()
+		state = st.State
+		if code = fmt.Sprintf("code %d", st.Win32ExitCode); st.ServiceSpecificExitCode != 0 {
+			code = fmt.Sprintf("the agent's own code %d", st.ServiceSpecificExitCode)
+		}
+		return err
+	})
+	return state, code, err
 }
 
 // Traced reports whether Trace has something to do.

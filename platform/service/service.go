@@ -43,6 +43,9 @@ var (
 	// works, but the manager refused a setting that takes rights away from it.
 	// The caller decides whether to keep it.
 	ErrNotHardened = errors.New("service: installed with more rights than intended")
+	// ErrNotReady is returned by Await on Windows when a service that was started
+	// ended or did not get ready.
+	ErrNotReady = errors.New("service: started but not ready; the application event log says why")
 	// ErrDefinition is returned when a Definition cannot be right.
 	ErrDefinition = errors.New("service: bad definition")
 	// ErrNoEventLog is returned by OpenLog where there is no event log. On Linux
