@@ -142,6 +142,10 @@ func (c *Control) Uninstall(ctx context.Context) error {
 		}
 	}
 	if err := classify(c.manager.Uninstall()); err != nil {
+		// Somebody else was quicker, or what came after the removal failed.
+		if _, now := c.State(); errors.Is(now, ErrNotInstalled) {
+			return nil
+		}
 		return fmt.Errorf("service: remove %s: %w", c.def.Name, err)
 	}
 	return c.vanish(ctx, time.After)

@@ -24,6 +24,7 @@ type fakeManager struct {
 	uninstallErr       error
 	statusErr          error
 	stopHangs          chan struct{}
+	quicker            bool // somebody else removes it meanwhile
 	open               bool // somebody has it open: removing only marks it
 }
 
@@ -38,6 +39,7 @@ func (f *fakeManager) Install() error {
 func (f *fakeManager) Uninstall() error {
 	f.call("uninstall")
 	if f.uninstallErr != nil {
+		f.installed = f.installed && !f.quicker
 		return f.uninstallErr
 	}
 	if !f.installed {
@@ -192,6 +194,18 @@ func TestMarkedForDeletion(t *testing.T) {
 	}
 	if err := c.Uninstall(ctx); !errors.Is(err, ErrMarkedForDeletion) {
 		t.Errorf("Uninstall: %v", err)
+	}
+}
+
+// A removal that fails because somebody else was quicker has reached its end.
+func TestRemovedByAnother(t *testing.T) {
+	f := &fakeManager{installed: true, uninstallErr: errors.New("service x is not installed"), quicker: true}
+	if err := controlOf(f, nil).Uninstall(t.Context()); err != nil {
+		t.Error(err)
+	}
+	f = &fakeManager{installed: true, uninstallErr: errors.New("no")}
+	if err := controlOf(f, nil).Uninstall(t.Context()); !errors.Is(err, f.uninstallErr) {
+		t.Errorf("control: %v", err)
 	}
 }
 

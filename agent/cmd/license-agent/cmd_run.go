@@ -70,16 +70,32 @@ func (a *app) runRun(ctx context.Context, o runOptions) error {
 		return a.checkConfig(p, s)
 	}
 	redact := agent.NewRedactor()
-	log := slog.New(redact.Handler(a.logHandler(s)))
+	handler := a.logHandler(s)
+	// Windows has no journal that keeps what a service prints.
+	watched, err := service.OpenLog(p.Service)
+	switch {
+	case a.dir != "" || errors.Is(err, service.ErrNoEventLog):
+		watched = nil // a demonstration, or Linux
+	case err != nil:
+		return fmt.Errorf("event log: %w", err)
+	default:
+		defer watched.Close() //nolint:errcheck // the process ends
+		handler = newEvents(handler, watched.Write)
+	}
+	log := slog.New(redact.Handler(handler))
 	serve := func(ctx context.Context, ready func()) error { return a.serve(ctx, p, s, redact, log, ready) }
 	// The service manager's signals and those of the terminal are one and the
 	// same here; ctx ends for tests that call run directly.
-	return service.Run(p.Service, func(inner context.Context, ready func()) error {
+	err = service.Run(p.Service, func(inner context.Context, ready func()) error {
 		both, cancel := context.WithCancel(inner)
 		defer cancel()
 		defer context.AfterFunc(ctx, cancel)()
 		return serve(both, ready)
 	})
+	if err != nil && watched != nil {
+		err = errors.Join(err, watched.Write(ending(err, redact.Error(err))))
+	}
+	return err
 }
 
 func (a *app) logHandler(s settings) slog.Handler {
@@ -148,7 +164,7 @@ func (a *app) serve(ctx context.Context, p paths.Paths, s settings, redact *agen
 	go func() { failed <- parts.server.Serve(parts.listener) }()
 	go func() { failed <- parts.daemon.Run(ctx) }()
 	go watch(ctx, parts.daemon)
-	log.Info("license-agent answers", "version", a.version, "instance", p.Instance, "socket", p.Socket, "state", p.State)
+	log.Info(sayAnswers, "version", a.version, "instance", p.Instance, "socket", p.Socket, "state", p.State)
 	ready()
 	var errs []error
 	ended := 0
@@ -172,7 +188,7 @@ func (a *app) serve(ctx context.Context, p paths.Paths, s settings, redact *agen
 	}
 	parts.listener = nil // Shutdown has closed it
 	errs = append(errs, parts.close())
-	log.Info("license-agent stopped")
+	log.Info(sayStopped)
 	return errors.Join(errs...)
 }
 

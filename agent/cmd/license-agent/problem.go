@@ -74,7 +74,6 @@ func (a *app) asProblem(err error) *api.Error {
 	if e := (*api.Error)(nil); errors.As(err, &e) {
 		return e
 	}
-	refusal := (*securefile.Error)(nil)
 	code := ""
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -87,7 +86,7 @@ func (a *app) asProblem(err error) *api.Error {
 		code = api.CodeSocketTaken
 	case errors.Is(err, ipc.ErrPath):
 		code = api.CodeUsage
-	case errors.Is(err, store.ErrUnsafe), errors.As(err, &refusal):
+	case errors.Is(err, store.ErrUnsafe), isRefusal(err):
 		code = api.CodeStateUnsafe
 	case errors.Is(err, store.ErrNewerSchema):
 		code = api.CodeStateNewer
@@ -107,4 +106,10 @@ func (a *app) asProblem(err error) *api.Error {
 		return api.NewError(code, a.language())
 	}
 	return localapi.Explain(err, a.language())
+}
+
+// isRefusal says whether files were not used because others could change them.
+func isRefusal(err error) bool {
+	refusal := (*securefile.Error)(nil)
+	return errors.As(err, &refusal)
 }

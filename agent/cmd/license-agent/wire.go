@@ -104,7 +104,7 @@ func (a *app) wire(p paths.Paths, s settings, redact *agent.Redactor, log *slog.
 	out.store, err = store.Open(p.State, store.Options{
 		MACKey: key.Derive("license-agent store v1"), Now: func() int64 { return a.now().Unix() },
 		Probe: []string{exe, store.ProbeArg}, PublicDir: filepath.Join(p.Runtime, publicDir),
-		Report: func(e store.Event) { log.Warn("store", "event", e.Kind, "file", e.File, "text", e.Text) },
+		Report: func(e store.Event) { log.Warn(sayDamage, "event", e.Kind, "file", e.File, "text", e.Text) },
 	})
 	if err != nil {
 		return out, err
@@ -164,7 +164,7 @@ const publicDir = "licenses"
 func listen(p paths.Paths, files []*os.File, log *slog.Logger) (net.Listener, error) {
 	opts := ipc.Options{
 		Exclusive: true, ServiceSID: ipc.ServiceSID(p.Service),
-		Refused: func(err error) { log.Warn("a caller without identity was refused", "error", err) },
+		Refused: func(err error) { log.Warn(sayRefused, "error", err) },
 	}
 	for i, f := range files {
 		defer f.Close() //nolint:errcheck // FromFile has duplicated it
