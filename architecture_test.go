@@ -82,6 +82,7 @@ func table() map[string]rule {
 func roots() map[string][]string {
 	cli := []string{"github.com/spf13/cobra", "github.com/BurntSushi/toml"}
 	return map[string][]string{
+		"installer/packaging/msi":         nil, // build tool, never shipped
 		"agent/embed":                     nil,
 		"agent/client/example":            nil,
 		"agent/cmd/license-agent":         cli,

@@ -1,5 +1,8 @@
 //go:build e2e && windows
 
+// Package wine takes a Windows installation through its life under Wine's
+// service manager and installer, against a merchant service that runs on Linux.
+// The tests are built for Windows with the tag e2e and started by .ci/wine.
 package wine
 
 import (
