@@ -180,7 +180,7 @@ func TestPromises(t *testing.T) {
 	if string(got) != page(results) {
 		t.Error("docs/promises.md is not what the recorded results say; run make promises")
 	}
-	known := map[string]bool{}
+	known, shown := map[string]bool{}, map[string]bool{}
 	for _, p := range promises() {
 		known[p.id] = true
 	}
@@ -188,5 +188,28 @@ func TestPromises(t *testing.T) {
 		if !known[r.ID] || r.Number == "" || r.Control == "" || !slices.Contains(tiers(), r.Tier) {
 			t.Errorf("a result that fits no promise: %+v", r)
 		}
+		shown[r.ID] = true
+		if r.Package != "" && strings.HasPrefix(r.Test, "Test") && !defined(t, r.Package, r.Test) {
+			t.Errorf("%s: %s is no test of %s any more; run make promises after the suite that shows this promise now", r.ID, r.Test, r.Package)
+		}
 	}
+	for id := range known {
+		if !shown[id] {
+			t.Errorf("%s has never been shown", id)
+		}
+	}
+}
+
+// defined says whether a folder has a test of this name.
+func defined(t *testing.T, folder, test string) bool {
+	t.Helper()
+	name, _, _ := strings.Cut(test, "/")
+	files, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(files, func(f string) bool {
+		b, err := os.ReadFile(f)
+		return err == nil && bytes.Contains(b, []byte("\nfunc "+name+"("))
+	})
 }
