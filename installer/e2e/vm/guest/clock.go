@@ -30,8 +30,8 @@ const (
 )
 
 // clockAttack makes this machine vendor and customer at once, activates a
-// license, takes the vendor away and plays with the clock. Where the date is
-// wrong the agent runs before that, and the date is put right without it.
+// license, takes the vendor away and plays with the clock. With a wrong date the
+// agent runs before that, and the date is put right while it is not running.
 func clockAttack(wrong int64, steps []Step) error {
 	if err := loopback(); err != nil {
 		return err
@@ -53,6 +53,9 @@ func clockAttack(wrong int64, steps []Step) error {
 		return a, err
 	}
 	if wrong != 0 {
+		if err := turn(Step{Shift: wrong}); err != nil {
+			return err
+		}
 		agent, err := start()
 		if err != nil {
 			return err

@@ -38,7 +38,7 @@ type Order struct {
 	NICs  int    `json:"nics"`  // network devices with hardware to wait for
 	Links []Link `json:"links"`
 	Clock []Step `json:"clock"` // instead of the fingerprint: attacks on the clock
-	Wrong int64  `json:"wrong"` // with Clock: seconds by which this machine's date is ahead when the agent starts for the first time
+	Wrong int64  `json:"wrong"` // with Clock: seconds by which the date is ahead when the agent starts for the first time
 }
 
 func main() {
