@@ -80,6 +80,10 @@ arm64: ## the tests as 64-bit ARM programs
 packages: ## deb, rpm, apk and tar.gz into dist/
 	@.ci/packages dist
 
+.PHONY: release
+release: ## everything of a release, twice, into dist/release (VERSION=1.2.3 RELEASE_KEY=key.pem)
+	@.ci/release
+
 .PHONY: e2e
 e2e: ## install, upgrade and remove on a booted Debian (needs Debian and root)
 	@.ci/e2e

@@ -36,7 +36,7 @@ type envelope struct {
 // maxSize is the size limit of one kind of message.
 func maxSize(mediaType string) int {
 	switch mediaType {
-	case TypeKeySet, TypeBundle:
+	case TypeKeySet, TypeBundle, TypeStatement:
 		return MaxKeySet
 	case TypeRequest:
 		return MaxRequest

@@ -98,7 +98,7 @@ func seal(mediaType string, payload any, signers []Signer) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := (lexical{unicode: mediaType == TypeBundle}).check(body); err != nil {
+	if err := (lexical{unicode: mediaType == TypeBundle || mediaType == TypeStatement}).check(body); err != nil {
 		return nil, err
 	}
 	e := envelope{mediaType: mediaType, payload: body}

@@ -153,32 +153,26 @@ restart_service() {
 
 # bring: agent, trust anchor and mark are those of this bundle.
 bring() {
-	fresh=
-	[ -d "$etc" ] || fresh=yes
-	mkdir -p -- "$etc/anchors"
-	anchor=$etc/anchors/$issuer.json changed=
-	if ! cmp -s "$here/license/anchor.json" "$anchor"; then
-		put "$here/license/anchor.json" "$anchor" 644
-		changed=yes
-		: >"$run/anchor-changed"
-	fi
-	[ ! -e "$run/anchor-changed" ] || changed=yes # a run before this one was cut off
+	fresh=yes changed=
+	anchor=$etc/anchors/$issuer.json
+	[ ! -f "$anchor" ] || fresh=
+	cmp -s "$here/license/anchor.json" "$anchor" || : >"$run/anchor-changed"
+	[ ! -e "$run/anchor-changed" ] || changed=yes # also of a run before this one that was cut off
 	if [ -n "$private" ]; then
-		mkdir -p -- "$base/bin"
+		mkdir -p -- "$etc/anchors" "$base/bin"
 		if ! cmp -s "$here/bin/license-agent" "$agent" || [ ! -x "$agent" ]; then
 			finish agent
 			put "$here/bin/license-agent" "$agent" 755
 		elif [ -n "$changed" ]; then
 			finish agent
 		fi
+		put "$here/license/anchor.json" "$anchor" 644
 	else
 		cp -- "$here/bin/license-agent" "$scratch/install"
 		chmod 700 "$scratch/install"
-		if ! LICENSE_AGENT_SOCKET='' "$scratch/install" install --instance "$instance"; then
-			[ -z "$fresh" ] || rm -rf -- "$etc"
+		LICENSE_AGENT_SOCKET='' "$scratch/install" install --instance "$instance" --anchor "$here/license/anchor.json" ||
 			fail "the agent could not be installed" "mend what it says above and run this again"
-		fi
-		[ -z "$changed" ] || restart_service
+		if [ -n "$changed" ] && [ -z "$fresh" ]; then restart_service; fi # it reads the anchor when it starts
 	fi
 	rm -f -- "$run/anchor-changed"
 	while IFS= read -r file; do # some unpackers drop the modes

@@ -21,9 +21,15 @@ type merchant struct{ dir, anchor string }
 
 func startMerchant(t *testing.T, address string) merchant {
 	t.Helper()
+	return startVendor(t, "acme", address)
+}
+
+// startVendor is the service of any vendor.
+func startVendor(t *testing.T, issuer, address string) merchant {
+	t.Helper()
 	program := need(t, "E2E_MERCHANT")
 	dir := filepath.Join(t.TempDir(), "merchant")
-	if out, err := exec.Command(program, "--dir", dir, "init", "--issuer", "acme", "--threshold", "1-of-1", "--tls", "loopback", "--host", address).CombinedOutput(); err != nil {
+	if out, err := exec.Command(program, "--dir", dir, "init", "--issuer", issuer, "--threshold", "1-of-1", "--tls", "loopback", "--host", address).CombinedOutput(); err != nil {
 		t.Fatalf("%v %s", err, out)
 	}
 	ready := filepath.Join(t.TempDir(), "address")

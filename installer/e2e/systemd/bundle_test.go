@@ -1,0 +1,192 @@
+//go:build e2e
+
+package systemd
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// agentProgram is the agent of a version, taken out of its archive.
+func agentProgram(t *testing.T, version string) string {
+	t.Helper()
+	_, b := packageFile(t, version, ".tar.gz")
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	must(t, err)
+	for r := tar.NewReader(z); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			t.Fatal("no agent in the archive")
+		}
+		must(t, err)
+		if filepath.Base(h.Name) == "license-agent" && h.Typeflag == tar.TypeReg {
+			program, err := io.ReadAll(r)
+			must(t, err)
+			to := filepath.Join(t.TempDir(), "license-agent")
+			must(t, os.WriteFile(to, program, 0o755))
+			return to
+		}
+	}
+}
+
+// bundle makes a vendor's package of a small product.
+func (v merchant) bundle(t *testing.T, version string) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	product := filepath.Join(dir, "product")
+	must(t, os.WriteFile(product, []byte("#!/bin/sh\necho started "+version+"\ntrap 'exit 0' TERM\nwhile :; do sleep 0.2; done\n"), 0o755))
+	out, err := exec.Command(need(t, "E2E_MERCHANT"), "--dir", v.dir, "bundle", "--name", "CAD", "--version", version, "--app", product,
+		"--agent", agentProgram(t, map[string]string{"1.0": "OLD", "2.0": "NEW"}[version]), "--out", dir, "--format", "tar.gz").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "CAD.tar.gz"))
+	must(t, err)
+	return b
+}
+
+// unpacked puts a bundle onto the machine as the marketplace does.
+func (m *machine) unpacked(b []byte, dir string) {
+	m.t.Helper()
+	m.put("/root/bundle.tar.gz", b, 0o644)
+	m.run("mkdir", "-p", dir)
+	m.run("tar", "-C", dir, "-xzf", "/root/bundle.tar.gz")
+}
+
+// stage runs a script of a bundle. What it starts inherits its output, so that
+// goes to a file.
+func (m *machine) stage(dir, stage string, args ...string) (string, error) {
+	script := fmt.Sprintf("sh %s/scripts/%s.sh %s >/root/said 2>&1 </dev/null; code=$?; cat /root/said; exit $code", dir, stage, strings.Join(args, " "))
+	return m.try("sh", "-c", script)
+}
+
+func (m *machine) staged(dir, stage string, args ...string) string {
+	m.t.Helper()
+	out, err := m.stage(dir, stage, args...)
+	if err != nil {
+		log, _ := m.try("sh", "-c", "journalctl --no-pager -n 30 -o cat; cat /var/log/license-agent-*-bundle/*")
+		m.t.Fatalf("%s of %s: %v\n%s\n%s", stage, dir, err, out, log)
+	}
+	return out
+}
+
+// Two vendors with products of the same name, really installed: services, users,
+// sockets, states and anchors of their own, and neither is hurt when the other
+// is updated, cut off or removed.
+func TestBundles(t *testing.T) {
+	m := boot(t, disk(t, filepath.Join(need(t, "E2E_CACHE"), "base")), 9)
+	m.put("/etc/e2e.dmi", dmi("SN-7Q4W-0042", "BN-9K2M-0077"), 0o400)
+	vendors := map[string]merchant{"acme": startVendor(t, "acme", m.host), "other": startVendor(t, "other", m.host)}
+	for name := range vendors {
+		m.put("/etc/systemd/system/license-agent-"+name+"-cad.service.d/dmi.conf", []byte("[Service]\nLoadCredential=dmi:/etc/e2e.dmi\n"), 0o644)
+	}
+	files := map[string][]byte{}
+	for name, v := range vendors {
+		files[name] = v.bundle(t, "1.0")
+		m.unpacked(files[name], "/opt/"+name)
+	}
+	before := m.snapshot()
+	began := time.Now()
+	m.staged("/opt/acme", "install")
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("installing took %v", took)
+	}
+	m.staged("/opt/other", "install")
+	for name, v := range vendors {
+		m.staged("/opt/"+name, "start")
+		if out := m.staged("/opt/"+name, "poststart"); !strings.Contains(out, "no valid license yet") {
+			t.Errorf("%s: %s", name, out)
+		}
+		instance := name + "-cad"
+		if out, err := m.feed(v.code(t)+"\n", "license-agent-"+instance, "activate", "--instance", instance, "--yes", "--code-file", "-"); err != nil {
+			t.Fatalf("%v %s", err, out)
+		}
+	}
+	licensed := func(name string) {
+		t.Helper()
+		if out := m.staged("/opt/"+name, "poststart"); !strings.Contains(out, "runs and is licensed") {
+			t.Errorf("%s: %s", name, out)
+		}
+	}
+	for name, other := range map[string]string{"acme": "other", "other": "acme"} {
+		licensed(name)
+		instance := name + "-cad"
+		if out := m.run("license-agent-"+instance, "status", "--instance", instance, "--output", "json"); strings.Contains(out, other) || !strings.Contains(out, `"`+name+`"`) {
+			t.Errorf("%s sees %s", name, out)
+		}
+		if out := m.run("ls", "/etc/license-agent-"+instance+"/anchors"); out != name+".json" {
+			t.Errorf("%s trusts %s", name, out)
+		}
+		unit := "license-agent-" + instance + ".service"
+		if user := m.run("stat", "-c", "%U", "/proc/"+m.show(unit, "MainPID")); user != "license-agent-"+instance {
+			t.Errorf("%s runs as %s", unit, user)
+		}
+		// The user of one cannot read the state of the other.
+		if out, err := m.try("setpriv", "--reuid=license-agent-"+instance, "--regid=license-agent-"+instance, "--clear-groups", "ls", "/var/lib/license-agent-"+other+"-cad"); err == nil {
+			t.Errorf("%s reads the state of %s: %s", name, other, out)
+		}
+	}
+
+	t.Run("a changed byte", func(t *testing.T) {
+		m.unpacked(files["acme"], "/opt/bad")
+		m.run("sh", "-c", "printf x >>/opt/bad/bin/product")
+		was := m.snapshot()
+		pid := m.show("license-agent-acme-cad.service", "MainPID")
+		for _, stage := range []string{"install", "update"} {
+			if out, err := m.stage("/opt/bad", stage); err == nil || !strings.Contains(out, "bin/product has other content") || !strings.Contains(out, "nothing was changed") || !strings.Contains(out, "next") {
+				t.Errorf("%s: %v %s", stage, err, out)
+			}
+		}
+		if diff := left(was, m.snapshot()); len(diff) != 0 || pid != m.show("license-agent-acme-cad.service", "MainPID") {
+			t.Errorf("it changed %v", diff)
+		}
+		m.run("rm", "-r", "/opt/bad")
+	})
+
+	t.Run("an update cut off at any time", func(t *testing.T) {
+		pid := m.show("license-agent-other-cad.service", "MainPID")
+		m.unpacked(vendors["acme"].bundle(t, "2.0"), "/opt/acme2")
+		cut := 0
+		for i := range 8 {
+			// The whole group at once: the script, the installer in it, a copy half done.
+			out, _ := m.try("sh", "-c", fmt.Sprintf(`setsid sh /opt/acme2/scripts/update.sh >/dev/null 2>&1 </dev/null & p=$!; sleep 0.%02d; kill -9 -- -$p 2>/dev/null && echo cut; wait`, 3+12*i))
+			cut += strings.Count(out, "cut")
+		}
+		m.staged("/opt/acme2", "update")
+		licensedAt := m.staged("/opt/acme2", "poststart")
+		if !strings.Contains(licensedAt, "runs and is licensed") || cut == 0 {
+			t.Errorf("after %d cuts: %s", cut, licensedAt)
+		}
+		if out := m.run("license-agent-acme-cad", "version"); !strings.Contains(out, "1.1.0") {
+			t.Errorf("%s", out)
+		}
+		if out := m.run("sh", "-c", "pgrep -fc '^/bin/sh ./product'"); out != "2" { // one per vendor
+			t.Errorf("%s products run", out)
+		}
+		if pid != m.show("license-agent-other-cad.service", "MainPID") {
+			t.Error("the other vendor's agent was restarted")
+		}
+		t.Logf("%d of 8 updates cut off", cut)
+	})
+
+	m.staged("/opt/acme2", "uninstall", "--purge")
+	licensed("other")
+	m.staged("/opt/other", "restart")
+	licensed("other")
+	m.staged("/opt/other", "uninstall", "--purge")
+	m.run("rm", "-r", "/opt/acme2")
+	after := m.snapshot()
+	if diff := left(before, after); len(diff) != 0 {
+		t.Errorf("left behind: %s", strings.Join(diff, "\n"))
+	}
+}
