@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -25,18 +26,27 @@ func proxy(dir, repo, commit, modulePath, version string, made time.Time) (err e
 	if err := os.MkdirAll(at, 0o755); err != nil {
 		return err
 	}
-	// The file go.mod is read from the archive's own source, the commit.
+	// A clone, because the tree may be a linked worktree, which the archiver does
+	// not know, and because only what is committed counts.
+	work, err := os.MkdirTemp("", "release")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	if out, err := exec.Command("git", "clone", "-q", "--shared", "--no-checkout", repo, work).CombinedOutput(); err != nil {
+		return fmt.Errorf("git clone: %w: %s", err, out)
+	}
+	mod, err := exec.Command("git", "-C", work, "show", commit+":go.mod").Output()
+	if err != nil {
+		return fmt.Errorf("git show %s:go.mod: %w", commit, err)
+	}
 	f, err := os.Create(filepath.Join(at, version+".zip"))
 	if err != nil {
 		return err
 	}
-	err = modzip.CreateFromVCS(f, v, repo, commit, "")
+	err = modzip.CreateFromVCS(f, v, work, commit, "")
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("module archive: %w", err)
-	}
-	mod, err := os.ReadFile(filepath.Join(repo, "go.mod"))
-	if err != nil {
-		return err
 	}
 	if err := os.WriteFile(filepath.Join(at, version+".mod"), mod, 0o644); err != nil {
 		return err
