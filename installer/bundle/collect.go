@@ -161,9 +161,16 @@ func executable(root *os.Root, name string, mode fs.FileMode) (bool, error) {
 // scripts are one per stage, the life cycle itself, and what it is told.
 func (o Options) scripts(m manifest.Manifest, start []string) ([]item, error) {
 	suffix, settings := ".sh", shell(m, start)
+	if m.Windows() {
+		var err error
+		if settings, err = batch(m, start); err != nil {
+			return nil, err
+		}
+		suffix = ".cmd"
+	}
 	read := func(name string) (string, error) {
 		b, err := files.ReadFile("files/" + name + suffix)
-		return string(b), err
+		return lines(string(b), m), err
 	}
 	stage, err := read("stage")
 	if err != nil {
@@ -173,11 +180,19 @@ func (o Options) scripts(m manifest.Manifest, start []string) ([]item, error) {
 	if err != nil {
 		return nil, err
 	}
-	items := []item{text(path.Join(manifest.Scripts, "settings"+suffix), settings), text(path.Join(manifest.Scripts, "lifecycle"+suffix), life)}
+	items := []item{text(path.Join(manifest.Scripts, "settings"+suffix), lines(settings, m)), text(path.Join(manifest.Scripts, "lifecycle"+suffix), life)}
 	for _, s := range manifest.Stages() {
 		items = append(items, text(path.Join(manifest.Scripts, s+suffix), stage))
 	}
 	return items, nil
+}
+
+// lines gives a script the line ends of its system: cmd misses labels otherwise.
+func lines(script string, m manifest.Manifest) string {
+	if m.Windows() {
+		return strings.ReplaceAll(script, "\n", "\r\n")
+	}
+	return script
 }
 
 // quote makes one word of a shell from any text (POSIX.1-2024, 2.2.2).
@@ -187,7 +202,7 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + 
 func shell(m manifest.Manifest, start []string) string {
 	var b strings.Builder
 	b.WriteString("# What lifecycle.sh is told about this bundle. Signed with everything else.\n# shellcheck shell=sh disable=SC2034,SC2016\n")
-	for _, v := range [][2]string{{"name", m.Name}, {"software", m.Software}, {"version", m.Version}, {"instance", m.Instance}, {"issuer", m.Issuer}} {
+	for _, v := range [][2]string{{"name", m.Name}, {"software", m.Software}, {"version", m.Version}, {"instance", m.Instance}, {"issuer", strings.TrimRight(m.Issuer, ".")}} {
 		fmt.Fprintf(&b, "%s=%s\n", v[0], quote(v[1]))
 	}
 	b.WriteString("start_command() { \"$@\"")

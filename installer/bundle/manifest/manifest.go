@@ -71,7 +71,7 @@ type Manifest struct {
 
 // Targets are the systems that a bundle can be made for.
 func Targets() []string {
-	return []string{"linux/amd64", "linux/arm64"}
+	return []string{"linux/amd64", "linux/arm64", "windows/amd64", "windows/arm64"}
 }
 
 // Stages are the life-cycle commands of the marketplace: each is a script.
