@@ -14,54 +14,58 @@ set "base=%ProgramData%\%service%"
 set "anchor=%base%\config\anchors\%issuer%.json"
 set "run=%base%\bundle"
 set "LICENSE_AGENT_INSTANCE=%instance%"
+rem Where the product runs: this folder, or the one of the version before.
+set "where=%here%"
+if exist "%run%\home" set /p where=<"%run%\home"
+if "%stage%"=="app" goto :app
 for %%S in (install poststart start restart prestop stop update uninstall) do if "%%S"=="%stage%" goto :%stage%
 call :fail "unknown stage %stage%" "one of install, poststart, start, restart, prestop, stop, update, uninstall"
 exit /b 1
 
 :install
-call :check || exit /b
-call :bring || exit /b
-call :hook install || exit /b
+call :check || exit /b 1
+call :bring || exit /b 1
+call :hook install || exit /b 1
 echo %software%: installed; start it by: scripts\start.cmd
 exit /b 0
 
 :update
-call :installed || exit /b
-call :check || exit /b
+call :installed || exit /b 1
+call :check || exit /b 1
 rem Whether it ran is remembered on disk, for a run that is cut off in between.
 call :alive && type nul >"%run%\start-again"
-call :finish || exit /b
-call :bring || exit /b
-call :hook update || exit /b
+call :finish || exit /b 1
+call :bring || exit /b 1
+call :hook update || exit /b 1
 if exist "%run%\start-again" (
-  call :launch || exit /b
+  call :launch || exit /b 1
   del "%run%\start-again"
 )
 echo %software%: updated to %version%
 exit /b 0
 
 :start
-call :installed || exit /b
+call :installed || exit /b 1
 call :launch
-exit /b
+exit /b %errorlevel%
 
 :restart
-call :installed || exit /b
-call :finish || exit /b
+call :installed || exit /b 1
+call :finish || exit /b 1
 call :launch
-exit /b
+exit /b %errorlevel%
 
 :stop
-call :finish || exit /b
+call :finish || exit /b 1
 call :hook stop
-exit /b
+exit /b %errorlevel%
 
 :prestop
 call :hook prestop
-exit /b
+exit /b %errorlevel%
 
 :poststart
-call :installed || exit /b
+call :installed || exit /b 1
 call :alive || ( call :fail "%name% has ended" "read %run%\app.log" & exit /b 1 )
 "%agent%" status --instance %instance% >nul 2>&1
 if %errorlevel% equ 4 ( call :fail "the license agent does not answer" "run: scripts\restart.cmd" & exit /b 1 )
@@ -71,15 +75,15 @@ if %errorlevel% neq 0 (
   echo %software%: runs and is licensed
 )
 call :hook poststart
-exit /b
+exit /b %errorlevel%
 
 :uninstall
 if not "%option%"=="" if not "%option%"=="--purge" ( call :fail "unknown option %option%" "use --purge, or nothing" & exit /b 1 )
-call :finish || exit /b
-if exist "%run%\version" call :hook uninstall
+call :finish || exit /b 1
+if exist "%run%\home" call :hook uninstall
 if exist "%run%" rd /s /q "%run%"
 "%here%\bin\license-agent.exe" uninstall --instance %instance% %option%
-exit /b
+exit /b %errorlevel%
 
 rem check: the agent inside looks at the bundle before anything is changed; once
 rem installed, the installed one does, by the trust anchor that it has.
@@ -98,41 +102,49 @@ if exist "%base%\config\anchors" for %%F in ("%base%\config\anchors\*.json") do 
 )
 exit /b 0
 
-rem bring: agent, trust anchor and mark are those of this bundle.
+rem bring: agent, trust anchor and mark are those of this bundle. The variable is
+rem for what "license-agent install --help" lists, on unusual machines.
 :bring
-"%here%\bin\license-agent.exe" install --instance %instance% --anchor "%here%\license\anchor.json" || ( call :fail "the agent could not be installed" "mend what it says above and run this again" & exit /b 1 )
+"%here%\bin\license-agent.exe" install --instance %instance% --anchor "%here%\license\anchor.json" %LICENSE_AGENT_INSTALL_OPTIONS% || ( call :fail "the agent could not be installed" "mend what it says above and run this again" & exit /b 1 )
 if not exist "%run%" md "%run%" || exit /b 1
->"%run%\version.part" echo %version% %here%
-move /y "%run%\version.part" "%run%\version" >nul
-exit /b
+>"%run%\home.part" echo %here%
+move /y "%run%\home.part" "%run%\home" >nul || exit /b 1
+set "where=%here%"
+exit /b 0
 
 :installed
-if exist "%run%\version" exit /b 0
+if exist "%run%\home" exit /b 0
 call :fail "%name% is not installed" "run: scripts\install.cmd"
 exit /b 1
 
 :launch
 sc query %service% | findstr RUNNING >nul || net start %service% >nul 2>&1
 sc query %service% | findstr RUNNING >nul || ( call :fail "the service %service% does not start" "read the event log of the system" & exit /b 1 )
-call :hook start || exit /b
+call :hook start || exit /b 1
 call :alive && exit /b 0
-start "" /b /d "%here%\bin" cmd /d /c "%program% %arguments% >>"%run%\app.log" 2>&1 <nul"
+start "" /b /d "%here%\scripts" cmd /d /c lifecycle.cmd app <nul >nul 2>&1
 for /l %%N in (1,1,15) do call :alive && exit /b 0 || ping -n 2 127.0.0.1 >nul
 call :fail "%name% does not start" "read %run%\app.log"
 exit /b 1
 
+rem app: what launch starts. The product's output goes to a log.
+:app
+cd /d "%here%\bin"
+"%here%\bin\%program%" %arguments% >>"%run%\app.log" 2>&1 <nul
+exit /b %errorlevel%
+
 rem alive: the file of a program that runs cannot be opened for writing. This is
-rem about the file in this folder, whatever else has the same name.
+rem about the file in that folder, whatever else has the same name.
 :alive
-( >>"%here%\bin\%program%" call ) 2>nul && exit /b 1
+( >>"%where%\bin\%program%" call ) 2>nul && exit /b 1
 exit /b 0
 
 rem finish: programs are ended by name, so it must be the only one of that name.
 :finish
 call :alive || exit /b 0
 set "count=0"
-for /f %%L in ('tasklist /fo csv /nh ^| find /c /i """%program%"""') do set "count=%%L"
-if %count% gtr 1 ( call :fail "%count% programs are called %program%" "end the one in %here%\bin by hand, in the task manager, and run this again" & exit /b 1 )
+for /f "delims=" %%L in ('tasklist /fo csv /nh ^| findstr /i /c:"%program%"') do set /a count+=1
+if %count% gtr 1 ( call :fail "%count% programs are called %program%" "end the one in %where%\bin by hand, in the task manager, and run this again" & exit /b 1 )
 taskkill /im "%program%" >nul 2>&1
 for /l %%N in (1,1,5) do call :alive && ping -n 2 127.0.0.1 >nul
 call :alive && taskkill /f /im "%program%" >nul 2>&1
@@ -143,7 +155,7 @@ exit /b 0
 :hook
 if not exist "%here%\bin\hooks\%1.cmd" exit /b 0
 call "%here%\bin\hooks\%1.cmd"
-exit /b
+exit /b %errorlevel%
 
 :fail
 >&2 echo %software%: %~1

@@ -159,7 +159,7 @@ func TestBundles(t *testing.T) {
 		cut := 0
 		for i := range 8 {
 			// The whole group at once: the script, the installer in it, a copy half done.
-			out, _ := m.try("sh", "-c", fmt.Sprintf(`setsid sh /opt/acme2/scripts/update.sh >/dev/null 2>&1 </dev/null & p=$!; sleep 0.%02d; kill -9 -- -$p 2>/dev/null && echo cut; wait`, 3+12*i))
+			out, _ := m.try("sh", "-c", fmt.Sprintf(`setsid sh /opt/acme2/scripts/update.sh >/dev/null 2>&1 </dev/null & p=$!; sleep 0.%02d; kill -s KILL -- -$p 2>/dev/null && echo cut; wait`, 3+12*i))
 			cut += strings.Count(out, "cut")
 		}
 		m.staged("/opt/acme2", "update")

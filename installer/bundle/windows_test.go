@@ -1,0 +1,134 @@
+//go:build wine
+
+package bundle
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const productSource = `package main
+
+import ("fmt"; "os"; "time")
+
+func main() {
+	fmt.Println("started", os.Args[1:], os.Getenv("LICENSE_AGENT_INSTANCE"))
+	time.Sleep(time.Hour)
+}
+`
+
+// windows is an unpacked bundle that Wine runs the scripts of.
+type windows struct {
+	t    *testing.T
+	home string
+}
+
+// run runs one command line of cmd. Its output goes to a file: what it starts
+// lives on.
+func (w windows) run(line string) (string, error) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	script := filepath.Join(w.home, "..", "line.cmd")
+	check(w.t, os.WriteFile(script, []byte("@set LICENSE_AGENT_INSTALL_OPTIONS=--keep-unhardened\r\n@"+line+"\r\n"), 0o644))
+	cmd := exec.CommandContext(ctx, must[string](w.t)(filepath.Abs("../../.ci/wine-exec")), "cmd", "/d", "/c", "Z:"+strings.ReplaceAll(script, "/", `\`))
+	return said(w.t, cmd)
+}
+
+func (w windows) stage(stage string, args ...string) (string, error) {
+	w.t.Helper()
+	return w.run(`call "Z:` + strings.ReplaceAll(w.home, "/", `\`) + `\scripts\` + stage + `.cmd" ` + strings.Join(args, " "))
+}
+
+func (w windows) ok(stage string, wants ...string) {
+	w.t.Helper()
+	out, err := w.stage(stage)
+	if err != nil {
+		w.t.Fatalf("%s: %v\n%s", stage, err, out)
+	}
+	contains(w.t, out, wants...)
+}
+
+// The life of a product on Windows, by cmd and a service manager, from a folder
+// with a blank in its name. Run by .ci/wine, which has Wine ready.
+func TestLifeOnWindows(t *testing.T) {
+	v := newVendor(t, "acme")
+	o := v.options(t, "My CAD")
+	app, dir := t.TempDir(), must[string](t)(os.MkdirTemp("", "bundle on windows"))
+	t.Cleanup(func() { os.RemoveAll(dir) }) //nolint:errcheck // a temporary folder
+	src := filepath.Join(app, "x.go")
+	check(t, os.WriteFile(src, []byte(productSource), 0o644))
+	build := exec.Command("go", "build", "-o", filepath.Join(app, "my product.exe"), src)
+	build.Env = append(os.Environ(), "GOOS=windows", "GOARCH=amd64", "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%s", out)
+	}
+	check(t, os.Remove(src))
+	check(t, os.MkdirAll(filepath.Join(app, "hooks"), 0o755))
+	check(t, os.WriteFile(filepath.Join(app, "hooks", "start.cmd"), []byte("@echo hook start\r\n"), 0o644))
+	o.App, o.Start, o.Target, o.Agent, o.Format = app, []string{"my product.exe", "--port=1"}, "windows/amd64", agent(t, "windows/amd64"), "zip"
+	w := windows{t, filepath.Join(dir, "unpacked one")}
+	file := v.bundle(t, o)
+	check(t, os.Rename(unpack(t, file), w.home))
+	t.Cleanup(func() { w.stage("uninstall", "--purge") }) //nolint:errcheck // after a failure
+
+	for _, stage := range []string{"start", "restart", "update", "poststart"} {
+		if out, err := w.stage(stage); err == nil || !strings.Contains(out, `next: run: scripts\install.cmd`) {
+			t.Errorf("%s before install: %v %s", stage, err, out)
+		}
+	}
+	bad := windows{t, filepath.Join(dir, "changed")}
+	check(t, os.Rename(unpack(t, file), bad.home))
+	check(t, os.WriteFile(filepath.Join(bad.home, "bin", "plugin.dll"), nil, 0o644))
+	if out, err := bad.stage("install"); err == nil || !strings.Contains(out, "plugin.dll is not a file of the vendor") || !strings.Contains(out, "nothing was changed") {
+		t.Errorf("a changed bundle: %v %s", err, out)
+	}
+	drive := filepath.Join(os.Getenv("WINE_PREFIX"), "drive_c")
+	program, data := filepath.Join(drive, "Program Files", "license-agent-acme-my-cad"), filepath.Join(drive, "ProgramData", "license-agent-acme-my-cad")
+	for _, place := range []string{program, data} {
+		if _, err := os.Stat(place); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("a refused bundle left %s", place)
+		}
+	}
+
+	w.ok("install", "installed")
+	w.ok("install", "installed")
+	w.ok("start", "hook start")
+	w.ok("start")
+	w.ok("poststart", "no valid license yet")
+	if out, err := bad.stage("update"); err == nil || !strings.Contains(out, "nothing was changed") {
+		t.Errorf("a changed update: %v %s", err, out)
+	}
+	log := string(must[[]byte](t)(os.ReadFile(filepath.Join(data, "bundle", "app.log"))))
+	if n := strings.Count(log, "started [--port=1] acme-my-cad"); n != 1 {
+		t.Errorf("%d starts: %s", n, log)
+	}
+	w.ok("restart")
+	o.Version, o.Out = "2.0", t.TempDir()
+	next := windows{t, filepath.Join(dir, "unpacked two")}
+	check(t, os.Rename(unpack(t, v.bundle(t, o)), next.home))
+	next.ok("update", "updated to 2.0") // ran in the other folder, runs in this one
+	next.ok("poststart", "no valid license yet")
+	if out, err := w.run(`>>"Z:` + strings.ReplaceAll(w.home, "/", `\`) + `\bin\my product.exe" call `); err != nil {
+		t.Errorf("the older one runs still: %s", out)
+	}
+	next.ok("stop")
+	if out, err := next.stage("poststart"); err == nil || !strings.Contains(out, "has ended") {
+		t.Errorf("after stop: %v %s", err, out)
+	}
+	if out, err := next.stage("uninstall", "--purge"); err != nil {
+		t.Errorf("uninstall: %v %s", err, out)
+	}
+	for _, place := range []string{program, data} {
+		if _, err := os.Stat(place); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("left: %s", place)
+		}
+	}
+}
