@@ -67,8 +67,8 @@ exit /b %errorlevel%
 :poststart
 call :installed || exit /b 1
 call :alive || ( call :fail "%name% has ended" "read %run%\app.log" & exit /b 1 )
+call :answers || ( call :fail "the license agent does not answer" "run: scripts\restart.cmd" & exit /b 1 )
 "%agent%" status --instance %instance% >nul 2>&1
-if %errorlevel% equ 4 ( call :fail "the license agent does not answer" "run: scripts\restart.cmd" & exit /b 1 )
 if %errorlevel% neq 0 (
   echo %software%: runs; it has no valid license yet. Type the authorization code: "%agent%" activate --instance %instance%
 ) else (
@@ -119,13 +119,22 @@ exit /b 1
 
 :launch
 sc query %service% | findstr RUNNING >nul || net start %service% >nul 2>&1
-sc query %service% | findstr RUNNING >nul || ( call :fail "the service %service% does not start" "read the event log of the system" & exit /b 1 )
+for /l %%N in (1,1,30) do call :answers && goto :up || ping -n 2 127.0.0.1 >nul
+call :fail "the service %service% does not answer" "read the event log of the system"
+exit /b 1
+:up
 call :hook start || exit /b 1
 call :alive && exit /b 0
 start "" /b /d "%here%\scripts" cmd /d /c lifecycle.cmd app <nul >nul 2>&1
 for /l %%N in (1,1,15) do call :alive && exit /b 0 || ping -n 2 127.0.0.1 >nul
 call :fail "%name% does not start" "read %run%\app.log"
 exit /b 1
+
+rem answers: exit code 4 says that nobody listens.
+:answers
+"%agent%" status --instance %instance% >nul 2>&1
+if %errorlevel% equ 4 exit /b 1
+exit /b 0
 
 rem app: what launch starts. The product's output goes to a log.
 :app
