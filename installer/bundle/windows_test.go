@@ -20,7 +20,7 @@ import ("fmt"; "os"; "time")
 
 func main() {
 	fmt.Println("started", os.Args[1:], os.Getenv("LICENSE_AGENT_INSTANCE"))
-	time.Sleep(time.Hour)
+	time.Sleep(time.Hour) // stands for a product that works
 }
 `
 
