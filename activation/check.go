@@ -2,7 +2,6 @@ package activation
 
 import (
 	"encoding/base64"
-	"sync/atomic"
 
 	"licenseagent.example/activation/license"
 	"licenseagent.example/fingerprint"
@@ -64,7 +63,7 @@ func (l *Lifecycle) Check(product, issuer string, nonce []byte) (CheckAnswer, er
 	if err != nil {
 		return CheckAnswer{}, err
 	}
-	mark(e.used, l.day(in.Now))
+	l.mark(e, in.Now)
 	return CheckAnswer{License: e.rec.License, KeySet: e.keys.env, Proof: proof, Verdict: verdict}, nil
 }
 
@@ -92,13 +91,6 @@ func (v *view) usable(product, issuer string) (*entry, error) {
 	return e, nil
 }
 
-// mark remembers the day of a check without a write to disk; Tick writes it.
-func mark(used *atomic.Int64, day int64) {
-	if used.Load() != day {
-		used.Store(day)
-	}
-}
-
 // Held lists what is held and what is under way, sorted by issuer and product.
 func (l *Lifecycle) Held() []Held {
 	v := l.snap.Load()
@@ -111,9 +103,10 @@ func (l *Lifecycle) Held() []Held {
 }
 
 func (l *Lifecycle) held(v *view, e *entry, r Reading) Held {
+	in := l.inputs(v, e, r)
 	h := Held{
-		Key: e.rec.Key, Claims: e.claims, Verdict: Decide(l.inputs(v, e, r)), Comparison: e.cmp,
-		Contact: e.rec.Contact, NextTry: e.rec.NextTry, Failures: e.rec.Failures, LastError: e.rec.LastError,
+		Key: e.rec.Key, Claims: e.claims, Verdict: Decide(in), Comparison: e.cmp,
+		Contact: e.rec.Contact, NextTry: e.nextContact(in.Now), Failures: e.rec.Failures, LastError: e.rec.LastError,
 		Contested: e.rec.Contested, Worse: e.rec.Worse, Problem: e.problem,
 	}
 	if e.claims != nil {

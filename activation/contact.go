@@ -304,7 +304,11 @@ func (l *Lifecycle) failed(key Key, p Pending, cause error) error {
 	c := l.ticked()
 	var free int64
 	l.budget[key.Issuer], free = l.budget[key.Issuer].Take(now)
-	rec.NextTry = max(now+Backoff(l.uniform, rec.Failures, wait), free)
+	failures := rec.Failures
+	if e.claims != nil && e.claims.RenewBy-now > 2*ContactEvery {
+		failures += CalmSteps
+	}
+	rec.NextTry = max(now+Backoff(l.uniform, failures, wait), free)
 	switch {
 	case final && len(rec.License) == 0:
 		c.Delete = append(c.Delete, key)

@@ -15,6 +15,11 @@ const (
 	RetryCap = 4 * 3600
 	// RetryBase is the pause after the first failure at most.
 	RetryBase = 60
+	// CalmSteps are the doublings that a retry starts with when the license
+	// runs for days anyway: a day of use must be told by its evening, not within
+	// the minute, and a million offices that find the merchant away together
+	// must not ask eight times in their first hour.
+	CalmSteps = 4
 	// BootSpread spreads contacts that fell due while a machine was off: offices
 	// switch on at nine.
 	BootSpread = 4 * 3600
@@ -44,6 +49,17 @@ func BootContact(rand func() float64, now, renewBy int64) int64 {
 	}
 	return now + 60 + int64(float64(BootSpread-60)*rand())
 }
+
+// UseContact is when to make the contact that the first check of a calendar day
+// asks for: anywhere in what is left of the day, because a marketplace counts
+// the days of use by its own calendar. dayEnd is the first instant of the next
+// day. Offices that start at nine then spread over the rest of the day.
+func UseContact(rand func() float64, now, dayEnd int64) int64 {
+	return now + 1 + int64(float64(max(dayEnd-now-useMargin, 60))*rand())
+}
+
+// useMargin keeps the contact, its retries and the merchant's own call within the day.
+const useMargin = 1800
 
 // Backoff is how many seconds to wait after the given number of failures in a
 // row (≥ 1): full jitter over a doubling span, at least one second. A merchant

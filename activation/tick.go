@@ -30,7 +30,7 @@ func (l *Lifecycle) Due() Due {
 	left := v.clock.left(r)
 	d := Due{Now: now, At: now + max(left, 1), Tick: left <= 0}
 	for _, e := range v.entries {
-		if t := e.rec.NextTry; t > 0 {
+		if t := e.nextContact(now); t > 0 {
 			if t <= now || t > now+farNext {
 				d.Contact = append(d.Contact, e.rec.Key)
 			} else {

@@ -45,6 +45,7 @@ type entry struct {
 	problem error // why claims is nil although there is a license
 	cmp     fingerprint.Comparison
 	used    *atomic.Int64 // calendar day of the last check, 0: none since the last answer
+	plan    *usePlan      // the contact of a day of use
 }
 
 // publish verifies a state and makes it what readers see. Envelopes that were
@@ -97,6 +98,7 @@ func (l *Lifecycle) entry(rec Record, v, old *view) *entry {
 	if was != nil && was.rec.Contact == rec.Contact {
 		e.used = was.used // an answer starts the count anew
 	}
+	e.plan = l.planned(rec, was)
 	if was != nil && was.keys == e.keys && bytes.Equal(was.rec.License, rec.License) && bytes.Equal(was.rec.Notice, rec.Notice) {
 		e.claims, e.notice, e.sha, e.revoked, e.problem = was.claims, was.notice, was.sha, was.revoked, was.problem
 	} else {

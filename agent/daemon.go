@@ -30,6 +30,12 @@ type Config struct {
 	// Boot is seconds since boot, suspend included; the same clock as
 	// Activation.Clock. Nil means Activation.Clock().Boot.
 	Boot func() int64
+	// Notices asks the merchant of a vendor whether there is news about a
+	// license and may wait a minute for the answer; nil: only the regular
+	// contacts tell. poll is signed. Uniform gives numbers in [0, 1) for the
+	// pauses after failures and is needed with Notices.
+	Notices func(ctx context.Context, issuer, licenseID string, poll []byte) (bool, error)
+	Uniform func() float64
 	// Sockets lists what the process holds open, for diagnose; nil: unknown.
 	Sockets func() []string
 	// Process describes the process, for diagnose; nil: unknown.
@@ -73,14 +79,15 @@ type Daemon struct {
 	log    *slog.Logger
 	redact *Redactor
 
-	wake     chan struct{} // something changed: plan again
-	beat     atomic.Int64  // boot seconds of the last step
-	cross    atomic.Pointer[[]string]
-	ready    atomic.Pointer[readyVerdict]
-	working  sync.WaitGroup
-	slots    chan struct{}
-	seats    *seats.Table
-	restored []*seats.Held
+	wake      chan struct{} // something changed: plan again
+	attention chan struct{} // something changed: look whom to ask for notices
+	beat      atomic.Int64  // boot seconds of the last step
+	cross     atomic.Pointer[[]string]
+	ready     atomic.Pointer[readyVerdict]
+	working   sync.WaitGroup
+	slots     chan struct{}
+	seats     *seats.Table
+	restored  []*seats.Held
 
 	mu       sync.Mutex
 	contacts map[activation.Key]*attempt
@@ -97,7 +104,7 @@ type attempt struct {
 func New(cfg Config) (*Daemon, error) {
 	d := &Daemon{
 		cfg: cfg, log: cfg.Log, redact: cfg.Redact,
-		wake: make(chan struct{}, 1), contacts: map[activation.Key]*attempt{}, slots: make(chan struct{}, contactsAtOnce),
+		wake: make(chan struct{}, 1), attention: make(chan struct{}, 1), contacts: map[activation.Key]*attempt{}, slots: make(chan struct{}, contactsAtOnce),
 	}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
@@ -136,9 +143,11 @@ func (d *Daemon) now() int64 {
 // changed is called by the life cycle after something visible changed.
 func (d *Daemon) changed() {
 	d.tell()
-	select {
-	case d.wake <- struct{}{}:
-	default:
+	for _, c := range []chan struct{}{d.wake, d.attention} {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -164,6 +173,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	plan := schedule{observe: d.cfg.Boot() + observeEvery, cross: d.cfg.Boot()}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	if d.cfg.Notices != nil {
+		d.working.Go(func() { d.attend(ctx) })
+	}
 	for {
 		select {
 		case <-ctx.Done():

@@ -10,6 +10,7 @@ import (
 	"mime/multipart"
 	"net/textproto"
 	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -45,6 +46,10 @@ type Heartbeat struct {
 	Status    Status
 	Activated time.Time // zero when absent
 	Expires   time.Time // zero when absent: the member's name is not documented
+	// Product, Order and Amount are not documented here either; empty when absent.
+	Product string
+	Order   string
+	Amount  int64
 }
 
 // Usage is one report; exactly one of ID and Active is set.
@@ -132,6 +137,9 @@ func (c *Client) Heartbeat(ctx context.Context, code string) (Heartbeat, error) 
 	if err := checkCode(code); err != nil {
 		return Heartbeat{}, err
 	}
+	if c.HeartbeatV2 {
+		return c.heartbeatV2(ctx, code)
+	}
 	var out struct {
 		Data map[string]json.RawMessage `json:"data"`
 	}
@@ -159,6 +167,14 @@ func (c *Client) readHeartbeat(code string, data map[string]json.RawMessage) (He
 			h.Activated = c.readTime("heartbeat.activate_time", s)
 		case "expire_time", "expireTime", "expiration_time", "end_time":
 			h.Expires = c.readTime("heartbeat."+name, s)
+		case "product_id", "productId":
+			h.Product = s
+		case "order_id", "orderId":
+			h.Order = s
+		case "amount":
+			if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+				h.Amount = n
+			}
 		default:
 			c.unknown("heartbeat", name)
 		}
@@ -210,9 +226,17 @@ func (c *Client) ReportUsage(ctx context.Context, reports []Usage) error {
 	if err := c.post(ctx, "v2/license/software-usage-info", map[string]any{"usage_info": list}, &out); err != nil {
 		return err
 	}
-	for name := range out {
-		if name != "error_code" && name != "error_msg" {
-			c.unknown("software-usage-info", name)
+	for name, raw := range out {
+		if name == "error_code" || name == "error_msg" || string(raw) == "null" {
+			continue
+		}
+		c.unknown("software-usage-info", name)
+		if bad := mentioned(raw, byCode); name == "data" && len(bad) > 0 {
+			// A member whose printed name starts data.check_fail_ lists what failed.
+			return &Error{
+				Code: "check_fail", HTTP: 200, Class: BadCodeInSet, Codes: bad,
+				Hint: "the marketplace lists codes whose usage it did not take; report them one by one to find why",
+			}
 		}
 	}
 	return nil
@@ -248,6 +272,9 @@ func (c *Client) UploadString(ctx context.Context, event, text string) error {
 
 // UploadFile returns a license file for a getLicenseAsync event.
 func (c *Client) UploadFile(ctx context.Context, event, name string, data []byte) error {
+	if name == "" || len(name) > 1024 || len(data) == 0 {
+		return fmt.Errorf("%w: a license file needs a name of 1 to 1024 characters and a content", ErrArgument)
+	}
 	sum := sha256.Sum256(data)
 	return c.upload(ctx, event, map[string]string{"type": "FILE", "file_name": name, "sha256": hex.EncodeToString(sum[:])}, name, data)
 }

@@ -35,6 +35,10 @@ type Client struct {
 	Fallback string       // FallbackHost, or "" for none
 	HTTP     *http.Client // with strict TLS (see NewHTTPClient) and a timeout
 	Now      func() time.Time
+	// HeartbeatV2 asks for the state of codes with the batch interface, whose
+	// tables were never published: the shape of v2 activation is sent, and every
+	// plausible answer is read.
+	HeartbeatV2 bool
 	// Unknown is called when an answer holds something the documents leave
 	// open, so that it reaches a log: what it is about, and the member met.
 	Unknown func(about, member string)
@@ -119,6 +123,12 @@ func judge(resp *http.Response, answer []byte, now time.Time, out any) error {
 		return fmt.Errorf("%w: HTTP %d without a code", ErrAnswer, resp.StatusCode)
 	}
 	e.Class, e.Hint = classify(e.Code)
+	if e.Code == "92020001" && (resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden) {
+		// "Internal error" in the current table, "unauthorized" with 403 in the
+		// older one. It may be tried again either way.
+		e.Class = Unauthorized
+		e.Hint = "either an internal error, or this seller may not ask about this code: check that it was sold by this seller"
+	}
 	if e.Class == Success {
 		if out == nil {
 			return nil

@@ -46,6 +46,7 @@ type Error struct {
 	HTTP    int
 	Class   Class
 	Hint    string
+	Codes   []string // the codes of a batch that the answer names as bad; not part of the text
 }
 
 func (e *Error) Error() string {

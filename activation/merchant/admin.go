@@ -46,7 +46,8 @@ type CodeInfo struct {
 	Hint      string `json:"hint"`
 	Source    string `json:"source"`
 	Status    string `json:"status"`
-	Used      int64  `json:"used"` // devices that hold a seat now
+	Market    string `json:"market,omitempty"` // the marketplace's word: alive, frozen, expired, released
+	Used      int64  `json:"used"`             // devices that hold a seat now
 	FirstUsed int64  `json:"first_used"`
 	Expires   int64  `json:"expires"` // entitlement end as far as it is known, license.NoEnd for none
 	Created   int64  `json:"created"`
@@ -162,7 +163,7 @@ func (s *Service) AddCodes(ctx context.Context, spec CodeSpec, n int) (codes []s
 }
 
 const codeQuery = `SELECT c.id, c.product, c.edition, c.devices, c.seats, c.features, c.limits, c.valid_days, c.ends, c.renew, c.grace, c.policy,
-	c.status, c.first_used, c.unidentified, c.hint, c.source, c.note, c.created, c.updated,
+	c.status, c.first_used, c.unidentified, c.goods, c.market, c.news, c.hint, c.source, c.note, c.created, c.updated,
 	(SELECT COUNT(*) FROM activations a WHERE a.code_id = c.id AND a.status = 'active') FROM codes c `
 
 func scanCode(rows *sql.Rows) (CodeInfo, error) {
@@ -174,7 +175,7 @@ func scanCode(rows *sql.Rows) (CodeInfo, error) {
 	i.ID, i.Product, i.Edition, i.Devices, i.Seats = e.id, e.product, e.edition, e.devices, e.seats
 	i.ValidDays, i.Ends, i.Renew, i.Grace, i.Policy = e.validDays, e.ends, e.renew, e.grace, e.policy
 	i.Unidentified = e.unidentified
-	i.Status, i.FirstUsed, i.Expires = e.status, e.firstUsed, e.expires()
+	i.Status, i.FirstUsed, i.Expires, i.Market = e.status, e.firstUsed, e.expires(), e.market
 	if err := json.Unmarshal([]byte(e.features), &i.Features); err != nil {
 		return i, fmt.Errorf("merchant: code %s: %w", i.ID, err)
 	}
@@ -264,7 +265,7 @@ func (s *Service) setCode(ctx context.Context, id, status, reason string, from .
 		if !allowed {
 			return fmt.Errorf("%w: code %s is %s", ErrState, id, have)
 		}
-		if _, err := t.exec(`UPDATE codes SET status = $1, updated = $2 WHERE id = $3`, status, t.now, id); err != nil {
+		if _, err := t.exec(`UPDATE codes SET status = $1, updated = $2, news = news + 1, news_at = $3 WHERE id = $4`, status, t.now, t.now, id); err != nil {
 			return err
 		}
 		if status == statusRevoked {
@@ -272,6 +273,7 @@ func (s *Service) setCode(ctx context.Context, id, status, reason string, from .
 				return err
 			}
 		}
+		t.tell(id)
 		return t.audit(t.by, "code."+status, id, map[string]any{"from": have, "reason": reason})
 	})
 }

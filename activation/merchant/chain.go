@@ -94,6 +94,10 @@ func (t *tx) step(s *seat, in *incoming, c fingerprint.Comparison) error {
 		}
 	case s.code.status == statusFrozen:
 		state, reason = license.NoticeSuspended, "frozen-by-vendor"
+	case s.code.market == standFrozen:
+		state, reason = license.NoticeSuspended, "frozen-by-marketplace"
+	case s.code.market == standExpired:
+		state, reason = license.NoticeSuspended, "expired-in-marketplace"
 	case s.contested > 0:
 		state, reason = license.NoticeContested, s.contestWhy
 	case s.code.expires() <= t.now:
@@ -179,10 +183,11 @@ func (t *tx) advance(s *seat, in *incoming) (err error) {
 	s.lastNonce, s.lastIdem, s.lastBody = in.req.Nonce, in.idem, in.body
 	s.contact, s.agent = t.now, in.req.Agent
 	s.uses, s.usesMost = in.req.Peak, max(s.usesMost, in.req.Peak)
+	s.told = s.code.news
 	if n := len(in.req.Days); n > 0 {
 		s.lastDay = max(s.lastDay, in.req.Days[n-1])
 	}
-	return nil
+	return t.used(s.code.goods, s.device, in.req.Days)
 }
 
 func (s *seat) outcome() outcome {

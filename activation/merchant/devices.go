@@ -111,6 +111,7 @@ func (s *Service) Release(ctx context.Context, licenseID, reason string) error {
 		if err := t.save(one); err != nil {
 			return err
 		}
+		t.tell(one.code.id)
 		return t.audit(t.by, "seat.release", licenseID, map[string]any{"code": one.code.id, "reason": reason})
 	})
 }

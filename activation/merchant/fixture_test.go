@@ -40,6 +40,12 @@ func (c *fakeClock) Add(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
+func (c *fakeClock) set(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = t
+}
+
 // bed is a merchant service in a temporary directory.
 type bed struct {
 	t      testing.TB
@@ -49,11 +55,15 @@ type bed struct {
 	svc    *Service
 	anchor license.Anchor
 	dsn    string // of a PostgreSQL schema of its own, "" for SQLite
+	opts   func(*Options)
 }
 
-func newBed(t testing.TB) *bed {
+func newBed(t testing.TB) *bed { t.Helper(); return newBedWith(t, nil) }
+
+// newBedWith changes the options of the service, also when it is opened again.
+func newBedWith(t testing.TB, opts func(*Options)) *bed {
 	t.Helper()
-	b := &bed{t: t, dir: t.TempDir(), clock: newFakeClock()}
+	b := &bed{t: t, dir: t.TempDir(), clock: newFakeClock(), opts: opts}
 	for _, d := range []string{"keys", "root"} {
 		must0(t, os.MkdirAll(filepath.Join(b.dir, d), 0o700))
 	}
@@ -92,7 +102,17 @@ func openDatabase(dir, dsn string) (*Database, error) {
 func (b *bed) open() {
 	b.t.Helper()
 	b.db = must(openDatabase(b.dir, b.dsn))(b.t)
-	b.svc = must(New(context.Background(), Options{DB: b.db, KeyDir: filepath.Join(b.dir, "keys"), Clock: b.clock.Now, Rand: rand.Reader}))(b.t)
+	b.svc = b.service(b.db)
+}
+
+// service is one more instance on a database.
+func (b *bed) service(db *Database) *Service {
+	b.t.Helper()
+	o := Options{DB: db, KeyDir: filepath.Join(b.dir, "keys"), Clock: b.clock.Now, Rand: rand.Reader}
+	if b.opts != nil {
+		b.opts(&o)
+	}
+	return must(New(context.Background(), o))(b.t)
 }
 
 func (b *bed) close() {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"licenseagent.example/activation/license"
@@ -37,6 +38,10 @@ func (s *Service) Handler() http.Handler {
 		mux.HandleFunc(protocol.Path(kind), h.only(http.MethodPost, func(w http.ResponseWriter, r *http.Request) error {
 			return h.request(w, r, kind)
 		}))
+	}
+	mux.HandleFunc(protocol.PathNotices("{id}"), h.only(http.MethodGet, h.notices))
+	if s.market.sells() || s.market.CallbackKey != "" {
+		mux.HandleFunc(CallbackPath, s.serveCallback)
 	}
 	mux.HandleFunc(protocol.PathKeySet, h.only(http.MethodGet, h.keySet))
 	mux.HandleFunc(protocol.PathHealth, h.only(http.MethodGet, h.health))
@@ -110,6 +115,9 @@ func known(path string) string {
 	}
 	if protocol.Kind(path) != "" {
 		return path
+	}
+	if strings.HasSuffix(path, "/notices") {
+		return protocol.PathNotices("{id}")
 	}
 	return "other"
 }

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"sort"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -22,9 +21,10 @@ import (
 // Problem is something that an operator should put right, as the log, the
 // metric license_merchant_problem and the admin API name it.
 type Problem struct {
-	Code    string        `json:"code"`   // stable, for alerts
-	Detail  string        `json:"detail"` // which one; never a code or a hardware value
-	Since   int64         `json:"since"`  // UTC second at which it was first seen
+	Code    string        `json:"code"`              // stable, for alerts
+	Subject string        `json:"subject,omitempty"` // id of a code or name of a product, for problems of one of many
+	Detail  string        `json:"detail"`            // which one; never a code or a hardware value
+	Since   int64         `json:"since"`             // UTC second at which it was first seen
 	Message protocol.Text `json:"message"`
 	Next    protocol.Text `json:"next"`
 }
@@ -50,7 +50,7 @@ func Problems() []Problem {
 	p := func(code, en, zh, nextEN, nextZH string) Problem {
 		return Problem{Code: code, Message: protocol.Text{EN: en, ZH: zh}, Next: protocol.Text{EN: nextEN, ZH: nextZH}}
 	}
-	return []Problem{
+	return append(marketProblems(), []Problem{
 		p(problemDatabase,
 			"The database does not take the service's transactions. Requests are answered with \"unavailable\" and tried again by the agents; nothing that was answered is lost.",
 			"数据库无法完成服务的事务。请求会以“不可用”应答并由代理自动重试；已应答的内容不会丢失。",
@@ -81,47 +81,7 @@ func Problems() []Problem {
 			"TLS 证书即将到期；到期后代理将无法连接。",
 			"Renew it and put it in place; the running service takes it up within a minute.",
 			"请续期并替换证书；运行中的服务会在一分钟内启用。"),
-	}
-}
-
-// problemList is what is wrong now. The zero value is ready.
-type problemList struct {
-	mu   sync.Mutex
-	open map[string]Problem
-}
-
-// report opens a problem, writes it to the log once and sets the metric.
-func (s *Service) report(code, detail string) {
-	s.problems.mu.Lock()
-	defer s.problems.mu.Unlock()
-	if s.problems.open == nil {
-		s.problems.open = map[string]Problem{}
-	}
-	if have, ok := s.problems.open[code]; ok {
-		have.Detail = detail
-		s.problems.open[code] = have
-		return
-	}
-	for _, p := range Problems() {
-		if p.Code == code {
-			p.Detail, p.Since = detail, s.clock().Unix()
-			s.problems.open[code] = p
-			s.metrics.problems.WithLabelValues(code).Set(1)
-			s.log.Error("problem", "problem", code, "detail", detail, "message", p.Message.EN, "next", p.Next.EN)
-		}
-	}
-}
-
-// solved closes a problem, if it is open.
-func (s *Service) solved(code string) {
-	s.problems.mu.Lock()
-	defer s.problems.mu.Unlock()
-	if _, ok := s.problems.open[code]; !ok {
-		return
-	}
-	delete(s.problems.open, code)
-	s.metrics.problems.WithLabelValues(code).Set(0)
-	s.log.Warn("problem solved", "problem", code)
+	}...)
 }
 
 // setProblem opens or closes a problem.
@@ -181,7 +141,9 @@ func (s *Service) Open() []Problem {
 	for _, p := range s.problems.open {
 		list = append(list, p)
 	}
-	sort.Slice(list, func(i, j int) bool { return list[i].Code < list[j].Code })
+	sort.Slice(list, func(i, j int) bool {
+		return list[i].Code < list[j].Code || list[i].Code == list[j].Code && list[i].Subject < list[j].Subject
+	})
 	return list
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"licenseagent.example/activation/license"
 	"licenseagent.example/activation/protocol"
@@ -67,7 +68,7 @@ func (s *Service) Process(ctx context.Context, envelope []byte, kind, idempotenc
 	}
 	var out outcome
 	var keySet string
-	err = s.changeLocking(ctx, in.lock(s.pepper), func(t *tx) error {
+	ask := func(t *tx) error {
 		o, err := t.answer(in)
 		if err != nil {
 			return err
@@ -75,7 +76,13 @@ func (s *Service) Process(ctx context.Context, envelope []byte, kind, idempotenc
 		keySet, err = t.keySet(o.keySet)
 		out = o
 		return err
-	})
+	}
+	err = s.changeLocking(ctx, in.lock(s.pepper), ask)
+	if s.redeemable(req, err) {
+		if err = s.redeem(ctx, req.Code, req.Product); err == nil {
+			err = s.changeLocking(ctx, in.lock(s.pepper), ask)
+		}
+	}
 	s.metrics.requests.WithLabelValues(req.Kind, resultOf(err)).Inc()
 	if err != nil {
 		return protocol.Answer{}, err
@@ -178,6 +185,15 @@ func (t *tx) activate(in *incoming) (outcome, error) {
 	if used >= code.devices {
 		return outcome{}, refuse(protocol.CodeUsedUp)
 	}
+	if code.goods != "" {
+		ok, err := t.bound(code, in.req, in.device)
+		if err != nil {
+			return outcome{}, err
+		}
+		if !ok {
+			return outcome{}, refuse(protocol.CodeDeviceMismatch)
+		}
+	}
 	e, err := t.enrol(in.req.Device, in.device, code.unidentified)
 	if err != nil {
 		return outcome{}, err
@@ -196,6 +212,10 @@ func (t *tx) activate(in *incoming) (outcome, error) {
 		return outcome{}, err
 	}
 	if s.license, err = t.newID("lic-"); err != nil {
+		return outcome{}, err
+	}
+	today := time.Unix(t.now, 0).In(t.svc.market.Calendar).Format(time.DateOnly)
+	if err := t.used(code.goods, s.device, []string{today}); err != nil {
 		return outcome{}, err
 	}
 	if err := t.advance(s, in); err != nil {
@@ -233,8 +253,12 @@ func (t *tx) code(in *incoming) (entitlement, error) {
 		return c, refuse(protocol.CodeWrongProduct)
 	case c.status == statusFrozen:
 		return c, refuse(protocol.CodeFrozen)
-	case c.status == statusRevoked:
+	case c.status == statusRevoked, c.market == standReleased:
 		return c, refuse(protocol.CodeRevoked)
+	case c.market == standFrozen:
+		return c, refuse(protocol.CodeFrozen)
+	case c.market == standExpired:
+		return c, refuse(protocol.CodeEnded)
 	case c.expires() <= t.now:
 		return c, refuse(protocol.CodeEnded)
 	}

@@ -20,6 +20,7 @@ type metrics struct {
 	databaseErrors prometheus.Counter
 	certificate    prometheus.Gauge
 	keySet         prometheus.Gauge
+	market         *marketMetrics
 }
 
 func newMetrics() *metrics {
@@ -66,6 +67,7 @@ func newMetrics() *metrics {
 		Help: "UTC second at which the published key set ends.",
 	})
 	m.registry.MustRegister(m.requests, m.contested, m.throttled, m.batch, m.seconds, m.problems, m.databaseErrors, m.certificate, m.keySet)
+	m.market = newMarketMetrics(m.registry)
 	return m
 }
 

@@ -29,15 +29,19 @@ type entitlement struct {
 	renew, grace         int64
 	policy, status       string
 	firstUsed            int64
-	unidentified         bool // machines without any serial of their own may hold it
+	unidentified         bool   // machines without any serial of their own may hold it
+	goods, market        string // what a marketplace sold it as, and its standing there; "" for our own
+	news                 int64  // grows with each change that devices should learn
 }
 
-const entitlementColumns = `c.id, c.product, c.edition, c.devices, c.seats, c.features, c.limits, c.valid_days, c.ends, c.renew, c.grace, c.policy, c.status, c.first_used, c.unidentified`
+const entitlementColumns = `c.id, c.product, c.edition, c.devices, c.seats, c.features, c.limits, c.valid_days, c.ends, c.renew, c.grace, c.policy, c.status, c.first_used, c.unidentified,
+	c.goods, c.market, c.news`
 
 func (e *entitlement) fields() []any {
 	return []any{
 		&e.id, &e.product, &e.edition, &e.devices, &e.seats, &e.features, &e.limits,
 		&e.validDays, &e.ends, &e.renew, &e.grace, &e.policy, &e.status, &e.firstUsed, &e.unidentified,
+		&e.goods, &e.market, &e.news,
 	}
 }
 
@@ -83,17 +87,18 @@ type seat struct {
 	openUntil               int64 // support lets the next contact be taken as it stands
 	uses, usesMost          int64 // most concurrent uses: of the last report, and ever
 	epoch                   int64 // in which the chain was last accepted, see epoch.go
+	told                    int64 // entitlement.news at the last answer
 }
 
 const seatColumns = `a.license_id, a.device_id, a.device_alg, a.device_pub, a.env, a.salt, a.parts, a.seen, a.seen_at, a.status, a.reason,
 	a.seq, a.head, a.prev_seq, a.prev_head, a.last_nonce, a.last_idem, a.last_body, a.last_license, a.last_notice, a.last_keyset,
-	a.noticed, a.contested, a.contest_why, a.rebound, a.rolled, a.last_day, a.renewals, a.agent, a.created, a.contact, a.open_until, a.epoch, a.uses, a.uses_most`
+	a.noticed, a.contested, a.contest_why, a.rebound, a.rolled, a.last_day, a.renewals, a.agent, a.created, a.contact, a.open_until, a.epoch, a.uses, a.uses_most, a.told`
 
 func (s *seat) fields() []any {
 	return []any{
 		&s.license, &s.device, &s.key.Alg, &s.key.Pub, &s.env, &s.salt, &s.parts, &s.seen, &s.seenAt, &s.status, &s.reason,
 		&s.seq, &s.head, &s.prevSeq, &s.prevHead, &s.lastNonce, &s.lastIdem, &s.lastBody, &s.lastLicense, &s.lastNotice, &s.lastKeySet,
-		&s.noticed, &s.contested, &s.contestWhy, &s.rebound, &s.rolled, &s.lastDay, &s.renewals, &s.agent, &s.created, &s.contact, &s.openUntil, &s.epoch, &s.uses, &s.usesMost,
+		&s.noticed, &s.contested, &s.contestWhy, &s.rebound, &s.rolled, &s.lastDay, &s.renewals, &s.agent, &s.created, &s.contact, &s.openUntil, &s.epoch, &s.uses, &s.usesMost, &s.told,
 	}
 }
 
@@ -104,14 +109,14 @@ const (
 	codeByLookup = `SELECT ` + entitlementColumns + ` FROM codes c WHERE c.lookup = $1`
 	insertSeat   = `INSERT INTO activations (code_id, license_id, device_id, device_alg, device_pub, env, salt, parts, seen, seen_at, status, reason,
 		seq, head, prev_seq, prev_head, last_nonce, last_idem, last_body, last_license, last_notice, last_keyset,
-		noticed, contested, contest_why, rebound, rolled, last_day, renewals, agent, created, contact, open_until, epoch, uses, uses_most)
+		noticed, contested, contest_why, rebound, rolled, last_day, renewals, agent, created, contact, open_until, epoch, uses, uses_most, told)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-		$21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36)`
+		$21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37)`
 	updateSeat = `UPDATE activations SET parts = $1, status = $2, reason = $3, seq = $4, head = $5, prev_seq = $6, prev_head = $7,
 		last_nonce = $8, last_idem = $9, last_body = $10, last_license = $11, last_notice = $12, last_keyset = $13, noticed = $14,
 		contested = $15, contest_why = $16, rebound = $17, rolled = $18, last_day = $19, renewals = $20, agent = $21, contact = $22,
-		seen = $23, seen_at = $24, open_until = $25, epoch = $26, uses = $27, uses_most = $28
-		WHERE license_id = $29`
+		seen = $23, seen_at = $24, open_until = $25, epoch = $26, uses = $27, uses_most = $28, told = $29
+		WHERE license_id = $30`
 	newestKeySet = `SELECT COALESCE(MAX(version), 0), COALESCE((SELECT CAST(value AS BIGINT) FROM settings WHERE name = 'epoch'), 0) FROM keysets`
 )
 
@@ -137,14 +142,14 @@ func (t *tx) seat(query string, args ...any) (*seat, error) {
 func (t *tx) insert(s *seat) error {
 	_, err := t.exec(insertSeat, s.code.id, s.license, s.device, s.key.Alg, s.key.Pub, s.env, s.salt, s.parts, s.seen, s.seenAt, s.status, s.reason,
 		s.seq, s.head, s.prevSeq, s.prevHead, s.lastNonce, s.lastIdem, s.lastBody, s.lastLicense, s.lastNotice, s.lastKeySet,
-		s.noticed, s.contested, s.contestWhy, s.rebound, s.rolled, s.lastDay, s.renewals, s.agent, s.created, s.contact, s.openUntil, s.epoch, s.uses, s.usesMost)
+		s.noticed, s.contested, s.contestWhy, s.rebound, s.rolled, s.lastDay, s.renewals, s.agent, s.created, s.contact, s.openUntil, s.epoch, s.uses, s.usesMost, s.told)
 	return err
 }
 
 func (t *tx) save(s *seat) error {
 	n, err := t.exec(updateSeat, s.parts, s.status, s.reason, s.seq, s.head, s.prevSeq, s.prevHead,
 		s.lastNonce, s.lastIdem, s.lastBody, s.lastLicense, s.lastNotice, s.lastKeySet, s.noticed,
-		s.contested, s.contestWhy, s.rebound, s.rolled, s.lastDay, s.renewals, s.agent, s.contact, s.seen, s.seenAt, s.openUntil, s.epoch, s.uses, s.usesMost, s.license)
+		s.contested, s.contestWhy, s.rebound, s.rolled, s.lastDay, s.renewals, s.agent, s.contact, s.seen, s.seenAt, s.openUntil, s.epoch, s.uses, s.usesMost, s.told, s.license)
 	if err == nil && n != 1 {
 		err = fmt.Errorf("merchant: activation %s: %d rows changed", s.license, n)
 	}

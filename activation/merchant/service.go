@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"licenseagent.example/activation/license"
@@ -40,6 +41,9 @@ type Options struct {
 	Rand   io.Reader
 	Log    *slog.Logger // nil: nothing is logged
 	Terms  Terms        // zero: DefaultTerms
+	Market MarketOptions
+	// Notices is how many agents may wait for a notice at a time, 0: none.
+	Notices int
 }
 
 // Service issues licenses. It is safe for concurrent use.
@@ -61,9 +65,17 @@ type Service struct {
 
 	tidied int64 // when old names were last forgotten; the writer's own
 
+	name           string // under which this service holds leases
+	market         MarketOptions
+	redeeming      chan struct{}
+	wake           chan struct{} // there is new work
+	kept, measured atomic.Int64  // UTC seconds of the last housekeeping and measuring
+	hub            hub
+
 	closing sync.RWMutex
 	closed  bool
 	queue   chan *job
+	urgent  chan *job
 	stopped chan struct{}
 }
 
@@ -85,7 +97,19 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	}
 	s := &Service{
 		opts: o, db: o.DB, clock: o.Clock, log: o.Log, metrics: newMetrics(),
-		queue: make(chan *job, queueLength), stopped: make(chan struct{}),
+		queue: make(chan *job, queueLength), urgent: make(chan *job, queueLength), stopped: make(chan struct{}),
+		redeeming: make(chan struct{}, redeemers), wake: make(chan struct{}, 1),
+		hub: hub{waiting: map[string]map[chan struct{}]bool{}},
+	}
+	var err error
+	if s.market, err = o.Market.withDefaults(); err != nil {
+		return nil, err
+	}
+	if s.name, err = newName(o.Rand); err != nil {
+		return nil, err
+	}
+	if err := s.checkProducts(); err != nil {
+		return nil, err
 	}
 	for _, q := range s.db.hotQueries() {
 		if _, err := s.db.prepared(ctx, q); err != nil {
@@ -93,7 +117,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		}
 	}
 	go s.writeLoop()
-	err := s.change(ctx, func(t *tx) error {
+	err = s.change(ctx, func(t *tx) error {
 		a, err := t.anchor()
 		if errors.Is(err, ErrNotInitialised) {
 			return nil
@@ -139,6 +163,7 @@ func (s *Service) Close() {
 	if !s.closed {
 		s.closed = true
 		close(s.queue)
+		close(s.urgent)
 	}
 	s.closing.Unlock()
 	<-s.stopped

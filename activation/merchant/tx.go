@@ -20,7 +20,12 @@ type tx struct {
 	epoch int64      // of the database, see epoch.go
 	by    string     // who asks for the job that runs now: the actor of its audit rows
 	rows  []auditRow // audit rows of this transaction, chained by finish
+	news  []string   // codes whose devices should learn something
+	work  bool       // there are new jobs
 }
+
+// tell lets the devices of a code that wait for a notice know after the commit.
+func (t *tx) tell(codeID string) { t.news = append(t.news, codeID) }
 
 // stmt returns the prepared form of a hot query, nil for others.
 func (t *tx) stmt(query string) *sql.Stmt {

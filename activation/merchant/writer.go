@@ -49,9 +49,19 @@ func (s *Service) change(ctx context.Context, run func(t *tx) error) error {
 	return s.changeLocking(ctx, "", run)
 }
 
+// changeFirst is change for a caller with little patience: it overtakes what
+// waits already. The marketplace hangs up after five seconds.
+func (s *Service) changeFirst(ctx context.Context, lock string, run func(t *tx) error) error {
+	return s.changeBy(ctx, s.urgent, lock, run)
+}
+
 // changeLocking is change for work that locks rows which other instances of the
 // service may want in the same second: lock names the first of them.
 func (s *Service) changeLocking(ctx context.Context, lock string, run func(t *tx) error) error {
+	return s.changeBy(ctx, s.queue, lock, run)
+}
+
+func (s *Service) changeBy(ctx context.Context, queue chan *job, lock string, run func(t *tx) error) error {
 	j := &job{ctx: ctx, lock: lock, run: run, done: make(chan struct{})}
 	s.closing.RLock()
 	if s.closed {
@@ -59,7 +69,7 @@ func (s *Service) changeLocking(ctx context.Context, lock string, run func(t *tx
 		return refuse(protocol.CodeUnavailable)
 	}
 	select {
-	case s.queue <- j:
+	case queue <- j:
 		s.closing.RUnlock()
 	default:
 		s.closing.RUnlock()
@@ -72,24 +82,59 @@ func (s *Service) changeLocking(ctx context.Context, lock string, run func(t *tx
 // writeLoop is the one writer. It ends when the queue is closed and empty.
 func (s *Service) writeLoop() {
 	defer close(s.stopped)
-	for first := range s.queue {
+	for {
+		first, ok := s.next(true)
+		if !ok {
+			return
+		}
 		batch := append(make([]*job, 0, batchSize), first)
-	fill:
 		for len(batch) < batchSize {
-			select {
-			case j, ok := <-s.queue:
-				if !ok {
-					break fill
-				}
-				batch = append(batch, j)
-			default:
-				break fill
+			j, ok := s.next(false)
+			if !ok {
+				break
 			}
+			batch = append(batch, j)
 		}
 		s.metrics.batch.Observe(float64(len(batch)))
 		s.commit(batch)
 		for _, j := range batch {
 			close(j.done)
+		}
+	}
+}
+
+// next takes one job, an urgent one before others; false when there is none, or
+// with wait when there will be none.
+func (s *Service) next(wait bool) (*job, bool) {
+	select {
+	case j, ok := <-s.urgent:
+		if ok {
+			return j, true
+		}
+	default:
+	}
+	if !wait {
+		select {
+		case j, ok := <-s.queue:
+			return j, ok
+		default:
+			return nil, false
+		}
+	}
+	urgent := s.urgent
+	for {
+		select {
+		case j, ok := <-urgent:
+			if ok {
+				return j, true
+			}
+			urgent = nil // closed: only what is left of the other
+		case j, ok := <-s.queue:
+			if ok {
+				return j, true
+			}
+			j, ok = <-s.urgent // both were closed together
+			return j, ok
 		}
 	}
 }
@@ -157,6 +202,7 @@ func (s *Service) attempt(jobs []*job) bool {
 		return true // undone or not is unknown: do not run again
 	}
 	s.solved(problemDatabase)
+	s.committed(t)
 	return true
 }
 

@@ -58,6 +58,8 @@ type Client struct {
 	cfg  Config
 	base *url.URL
 	http *http.Client
+	// patient is http for questions that the service holds open.
+	patient *http.Client
 }
 
 // Attempts is how often one call is sent at most (Google SRE book, "Handling
@@ -105,7 +107,7 @@ func NewClient(cfg Config) (*Client, error) {
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: cfg.Connect}).DialContext
 	}
-	return &Client{cfg: cfg, base: base, http: &http.Client{
+	c := &Client{cfg: cfg, base: base, http: &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  proxy,
 			DialContext:            dial,
@@ -125,7 +127,13 @@ func NewClient(cfg Config) (*Client, error) {
 		// A redirect is never followed: what was signed for this service must
 		// not be carried to another host or to plain http.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	}}
+	if t, ok := c.http.Transport.(*http.Transport); ok {
+		t = t.Clone()
+		t.ResponseHeaderTimeout = noticeWait
+		c.patient = &http.Client{Transport: t, CheckRedirect: c.http.CheckRedirect}
+	}
+	return c, nil
 }
 
 // tlsConfig is the strict set-up: CVE-2025-40801 is a licensing SDK that did
@@ -218,6 +226,19 @@ func validIdempotencyKey(s string) bool {
 func (c *Client) once(ctx context.Context, method, path string, send []byte, idem, want string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Attempt)
 	defer cancel()
+	req, err := c.request(ctx, method, path, send, want)
+	if err != nil {
+		return nil, err
+	}
+	if send != nil {
+		req.Header.Set("Content-Type", ContentEnvelope)
+		req.Header.Set(HeaderIdempotency, idem)
+	}
+	return c.read(c.http, req, want)
+}
+
+// request makes a request with the headers that all have.
+func (c *Client) request(ctx context.Context, method, path string, send []byte, want string) (*http.Request, error) {
 	u := *c.base
 	u.Path += path
 	var from io.Reader
@@ -234,11 +255,12 @@ func (c *Client) once(ctx context.Context, method, path string, send []byte, ide
 	if c.cfg.Language != "" {
 		req.Header.Set("Accept-Language", c.cfg.Language)
 	}
-	if send != nil {
-		req.Header.Set("Content-Type", ContentEnvelope)
-		req.Header.Set(HeaderIdempotency, idem)
-	}
-	resp, err := c.http.Do(req)
+	return req, nil
+}
+
+// read sends a request and returns the body of a 200 of the wanted type.
+func (c *Client) read(by *http.Client, req *http.Request, want string) ([]byte, error) {
+	resp, err := by.Do(req)
 	if err != nil {
 		return nil, unreachable(err)
 	}

@@ -32,6 +32,7 @@ const (
 	CodeDeviceUnread   Code = "device-unreadable"
 	CodeNoIdentity     Code = "no-identity"
 	CodeRebindLimit    Code = "rebind-limit"
+	CodeNotReceived    Code = "code-not-received"
 	CodeUnknown        Code = "unknown-error"
 )
 
@@ -161,6 +162,9 @@ func Specs() []Spec {
 		refused(CodeRebindLimit, http.StatusForbidden,
 			"This seat was already re-bound within the last 30 days.", "该名额在最近 30 天内已重新绑定过。",
 			"Ask the vendor to release the seat.", "请联系供应商释放该名额。"),
+		refused(CodeNotReceived, http.StatusForbidden,
+			"The authorization code was bought but not received yet.", "授权码已购买，但尚未领取。",
+			"Receive it in My KooGallery, Purchased apps, then activate again.", "请先在云商店“我的云商店 > 已购买的资源”中领取，再重新激活。"),
 		refused(CodeUnknown, http.StatusBadRequest,
 			"The merchant service refused for a reason this version does not know.", "许可证服务以本版本未知的原因拒绝。",
 			"Update license-agent, or ask the vendor.", "请更新 license-agent，或联系供应商。"),

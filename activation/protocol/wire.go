@@ -29,6 +29,18 @@ const (
 	PathReady       = "/readyz"
 )
 
+// PathNotices is the path of the news about one license.
+func PathNotices(licenseID string) string { return PathActivations + "/" + licenseID + "/notices" }
+
+// SchemePoll is the Authorization scheme of PathNotices: the base64 of a
+// license.Poll envelope follows.
+const SchemePoll = "License-Poll"
+
+// News is the answer of PathNotices: whether the device should renew now.
+type News struct {
+	News bool `json:"news"`
+}
+
 // Content types. A captive portal or a misconfigured proxy answers 200 with
 // text/html; it is told apart here and not by guessing at the body.
 const (

@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -30,7 +28,7 @@ type signOptions struct {
 type callbackOptions struct{ url, body, now string }
 
 func (a *app) koogalleryCmd() *cobra.Command {
-	return group("koogallery", "Try the marketplace's signatures", a.koogallerySignCmd(), a.koogalleryVerifyCmd())
+	return group("koogallery", "Try the marketplace: signatures, callbacks, a simulated one", a.koogallerySignCmd(), a.koogalleryVerifyCmd(), a.koogallerySimulatedCmd())
 }
 
 func (a *app) koogallerySignCmd() *cobra.Command {
@@ -170,35 +168,6 @@ func (a *app) runKoogalleryVerify(o callbackOptions) error {
 		return err
 	}
 	return fmt.Errorf("%w: %s", errCallback, result.Why)
-}
-
-// koogallerySection is [koogallery] in merchant.toml.
-type koogallerySection struct {
-	Access   string `toml:"access_key"`   // of the seller's cloud account
-	Secret   string `toml:"secret_key"`   // never leaves this server
-	Callback string `toml:"callback_key"` // made in Seller Center, signs what KooGallery sends
-}
-
-// koogalleryKeys takes the keys from the environment, else from the file. A
-// file that holds keys and that others can read is refused.
-func (a *app) koogalleryKeys() (koogallerySection, error) {
-	c, err := a.loadConfig()
-	if err != nil {
-		return koogallerySection{}, err
-	}
-	k := c.KooGallery
-	if k != (koogallerySection{}) {
-		info, err := os.Stat(filepath.Join(a.dir, configName))
-		if err == nil && info.Mode().Perm()&0o077 != 0 {
-			return k, fmt.Errorf("%w: %s holds keys and can be read by others: chmod 600", fs.ErrPermission, filepath.Join(a.dir, configName))
-		}
-	}
-	for name, to := range map[string]*string{"ACCESS": &k.Access, "SECRET": &k.Secret, "CALLBACK": &k.Callback} {
-		if v := a.env("KOOGALLERY_" + name + "_KEY"); v != "" {
-			*to = v
-		}
-	}
-	return k, nil
 }
 
 // readBody reads a body byte for byte: a line end that an editor added is part

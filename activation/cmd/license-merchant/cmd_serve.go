@@ -3,12 +3,16 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +22,7 @@ import (
 
 type serveOptions struct {
 	listen, metrics, admin, addressFile, url string
+	marketplace                              string
 	verbose                                  bool
 }
 
@@ -38,6 +43,7 @@ address when it is ready. ` + exitHelp,
 	f.StringVar(&o.admin, "admin", "", "address for the admin interface, HTTPS with tokens; keep it inside")
 	f.StringVar(&o.addressFile, "address-file", "", "write the base URL to this file when ready")
 	f.StringVar(&o.url, "url", "", "public base URL to put into anchor.json")
+	f.StringVar(&o.marketplace, "marketplace", "", "koogallery, or simulated to try things out without one")
 	f.BoolVar(&o.verbose, "verbose", false, "log each request to stderr")
 	return c
 }
@@ -50,7 +56,7 @@ func (a *app) runServe(ctx context.Context, o serveOptions) error {
 	for _, v := range []struct {
 		flag string
 		to   *string
-	}{{o.listen, &c.Listen}, {o.metrics, &c.Metrics}, {o.admin, &c.Admin.Listen}, {o.url, &c.URL}} {
+	}{{o.listen, &c.Listen}, {o.metrics, &c.Metrics}, {o.admin, &c.Admin.Listen}, {o.url, &c.URL}, {o.marketplace, &c.Marketplace}} {
 		if v.flag != "" {
 			*v.to = v.flag
 		}
@@ -64,16 +70,20 @@ func (a *app) runServe(ctx context.Context, o serveOptions) error {
 		level = slog.LevelInfo
 	}
 	log := slog.New(slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+	var sim *simulator
+	if c.market, sim, err = a.market(c, log); err != nil {
+		return err
+	}
 	return a.withConfig(ctx, c, log, func(svc *merchant.Service, c config) error {
 		if svc.Issuer() == "" {
 			return merchant.ErrNotInitialised
 		}
-		return a.serve(ctx, svc, c, o, cert, log)
+		return a.serve(ctx, svc, c, o, cert, log, sim)
 	})
 }
 
 // serve listens and blocks until the context ends.
-func (a *app) serve(ctx context.Context, svc *merchant.Service, c config, o serveOptions, cert *keyPair, log *slog.Logger) error {
+func (a *app) serve(ctx context.Context, svc *merchant.Service, c config, o serveOptions, cert *keyPair, log *slog.Logger, sim *simulator) error {
 	ln, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return err
@@ -84,6 +94,11 @@ func (a *app) serve(ctx context.Context, svc *merchant.Service, c config, o serv
 	}
 	if _, err := a.writeAnchor(ctx, svc, url); err != nil {
 		return errors.Join(err, ln.Close())
+	}
+	if sim != nil {
+		if err := sim.open(); err != nil {
+			return errors.Join(err, ln.Close())
+		}
 	}
 	server := svc.Server()
 	server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get}
@@ -126,11 +141,14 @@ func (a *app) serve(ctx context.Context, svc *merchant.Service, c config, o serv
 	}); err != nil {
 		return errors.Join(err, server.Close())
 	}
+	stopWork := a.background(ctx, svc, c, sim, url)
 	select {
 	case err := <-failed:
+		stopWork()
 		return err
 	case <-ctx.Done():
 	}
+	stopWork()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer cancel()
 	var errs []error
@@ -138,4 +156,35 @@ func (a *app) serve(ctx context.Context, svc *merchant.Service, c config, o serv
 		errs = append(errs, s.Shutdown(stop))
 	}
 	return errors.Join(errs...)
+}
+
+// background starts what runs beside the answers: the marketplace's work, the
+// notices and the simulator. The result ends it and waits for its end.
+func (a *app) background(ctx context.Context, svc *merchant.Service, c config, sim *simulator, url string) func() {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	if c.Marketplace != "" {
+		running.Go(func() { svc.Work(ctx) })
+	}
+	if c.Notices > 0 {
+		running.Go(func() { svc.WatchNotices(ctx) })
+	}
+	if sim != nil {
+		running.Go(func() {
+			roots, err := x509.SystemCertPool()
+			if err != nil {
+				roots = x509.NewCertPool()
+			}
+			if ca, err := os.ReadFile(a.path(filepath.Join("tls", "ca.pem"))); err == nil {
+				roots.AppendCertsFromPEM(ca)
+			}
+			if err := sim.run(ctx, url, roots); err != nil {
+				sim.log.Error("simulated marketplace", "error", err)
+			}
+		})
+	}
+	return func() {
+		cancel()
+		running.Wait()
+	}
 }

@@ -31,7 +31,10 @@ type config struct {
 	Admin    adminSection `toml:"admin"`
 	Terms    termSection  `toml:"terms"`
 
-	KooGallery koogallerySection `toml:"koogallery"`
+	Marketplace string `toml:"marketplace"` // koogallery or simulated; "" for none
+	market      merchant.MarketOptions
+	Notices     int64             `toml:"notices"` // agents that may wait for a notice at a time, 0 for none
+	KooGallery  koogallerySection `toml:"koogallery"`
 }
 
 type tlsSection struct {
@@ -151,10 +154,16 @@ func keysOf(prefix string, t reflect.Type) []string {
 	var list []string
 	for i := range t.NumField() {
 		f := t.Field(i)
+		if !f.IsExported() {
+			continue
+		}
 		name := prefix + f.Tag.Get("toml")
-		if f.Type.Kind() == reflect.Struct {
+		switch {
+		case f.Type.Kind() == reflect.Struct:
 			list = append(list, keysOf(name+".", f.Type)...)
 			continue
+		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct:
+			list = append(list, keysOf(name+".", f.Type.Elem())...)
 		}
 		list = append(list, name)
 	}

@@ -32,7 +32,9 @@ func (a *app) withConfig(ctx context.Context, c config, log *slog.Logger, do fun
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	svc, err := merchant.New(ctx, merchant.Options{DB: db, KeyDir: a.path("keys"), Clock: a.now, Rand: a.rand, Log: log, Terms: c.terms()})
+	svc, err := merchant.New(ctx, merchant.Options{
+		DB: db, KeyDir: a.path("keys"), Clock: a.now, Rand: a.rand, Log: log, Terms: c.terms(), Market: c.market, Notices: int(c.Notices),
+	})
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,10 @@ func (m *Marketplace) activate(w http.ResponseWriter, body []byte) {
 		answer(w, http.StatusBadRequest, "95000001", "request parameter invalid")
 		return
 	}
+	if m.foreign[in.License] {
+		answer(w, http.StatusForbidden, "92020001", "Unauthorized")
+		return
+	}
 	c, code := m.start(in.License)
 	if code != "" {
 		answer(w, http.StatusOK, code, "activation refused")
@@ -108,25 +112,63 @@ func (m *Marketplace) heartbeat(w http.ResponseWriter, body []byte) {
 	if !decode(w, body, &in) {
 		return
 	}
-	if in.License == "" || len(in.License) > 64 {
+	if in.License == "" || len(in.License) > 64 || in.Info != nil && (in.Info.Account == "" || len(in.Info.Account) > 256 || len(in.Info.IP) > 32) {
 		answer(w, http.StatusBadRequest, "95000001", "request parameter invalid")
 		return
 	}
-	c := m.codes[in.License]
+	if state := m.stateOf(w, in.License); state != nil {
+		success(w, state)
+	}
+}
+
+// stateOf is what a heartbeat says of one code; nil when an error was answered.
+// That a frozen code is EXPIRED, and the name of the end, are assumptions: the
+// documents do not say.
+func (m *Marketplace) stateOf(w http.ResponseWriter, code string) map[string]string {
+	if m.foreign[code] {
+		answer(w, http.StatusForbidden, "92020001", "Unauthorized")
+		return nil
+	}
+	c := m.codes[code]
 	if c == nil {
 		answer(w, http.StatusOK, "92020005", "code does not exist")
-		return
+		return nil
 	}
 	m.age(c)
 	status := map[Stage]string{Active: "ALIVE", Expired: "EXPIRED", Frozen: "EXPIRED", Released: "RELEASED"}[c.Stage]
-	if status == "" {
+	if status == "" || c.Active.IsZero() {
 		answer(w, http.StatusOK, "92020011", "code has not been activated")
-		return
+		return nil
 	}
-	success(w, map[string]string{
+	m.beats[code] = append(m.beats[code], m.now())
+	return map[string]string{
 		"license_code": c.Code, "status": status,
 		"activate_time": c.Active.UTC().Format(stampForm), "expire_time": c.Expires.UTC().Format(stampForm),
-	})
+	}
+}
+
+// heartbeatBatch is v2, whose tables were never published: the request is that
+// of the batch activation, the answer a list of what v1 answers.
+func (m *Marketplace) heartbeatBatch(w http.ResponseWriter, body []byte) {
+	var in struct {
+		List []string `json:"license_list"`
+	}
+	if !decode(w, body, &in) {
+		return
+	}
+	if len(in.List) == 0 || len(in.List) > 100 {
+		answer(w, http.StatusBadRequest, "95000001", "1 to 100 codes")
+		return
+	}
+	var list []map[string]string
+	for _, code := range in.List {
+		state := m.stateOf(w, code)
+		if state == nil {
+			return
+		}
+		list = append(list, state)
+	}
+	success(w, list)
 }
 
 func (m *Marketplace) reportUsage(w http.ResponseWriter, body []byte) {
@@ -154,8 +196,13 @@ func (m *Marketplace) reportUsage(w http.ResponseWriter, body []byte) {
 		return
 	}
 	for _, u := range in.List {
-		if m.codes[u.License] == nil {
+		c := m.codes[u.License]
+		if c == nil {
 			answer(w, http.StatusOK, "92020005", "code does not exist")
+			return
+		}
+		if c.Active.IsZero() {
+			answer(w, http.StatusOK, "92020011", "code has not been activated")
 			return
 		}
 	}

@@ -67,6 +67,13 @@ type Marketplace struct {
 	calls    []Call
 	usage    map[string][]string
 	failures []string // error codes to answer next, before anything else
+	owed     []*Callback
+	orderNo  int
+	nonce    int
+	session  string
+	down     bool
+	foreign  map[string]bool // codes of another seller
+	beats    map[string][]time.Time
 }
 
 // New makes a marketplace that knows one seller's key pair and answers only
@@ -75,6 +82,7 @@ func New(keys koogallery.Credentials, now func() time.Time, hosts ...string) *Ma
 	return &Marketplace{
 		keys: keys, hosts: hosts, now: now,
 		codes: map[string]*Code{}, orders: map[string]json.RawMessage{}, uploads: map[string][]byte{}, usage: map[string][]string{},
+		foreign: map[string]bool{}, beats: map[string][]time.Time{}, session: fmt.Sprintf("n%d", now().UnixNano()),
 	}
 }
 
@@ -86,6 +94,15 @@ func (m *Marketplace) Sell(c Code) {
 		c.Stage = Bought
 	}
 	m.codes[c.Code] = &c
+}
+
+// SellElsewhere puts a code of another seller on the market. How the
+// marketplace answers for one is not documented; the older error table calls
+// 403 with 92020001 "unauthorized".
+func (m *Marketplace) SellElsewhere(code string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.foreign[code] = true
 }
 
 // Set moves a code to a stage, as an order or a deadline would.
@@ -140,6 +157,13 @@ func (m *Marketplace) Usage(code string) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.usage[code])
+}
+
+// Beats returns when the state of a code was told.
+func (m *Marketplace) Beats(code string) []time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.beats[code])
 }
 
 // Upload returns what was uploaded for a getLicenseAsync event.
@@ -215,6 +239,8 @@ func (m *Marketplace) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		m.activateBatch(w, body)
 	case "v1/license/heartbeat":
 		m.heartbeat(w, body)
+	case "v2/license/heartbeat":
+		m.heartbeatBatch(w, body)
 	case "v2/license/software-usage-info":
 		m.reportUsage(w, body)
 	default:

@@ -34,6 +34,7 @@ func knownSettings() []known {
 		{"admin-groups", "license-admin", "groups whose members may change things beside root, comma separated, names or numbers"},
 		{"proxy", "", "proxy for the merchant service: a URL, direct, or empty for HTTPS_PROXY"},
 		{"warn-days", "14", "days before the entitlement end at which the phase becomes expiring"},
+		{"notices", "off", "on: hold a question open at the merchant and learn of a freeze or renewal within seconds"},
 		{"smbios-file", "", "copy of the SMBIOS table, for agents that may not read it themselves"},
 		{"tpm", "", "device of a TPM in which a new device key is made, such as /dev/tpmrm0; empty: the key is kept in a file"},
 	}
@@ -100,7 +101,7 @@ func (s settings) check() error {
 	} else {
 		err = nil
 	}
-	return errors.Join(oneOf("log-level", "debug", "info", "warn", "error"), oneOf("log-format", "text", "json"), err)
+	return errors.Join(oneOf("log-level", "debug", "info", "warn", "error"), oneOf("log-format", "text", "json"), oneOf("notices", "on", "off"), err)
 }
 
 // readConfig reads the TOML file into texts. A file that does not exist is an

@@ -124,17 +124,19 @@ func (a *app) wire(p paths.Paths, s settings, redact *agent.Redactor, log *slog.
 	if err != nil {
 		return out, err
 	}
+	issuers := a.issuers(anchors, s)
 	started := a.now().Unix()
 	out.daemon, err = agent.New(agent.Config{
 		Activation: activation.Config{
 			Store: out.store, Anchors: anchors, Device: signer{key}, Clock: read, Rand: a.rand,
 			Observe: func() fingerprint.Device { return collector.Collect(context.Background()) },
 			Counter: counter(key),
-			Issuer:  a.issuers(anchors, s), Warn: warn * 86400, AgentVersion: "license-agent/" + a.version,
+			Issuer:  issuers, Warn: warn * 86400, AgentVersion: "license-agent/" + a.version,
 		},
 		Version: a.build(), KeyTier: key.Tier(), CrossCheck: collector.CrossCheck, Sockets: ownSockets,
 		Process: processInfo(started), Settings: s.list(), Redact: redact, Log: log, Serial: uint64(started) << 20,
 		SeatLog: agent.SeatLog{Lines: lines, Append: out.journal.Append, Replace: out.journal.Replace},
+		Notices: notices(issuers, s), Uniform: rand.Float64,
 	})
 	if err != nil {
 		return out, err
@@ -274,6 +276,24 @@ func (a *app) issuers(anchors []license.Anchor, s settings) func(string) (activa
 			return c, nil
 		}
 		return nil, fmt.Errorf("%w: %q", activation.ErrUnknownIssuer, issuer)
+	}
+}
+
+// notices asks the client of a vendor, when the setting says so.
+func notices(issuers func(string) (activation.Issuer, error), s settings) func(context.Context, string, string, []byte) (bool, error) {
+	if s.get("notices") != "on" {
+		return nil
+	}
+	return func(ctx context.Context, issuer, licenseID string, poll []byte) (bool, error) {
+		i, err := issuers(issuer)
+		if err != nil {
+			return false, err
+		}
+		c, ok := i.(*protocol.Client)
+		if !ok {
+			return false, activation.ErrUnreachable
+		}
+		return c.Notices(ctx, licenseID, poll)
 	}
 }
 

@@ -1,0 +1,180 @@
+package koogallery_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"licenseagent.example/activation/koogallery"
+	"licenseagent.example/activation/koogallery/koogallerytest"
+)
+
+// answering is a client of a server that says one thing to everything.
+func answering(t *testing.T, status int, body string) (*koogallery.Client, *[]string) {
+	t.Helper()
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		fmt.Fprint(w, body)
+	}))
+	t.Cleanup(srv.Close)
+	var met []string
+	return &koogallery.Client{
+		Host: srv.Listener.Addr().String(), HTTP: srv.Client(), Now: time.Now,
+		Unknown: func(about, member string) { met = append(met, about+" "+member) },
+	}, &met
+}
+
+// Heartbeat v2 was never published: every plausible answer is read, what it
+// looked like is told, and anything else is an unreadable answer.
+func TestHeartbeatV2Forms(t *testing.T) {
+	const state = `{"license_code":"PL1","status":"ALIVE","expire_time":"20270102030405"}`
+	const other = `{"license_code":"PL2","status":"RELEASED"}`
+	for data, want := range map[string]string{
+		state:                           "object",
+		`[` + state + `]`:               "list of object",
+		`[` + other + `,` + state + `]`: "list of object",
+		`{"license_list":[` + other + `,` + state + `]}`:         "member: list of object",
+		`{"PL1":{"status":"ALIVE","end_time":"20270102030405"}}`: "member per code: object",
+		`{"total":1,"infos":{"list":[` + state + `]}}`:           "member: member: list of object",
+		other:                     "",
+		`[]`:                      "",
+		`{}`:                      "",
+		`"ALIVE"`:                 "",
+		`null`:                    "",
+		`[[[[[` + state + `]]]]]`: "",
+	} {
+		c, met := answering(t, 200, `{"error_code":"92020000","error_msg":"success","data":`+data+`}`)
+		c.HeartbeatV2 = true
+		h, err := c.Heartbeat(context.Background(), "PL1")
+		if want == "" {
+			if !errors.Is(err, koogallery.ErrAnswer) {
+				t.Errorf("%s: %+v %v, want an unreadable answer", data, h, err)
+			}
+			continue
+		}
+		if err != nil || h.Status != koogallery.Alive || h.Expires.Unix() != 1798859045 {
+			t.Errorf("%s: %+v %v", data, h, err)
+		}
+		if len(*met) == 0 || (*met)[0] != "heartbeat v2 "+want {
+			t.Errorf("%s: told %q, want the form %q", data, *met, want)
+		}
+	}
+}
+
+// Against the simulator, which answers v2 with a list.
+func TestHeartbeatV2(t *testing.T) {
+	b, ctx := start(t), context.Background()
+	b.HeartbeatV2 = true
+	b.market.Sell(koogallerytest.Code{Code: "PL1", Stage: koogallerytest.Received, Validity: time.Hour})
+	if _, err := b.Heartbeat(ctx, "PL1"); koogallery.ClassOf(err) != koogallery.NotActivated {
+		t.Errorf("before the activation: %v", err)
+	}
+	if _, err := b.Activate(ctx, "PL1", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if h, err := b.Heartbeat(ctx, "PL1"); err != nil || h.Status != koogallery.Alive || h.Code != "PL1" {
+		t.Errorf("%+v %v", h, err)
+	}
+	if calls := b.market.Calls(); !strings.HasSuffix(calls[len(calls)-1].Path, "/v2/license/heartbeat") {
+		t.Errorf("asked %s", calls[len(calls)-1].Path)
+	}
+}
+
+// A heartbeat may name more than the documents show.
+func TestHeartbeatMayNameTheSale(t *testing.T) {
+	c, met := answering(t, 200, `{"error_code":"92020000","data":{"status":"ALIVE","product_id":"OFFI1","order_id":"CS1","amount":7,"mood":"good"}}`)
+	h, err := c.Heartbeat(context.Background(), "PL1")
+	if err != nil || h.Product != "OFFI1" || h.Order != "CS1" || h.Amount != 7 {
+		t.Errorf("%+v %v", h, err)
+	}
+	if len(*met) != 1 || (*met)[0] != "heartbeat mood" {
+		t.Errorf("told %q, want the unknown member", *met)
+	}
+}
+
+// A usage report that was taken in part: the member's name and shape are not
+// documented, so the codes are looked for wherever they stand.
+func TestUsageTakenInPart(t *testing.T) {
+	reports := []koogallery.Usage{{Code: "PL1", ID: "a"}, {Code: "PL2", ID: "b"}}
+	for data, want := range map[string]string{
+		`{"check_fail_list":["PL2"]}`:                           "PL2",
+		`{"check_fail_licenses":[{"license":"PL2","why":"x"}]}`: "PL2",
+		`{"check_fail_map":{"PL1":"x","PL2":"y"}}`:              "PL1 PL2",
+		`{"check_fail_list":[]}`:                                "",
+		`{"check_fail_list":null}`:                              "",
+		`{"check_fail_list":["PL9"]}`:                           "",
+		`{}`:                                                    "",
+		`null`:                                                  "",
+	} {
+		c, _ := answering(t, 200, `{"error_code":"92020000","error_msg":"success","data":`+data+`}`)
+		err := c.ReportUsage(context.Background(), reports)
+		var e *koogallery.Error
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%s: %v", data, err)
+		case want != "" && (!errors.As(err, &e) || e.Class != koogallery.BadCodeInSet || strings.Join(e.Codes, " ") != want):
+			t.Errorf("%s: %v, want the codes %s", data, err, want)
+		case want != "" && strings.Contains(err.Error(), "PL"):
+			t.Errorf("the error text repeats a code: %v", err)
+		}
+	}
+}
+
+// The code decides, never the status; one pair of them is told apart for the
+// hint, and is tried again either way.
+func TestStatusNeverDecides(t *testing.T) {
+	for _, c := range []struct {
+		status int
+		body   string
+		want   koogallery.Class
+	}{
+		{500, `{"error_code":"92020000","data":{"status":"ALIVE"}}`, koogallery.Success},
+		{401, `{"error_code":"92020005"}`, koogallery.UnknownCode},
+		{200, `{"error_code":"92020001"}`, koogallery.Retry},
+		{500, `{"error_code":"92020001"}`, koogallery.Retry},
+		{403, `{"error_code":"92020001"}`, koogallery.Unauthorized},
+		{200, `{"error_code":"92020002"}`, koogallery.Refused},
+		{400, `{"error_code":"95000001"}`, koogallery.Refused},
+		{400, `{"error_code":"95000004"}`, koogallery.Refused},
+		{405, `{"error_code":"95000002"}`, koogallery.Refused},
+		{415, `{"error_code":"95000003"}`, koogallery.Refused},
+		{200, `{"error_code":"92020003"}`, koogallery.AlreadyActive},
+		{200, `{"error_code":"92020004"}`, koogallery.NotReceived},
+		{200, `{"error_code":"92020011"}`, koogallery.NotActivated},
+		{200, `{"error_code":"92020020"}`, koogallery.BadCodeInSet},
+		{200, `{"error_code":"92029876"}`, koogallery.Retry},
+		{504, `{"error_code":"APIGW.0201","error_msg":"backend timeout"}`, koogallery.Retry},
+		{401, `{"error_code":"APIGW.0301"}`, koogallery.Unauthorized},
+		{406, `{"resultCode":"MKT.0250"}`, koogallery.Throttled},
+	} {
+		client, _ := answering(t, c.status, c.body)
+		_, err := client.Heartbeat(context.Background(), "PL1")
+		if got := koogallery.ClassOf(err); got != c.want {
+			t.Errorf("HTTP %d %s: %s, want %s (%v)", c.status, c.body, got, c.want, err)
+		}
+	}
+}
+
+func TestUploadLimits(t *testing.T) {
+	b, ctx := start(t), context.Background()
+	for name, err := range map[string]error{
+		"no event":   b.UploadString(ctx, "", "x"),
+		"long event": b.UploadString(ctx, strings.Repeat("e", 65), "x"),
+		"no text":    b.UploadString(ctx, "e", ""),
+		"no name":    b.UploadFile(ctx, "e", "", []byte("x")),
+		"long name":  b.UploadFile(ctx, "e", strings.Repeat("n", 1025), []byte("x")),
+		"no content": b.UploadFile(ctx, "e", "n", nil),
+	} {
+		if !errors.Is(err, koogallery.ErrArgument) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n := len(b.market.Calls()); n != 0 {
+		t.Errorf("%d calls were sent", n)
+	}
+}

@@ -1,0 +1,238 @@
+package merchant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"licenseagent.example/activation/koogallery/koogallerytest"
+	"licenseagent.example/activation/license"
+	"licenseagent.example/activation/protocol"
+	"licenseagent.example/docs/promise"
+)
+
+// trial is one code with its devices on the market.
+type trial struct {
+	*stall
+	code    string
+	devices []*device
+	wished  [2]bool    // which of them the buyer has tried to activate
+	rng     *rand.Rand // nil: in order, without faults
+	blind   bool       // the control: the marketplace is never asked for its own word
+}
+
+func (x *trial) chance(p float64) bool { return x.rng != nil && x.rng.Float64() < p }
+
+// events are what happens to a code, drawn once and played twice.
+func events(rng *rand.Rand) []string {
+	list := []string{"activate 0"}
+	kinds := []string{"renew", "renew", "unrenew", "freeze", "unfreeze", "use 0", "use 1", "activate 1", "day"}
+	for range 6 + rng.IntN(8) {
+		list = append(list, kinds[rng.IntN(len(kinds))])
+	}
+	if rng.IntN(4) == 0 {
+		list = append(list, "release")
+	}
+	return list
+}
+
+// play lets one event happen. What the stage of the code does not allow does
+// not happen, in either order.
+func (x *trial) play(n int, event string) {
+	verb, arg, _ := strings.Cut(event, " ")
+	i := 0
+	if arg == "1" {
+		i = 1
+	}
+	end := x.clock.Now().Truncate(24 * time.Hour).Add(time.Duration(1000+n) * 24 * time.Hour)
+	switch verb {
+	case "renew":
+		_ = x.market.Renew(x.code, end)
+	case "unrenew":
+		_ = x.market.Unrenew(x.code, end.Add(-200*24*time.Hour))
+	case "freeze":
+		_ = x.market.Freeze(x.code)
+	case "unfreeze":
+		_ = x.market.Unfreeze(x.code)
+	case "release":
+		_ = x.market.Release(x.code)
+	case "activate":
+		x.wished[i] = true
+		if x.devices[i].license == "" {
+			x.send(i, license.RequestActivate, x.code)
+		}
+	case "use":
+		if x.devices[i].license != "" {
+			x.send(i, license.RequestRenew, "", used(x.today()))
+		}
+	}
+}
+
+// send is a request of a device, whose answer may be lost: it then sends the
+// same bytes again, as an agent does.
+func (x *trial) send(i int, kind, code string, change ...func(*license.Request)) {
+	d := x.devices[i]
+	body := d.request(kind, code, change...)
+	for try := 0; ; try++ {
+		a, err := x.svc.Process(context.Background(), body, kind, "")
+		var refused *Refusal
+		if errors.As(err, &refused) && refused.Code == protocol.CodeUnavailable && try < 20 {
+			x.market.Away(false)
+			x.clock.Add(time.Minute)
+			continue
+		}
+		if err == nil && x.chance(0.3) && try < 3 {
+			continue // the answer was lost
+		}
+		if err == nil {
+			d.take(a)
+		}
+		return
+	}
+}
+
+// disturb lets things go wrong between two events.
+func (x *trial) disturb() {
+	if x.chance(0.2) { // a crash: what a worker held is lost with it
+		must(x.svc.claim(context.Background(), jobBatch))(x.t)
+		x.bed.close()
+		x.bed.open()
+	}
+	if x.chance(0.2) {
+		x.market.Away(x.chance(0.5))
+	}
+	if x.rng == nil || x.chance(0.5) {
+		x.pass()
+	}
+	if x.chance(0.3) {
+		x.clock.Add(time.Duration(x.rng.IntN(5)) * time.Minute)
+	}
+}
+
+// pass delivers callbacks and does background work: all in order, or with calls
+// and answers that are lost, so that calls come late, twice and out of order.
+func (x *trial) pass() {
+	x.market.Deliver(context.Background(), callbackKey, func(ctx context.Context, q url.Values, body []byte) (string, error) {
+		if x.chance(0.4) {
+			return "", errors.New("the call was lost")
+		}
+		result, err := x.seller(ctx, q, body)
+		if x.chance(0.3) {
+			return "", errors.New("the answer was lost")
+		}
+		return result, err
+	})
+	x.catchUp()
+}
+
+func (x *trial) catchUp() {
+	if x.blind {
+		must(x.db.write.Exec(`DELETE FROM jobs WHERE kind IN ('confirm', 'beat')`))(x.t)
+	}
+	must(x.svc.WorkDue(context.Background()))(x.t)
+}
+
+// settle ends all faults and lets everything owed arrive.
+func (x *trial) settle() string {
+	x.market.Away(false)
+	x.rng = nil
+	x.drain()
+	told := x.tell()
+	x.drain() // what the devices have just reported
+	return x.state() + told
+}
+
+// drain lets time pass until no call is owed and no work waits.
+func (x *trial) drain() {
+	for range 200 {
+		x.clock.Add(koogallerytest.TryPeriod)
+		x.pass()
+		q := must(x.svc.Queue(context.Background()))(x.t)
+		open := slices.ContainsFunc(x.market.Owed(), func(c koogallerytest.Callback) bool { return !c.Done })
+		if !open && q.Waiting == 0 {
+			return
+		}
+	}
+	x.t.Error("calls or work are left over for ever")
+}
+
+// tell lets each device that was wanted ask once more.
+func (x *trial) tell() (told string) {
+	for i, d := range x.devices {
+		switch {
+		case d.license != "":
+			x.send(i, license.RequestRenew, "")
+		case x.wished[i]: // refused while it was frozen: the buyer tries again
+			x.send(i, license.RequestActivate, x.code)
+		}
+		if d.claims != nil {
+			told += fmt.Sprintf(" device %d runs until %d", i, d.claims.Expires)
+		}
+	}
+	return told
+}
+
+func (x *trial) state() string {
+	id := lookup(x.svc.pepper, x.code)
+	var standing, market, status string
+	var expires, ends int64
+	err := x.db.read.QueryRow(`SELECT g.standing, g.expires, c.market, c.ends, c.status FROM goods g JOIN codes c ON c.goods = g.id WHERE g.id = $1`, id).
+		Scan(&standing, &expires, &market, &ends, &status)
+	must0(x.t, err)
+	var unreported int64
+	must0(x.t, x.db.read.QueryRow(`SELECT COUNT(*) FROM uses WHERE goods = $1 AND reported = 0`, id).Scan(&unreported))
+	return fmt.Sprintf("%s %d %s %d %s, %d days untold, told:", standing, expires, market, ends, status, unreported)
+}
+
+// run plays the events on a code of its own.
+func (s *stall) run(code string, list []string, rng *rand.Rand, blind bool) string {
+	s.sell(code, func(c *koogallerytest.Code) { c.Validity = 900 * 24 * time.Hour })
+	x := &trial{stall: s, code: code, rng: rng, blind: blind}
+	for range 2 {
+		s.machines++
+		x.devices = append(x.devices, s.device(s.machines))
+	}
+	for n, e := range list {
+		x.play(n, e)
+		x.disturb()
+	}
+	return x.settle()
+}
+
+// Callbacks that are lost, late, doubled and out of order, devices that retry,
+// outages and crashes end in the state of the orderly world.
+func TestInterleavingsEndAlike(t *testing.T) {
+	n := promise.Size(20, 1000)
+	differ := func(n int, seed uint64, blind bool) (bad int, example string) {
+		s := newStall(t)
+		for i := range n {
+			rng := rand.New(rand.NewPCG(seed, uint64(i)))
+			list := events(rng)
+			start := s.clock.Now()
+			orderly := s.run(fmt.Sprintf("PLORDERLY%010d", i), list, nil, false)
+			s.clock.set(start) // the same days
+			wild := s.run(fmt.Sprintf("PLWILD%013d", i), list, rng, blind)
+			if wild != orderly {
+				bad++
+				example = fmt.Sprintf("%q\n orderly: %s\n wild:    %s", list, orderly, wild)
+			}
+		}
+		return bad, example
+	}
+	bad, example := differ(n, 1, false)
+	if bad > 0 {
+		t.Errorf("%d of %d interleavings end differently, such as %s", bad, n, example)
+	}
+	control, _ := differ(promise.Size(40, 100), 2, true)
+	if control == 0 {
+		t.Error("control: without the marketplace's own word every order of callbacks ends alike: this test sees nothing")
+	}
+	promise.Reached(t, "P28", fmt.Sprintf("%d interleavings of callbacks, activations, renewals, outages and crashes: %d end otherwise than in order", n, bad),
+		fmt.Sprintf("no confirming heartbeat: %d of %d end otherwise", control, promise.Size(40, 100)))
+}

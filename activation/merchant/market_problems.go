@@ -1,0 +1,100 @@
+package merchant
+
+import "licenseagent.example/activation/protocol"
+
+// The codes of problems with the marketplace.
+const (
+	problemKey         = "marketplace-key"
+	problemForeign     = "foreign-code"
+	problemUnknown     = "marketplace-unknown-code"
+	problemBatch       = "bad-code"
+	problemClock       = "clock-skew"
+	problemCert        = "marketplace-certificate"
+	problemAway        = "marketplace-away"
+	problemAnswer      = "marketplace-answer"
+	problemThrottled   = "marketplace-throttled"
+	problemProduct     = "unknown-product"
+	problemAmount      = "unknown-quantity"
+	problemUpload      = "upload-refused"
+	problemCallbackKey = "callback-key"
+	problemCallbackAge = "callback-clock"
+)
+
+// marketProblems is the part of Problems that the marketplace brings.
+func marketProblems() []Problem {
+	p := func(code, en, zh, nextEN, nextZH string) Problem {
+		return Problem{Code: code, Message: protocol.Text{EN: en, ZH: zh}, Next: protocol.Text{EN: nextEN, ZH: nextZH}}
+	}
+	return []Problem{
+		p(problemKey,
+			"KooGallery refuses this service's access key.",
+			"KooGallery 拒绝本服务的访问密钥。",
+			"Check access_key and secret_key in [koogallery], that the key is enabled, and that its user has programmatic access.",
+			"请检查 [koogallery] 中的 access_key 与 secret_key、密钥是否启用，以及该用户是否允许编程访问。"),
+		p(problemForeign,
+			"KooGallery does not let this seller ask about a code: it was probably sold by another seller.",
+			"KooGallery 不允许本商家查询某个授权码：该授权码很可能由其他商家售出。",
+			"Compare the seller on the buyer's order with the account of access_key; give the buyer the other seller's contact.",
+			"请将买家订单中的商家与 access_key 所属账号核对；并告知买家对应商家的联系方式。"),
+		p(problemUnknown,
+			"KooGallery does not know a code that was activated here, or says that it is not activated.",
+			"KooGallery 不认识在此激活过的某个授权码，或称其未激活。",
+			"Look the order up in Seller Center; the devices go on until their renew-by, freeze or release the code here if it is void.",
+			"请在卖家中心查询该订单；设备在续约期限前继续运行。若授权码已作废，请在此冻结或收回。"),
+		p(problemBatch,
+			"KooGallery calls the request about one code invalid.",
+			"KooGallery 认为关于某个授权码的请求无效。",
+			"Look the order up in Seller Center; the reports about other codes were sent without it.",
+			"请在卖家中心查询该订单；其他授权码的上报已单独发送。"),
+		p(problemClock,
+			"This server's clock is more than 15 minutes off, KooGallery refuses every call.",
+			"本服务器时钟偏差超过 15 分钟，KooGallery 拒绝所有调用。",
+			"Set the clock and keep it right with NTP (timedatectl set-ntp true).",
+			"请校准时钟并启用 NTP（timedatectl set-ntp true）。"),
+		p(problemCert,
+			"The certificate of KooGallery's host is not valid, nothing was sent.",
+			"KooGallery 主机的证书无效，未发送任何内容。",
+			"Check proxy and CA certificates of this server; somebody may be in between: do not work around it.",
+			"请检查本服务器的代理与 CA 证书；可能有人居中：不要绕过校验。"),
+		p(problemAway,
+			"KooGallery cannot be reached.",
+			"无法连接 KooGallery。",
+			"Nothing to do if it is theirs; else check DNS, proxy and firewall for mkt.myhuaweicloud.com:443. Licenses keep running, work waits.",
+			"若是对方故障则无需处理；否则请检查 DNS、代理与防火墙（mkt.myhuaweicloud.com:443）。许可证继续有效，任务会等待。"),
+		p(problemAnswer,
+			"KooGallery answers something that cannot be read.",
+			"KooGallery 的应答无法读取。",
+			"Check that no proxy answers in its place; work waits and is tried again.",
+			"请检查是否有代理代为应答；任务会等待并重试。"),
+		p(problemThrottled,
+			"KooGallery limits the rate of this service's calls.",
+			"KooGallery 限制了本服务的调用频率。",
+			"Nothing to do if it passes; else ask KooGallery for the limit.",
+			"若自行恢复则无需处理；否则请向 KooGallery 询问限额。"),
+		p(problemProduct,
+			"A product of KooGallery is not configured here, its buyers cannot activate.",
+			"KooGallery 的某个商品未在此配置，其买家无法激活。",
+			"Add [[koogallery.product]] with this id to merchant.toml and restart; the buyer's next attempt succeeds.",
+			"请在 merchant.toml 中添加带有该编号的 [[koogallery.product]] 并重启；买家再次尝试即可成功。"),
+		p(problemAmount,
+			"How many seats were bought with a code could not be learned; it counts as the product's default.",
+			"无法获知某个授权码购买的数量，按商品默认值处理。",
+			"Look the quantity up in Seller Center; when it is more, freeze this code and issue one of your own with the right number.",
+			"请在卖家中心查询数量；若更多，请冻结该授权码并自行签发数量正确的授权码。"),
+		p(problemUpload,
+			"KooGallery does not take a license that was applied for.",
+			"KooGallery 不接受所申请的许可证。",
+			"Look at the application in Seller Center › production messages; it can be sent again from there.",
+			"请在卖家中心的生产接口消息中查看该申请；可在那里重新推送。"),
+		p(problemCallbackKey,
+			"Calls arrive at the callback address that are not signed with callback_key.",
+			"回调地址收到未用 callback_key 签名的调用。",
+			"If KooGallery shows failed messages, compare callback_key with Seller Center › key management (license-merchant koogallery verify-callback); else somebody is trying.",
+			"若 KooGallery 显示消息失败，请核对 callback_key 与卖家中心的密钥管理（license-merchant koogallery verify-callback）；否则是有人在尝试。"),
+		p(problemCallbackAge,
+			"Callbacks of KooGallery arrive with a time more than 60 seconds off.",
+			"KooGallery 的回调时间偏差超过 60 秒。",
+			"Set this server's clock and keep it right with NTP (timedatectl set-ntp true).",
+			"请校准本服务器时钟并启用 NTP（timedatectl set-ntp true）。"),
+	}
+}

@@ -1,0 +1,108 @@
+package merchant
+
+import (
+	"fmt"
+	"maps"
+
+	"licenseagent.example/activation/koogallery"
+)
+
+// stand writes what is known of goods now and lets every device learn it: the
+// codes that came from them take over standing and end, and their news grows.
+// actor and action go into the audit trail. Nothing happens when nothing is new.
+func (t *tx) stand(g *goods, standing string, expires int64, actor, action string, detail map[string]any) error {
+	if g.standing == standing && g.expires == expires {
+		return nil
+	}
+	from := g.standing
+	g.standing, g.expires = standing, expires
+	if err := t.saveGoods(g); err != nil {
+		return err
+	}
+	if _, err := t.exec(`UPDATE codes SET market = $1, ends = $2, updated = $3, news = news + 1, news_at = $4 WHERE goods = $5`,
+		standing, expires, t.now, t.now, g.id); err != nil {
+		return err
+	}
+	codes, err := t.strings(`SELECT id FROM codes WHERE goods = $1 ORDER BY id`, g.id)
+	if err != nil {
+		return err
+	}
+	if standing == standReleased {
+		if _, err := t.exec(`UPDATE activations SET status = 'released', reason = 'released-by-marketplace'
+			WHERE status = 'active' AND code_id IN (SELECT id FROM codes WHERE goods = $1)`, g.id); err != nil {
+			return err
+		}
+	}
+	for _, id := range codes {
+		d := map[string]any{"from": from, "to": standing, "ends": expires}
+		maps.Copy(d, detail)
+		if err := t.audit(actor, action, id, d); err != nil {
+			return err
+		}
+		t.tell(id)
+	}
+	return nil
+}
+
+// heard takes a heartbeat in. It is the marketplace's own word and wins over
+// the estimate of the activation and over callbacks that came late or twice;
+// what it does not say (the name of the end is not documented) stays.
+func (t *tx) heard(g *goods, h koogallery.Heartbeat) error {
+	g.checked, g.problem = t.now, ""
+	if g.activated == 0 {
+		g.activated = t.now
+		if !h.Activated.IsZero() {
+			g.activated = h.Activated.Unix()
+		}
+	}
+	g.state = goodsActive
+	if err := t.saveGoods(g); err != nil {
+		return err
+	}
+	expires := g.expires
+	if !h.Expires.IsZero() {
+		expires = h.Expires.Unix()
+	}
+	standing := g.standing
+	switch h.Status {
+	case koogallery.Alive:
+		standing = t.alive(g, h)
+	case koogallery.Expired:
+		// A frozen code is expired too, and stays called frozen.
+		if standing != standFrozen && standing != standReleased {
+			standing = standExpired
+		}
+	case koogallery.Released:
+		standing = standReleased
+	default:
+		// FREEZE and the like are plausible and not documented: the code is
+		// known and not alive, so it does not run, and somebody should look.
+		t.svc.log.Warn("marketplace: a heartbeat status that the documents do not list", "status", clip(string(h.Status)))
+		if standing == standAlive || standing == "" {
+			standing = standFrozen
+		}
+	}
+	return t.stand(g, standing, expires, "marketplace", "market.heartbeat", map[string]any{"status": clip(string(h.Status))})
+}
+
+// alive is the standing after a heartbeat "alive".
+func (t *tx) alive(g *goods, h koogallery.Heartbeat) string {
+	switch {
+	case g.standing == standReleased:
+		return standReleased // a release is final; a late heartbeat must not undo it
+	case g.standing != standFrozen:
+		return standAlive
+	case t.svc.market.Thaw == ThawAlways,
+		t.svc.market.Thaw == ThawWithExpiry && h.Expires.Unix() > t.now:
+		return standAlive
+	}
+	return standFrozen
+}
+
+// clip keeps a foreign word short enough for a log line or an audit row.
+func clip(s string) string {
+	if len(s) > 32 {
+		s = s[:32]
+	}
+	return fmt.Sprintf("%q", s)
+}

@@ -1,0 +1,310 @@
+package activation_test
+
+import (
+	"container/heap"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"licenseagent.example/activation"
+	"licenseagent.example/activation/activationtest"
+	"licenseagent.example/activation/license"
+	"licenseagent.example/docs/promise"
+)
+
+// china is the calendar whose days are counted.
+func china() *time.Location { return time.FixedZone("UTC+8", 8*3600) }
+
+func dayOf(at int64) string { return time.Unix(at, 0).In(china()).Format(time.DateOnly) }
+
+// until moves the clock to an hour of the present or next day in China.
+func (w *world) until(hour int) {
+	now := time.Unix(w.machine.Clock.Wall(), 0).In(china())
+	at := time.Date(now.Year(), now.Month(), now.Day(), hour, 0, 0, 0, china())
+	if !at.After(now) {
+		at = at.AddDate(0, 0, 1)
+	}
+	w.machine.Clock.Advance(at.Unix() - now.Unix())
+}
+
+func (w *world) check() {
+	w.Helper()
+	if _, err := w.agent.Check("studio", "", nonce(1)); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// told records the days that each contact carries, and when it came.
+type told struct {
+	at   int64
+	days []string
+}
+
+func (w *world) listen() *[]told {
+	list := new([]told)
+	w.merchant.Before = func(r *license.Request) error {
+		*list = append(*list, told{w.machine.Clock.Wall(), r.Days})
+		return nil
+	}
+	return list
+}
+
+func TestUseContactSpread(t *testing.T) {
+	for _, tt := range []struct {
+		left, least, most int64
+	}{
+		{24 * hour, 1, 24*hour - 1800},
+		{15 * hour, 1, 15*hour - 1800},
+		{hour, 1, 1800},
+		{1800, 1, 60},
+		{1, 1, 60},
+	} {
+		least, most := activation.UseContact(fixed(0), t0, t0+tt.left)-t0, activation.UseContact(fixed(almostOne), t0, t0+tt.left)-t0
+		if least != tt.least || most != tt.most {
+			t.Errorf("%d s left of the day: %d to %d s, want %d to %d", tt.left, least, most, tt.least, tt.most)
+		}
+	}
+}
+
+// The first check of a day is told on that day, once, however often programs ask.
+func TestFirstUseOfADayIsToldThatDay(t *testing.T) {
+	w := newWorld(t, activationtest.Offer{Renew: 30 * days, Grace: 30 * days})
+	w.activate()
+	contacts := w.listen()
+	used := 0
+	for d := range 20 {
+		w.until(9)
+		if d%5 != 4 { // nobody works on the fifth day
+			w.check()
+			used++
+		}
+		left := int64(14*hour + 1799) // before midnight
+		if err := live(w.agent, w.machine.Clock, left, func() error {
+			if d%5 != 4 {
+				w.check()
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	byDay := map[string]int{}
+	for _, c := range *contacts {
+		for _, d := range c.days {
+			// A check after the contact tells the day once more, with the next one.
+			if byDay[d]++; byDay[d] == 1 && d != dayOf(c.at) {
+				t.Errorf("the use of %s was told on %s", d, dayOf(c.at))
+			}
+		}
+	}
+	if len(byDay) != used {
+		t.Errorf("%d days told, %d were used", len(byDay), used)
+	}
+	perDay := map[string]int{}
+	for _, c := range *contacts {
+		perDay[dayOf(c.at)]++
+	}
+	for d, n := range perDay {
+		if n > 2 {
+			t.Errorf("%d contacts on %s", n, d)
+		}
+	}
+	if n := len(*contacts); n > used+8 {
+		t.Errorf("%d contacts for %d days of use in 20", n, used)
+	}
+}
+
+// Without use the rhythm is the regular one.
+func TestNoUseNoExtraContact(t *testing.T) {
+	w := newWorld(t, activationtest.Offer{Renew: 30 * days, Grace: 30 * days})
+	w.activate()
+	contacts := w.listen()
+	if err := live(w.agent, w.machine.Clock, 20*days, nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(*contacts); n < 17 || n > 23 {
+		t.Errorf("%d contacts in 20 days without use", n)
+	}
+}
+
+// The contact of a day of use respects a pause after a failure, a renew-by that
+// comes close, and a license that needs no contact any more.
+func TestUseContactPutsNothingOff(t *testing.T) {
+	w := newWorld(t, activationtest.Offer{Renew: 30 * days, Grace: 30 * days})
+	w.activate()
+	w.merchant.Before = func(*license.Request) error { return activation.ErrUnreachable }
+	if _, err := w.agent.Renew(t.Context(), key()); err == nil {
+		t.Fatal("the merchant answered")
+	}
+	planned := w.held().NextTry
+	w.until(9)
+	w.check()
+	if got := w.held().NextTry; got != planned {
+		t.Errorf("in a pause: next contact moved from %d to %d", planned, got)
+	}
+	w.merchant.Before = nil
+	w.renew()
+	if _, err := w.agent.Release(t.Context(), key()); err != nil {
+		t.Fatal(err)
+	}
+	w.until(9)
+	w.check()
+	if d := w.agent.Due(); w.held().NextTry != 0 || len(d.Contact) != 0 {
+		t.Errorf("a released license plans %d, due %+v", w.held().NextTry, d)
+	}
+
+	soon := newWorld(t, activationtest.Offer{Renew: days, Grace: 30 * days})
+	soon.activate()
+	soon.until(9)
+	before := soon.held().NextTry
+	soon.check()
+	if got := soon.held().NextTry; got > before {
+		t.Errorf("a license that must be renewed within a day was put off from %d to %d", before, got)
+	}
+}
+
+// A restart on a day that was told does not tell it again; one with a day that
+// was not told does.
+func TestUseContactAfterARestart(t *testing.T) {
+	w := newWorld(t, activationtest.Offer{Renew: 30 * days, Grace: 30 * days})
+	w.activate()
+	contacts := w.listen()
+	w.until(9)
+	w.check()
+	if err := w.agent.Tick(); err != nil {
+		t.Fatal(err)
+	}
+	w.renew()
+	w.start()
+	w.check()
+	if err := live(w.agent, w.machine.Clock, 10*hour, nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(*contacts); n != 1 {
+		t.Errorf("%d contacts after a restart on a day that was told", n)
+	}
+	w.until(9)
+	w.check()
+	if err := w.agent.Tick(); err != nil { // the day is on disk, and the agent dies
+		t.Fatal(err)
+	}
+	w.start()
+	w.check()
+	today := dayOf(w.machine.Clock.Wall())
+	if err := live(w.agent, w.machine.Clock, 14*hour, nil); err != nil {
+		t.Fatal(err)
+	}
+	last := (*contacts)[len(*contacts)-1]
+	if !slices.Contains(last.days, today) || dayOf(last.at) != today {
+		t.Errorf("after a crash the day %s was told on %s as %q", today, dayOf(last.at), last.days)
+	}
+}
+
+// useSim is an agent of an office in the load simulation: used every day from
+// about nine.
+type useSim struct {
+	id       int
+	at       int64
+	check    bool // at is the first check of a day
+	next     int64
+	failures int
+	budget   activation.Budget
+}
+
+type useQueue []*useSim
+
+func (q useQueue) Len() int           { return len(q) }
+func (q useQueue) Less(i, j int) bool { return q[i].at < q[j].at }
+func (q useQueue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+func (q *useQueue) Push(x any)        { *q = append(*q, x.(*useSim)) }
+func (q *useQueue) Pop() any {
+	old := *q
+	last := old[len(old)-1]
+	*q = old[:len(old)-1]
+	return last
+}
+
+// useLoad simulates four days of n machines that are all used from nine, with
+// an outage of eight hours from noon of the third day, and returns contacts per second
+// and how many days of use were told on a later day outside the outage.
+func useLoad(n int, splay bool) (perSecond []int, late int) {
+	rnd := rand.New(rand.NewPCG(7, 26))
+	const until, begin, end = 4 * days, 2*days + 12*hour, 2*days + 20*hour
+	perSecond = make([]int, until)
+	untold := make([]int64, n)
+	var q useQueue
+	hours := make([]int64, n) // when each is first used
+	first := func(a *useSim, now int64) int64 {
+		if c := now - now%days + hours[a.id]; c > now {
+			return c
+		}
+		return now - now%days + days + hours[a.id]
+	}
+	for i := range n {
+		hours[i] = 9*hour - 900 + rnd.Int64N(1800)
+		q = append(q, &useSim{id: i, at: hours[i], check: true, next: activation.FirstContact(rnd.Float64, 0, days)})
+	}
+	heap.Init(&q)
+	for q.Len() > 0 && q[0].at < until {
+		a := q[0]
+		now := a.at
+		if a.check {
+			untold[a.id] = now
+			if a.failures == 0 {
+				a.next = now + 1
+				if splay {
+					a.next = activation.UseContact(rnd.Float64, now, now-now%days+days)
+				}
+			}
+			a.at, a.check = a.next, false
+			heap.Fix(&q, 0)
+			continue
+		}
+		perSecond[now]++
+		if now >= begin && now < end {
+			a.failures++
+			var free int64
+			a.budget, free = a.budget.Take(now)
+			a.next = max(now+activation.Backoff(rnd.Float64, a.failures+activation.CalmSteps, 0), free)
+		} else {
+			if untold[a.id] > 0 && untold[a.id]/days != now/days && untold[a.id]/days != begin/days {
+				late++
+			}
+			untold[a.id] = 0
+			a.failures = 0
+			a.next = activation.NextContact(rnd.Float64, now, activation.ContactEvery)
+		}
+		// Whichever comes first: the next contact, or the first check of the next day.
+		a.at = a.next
+		if c := first(a, now); c < a.next {
+			a.at, a.check = c, true
+		}
+		heap.Fix(&q, 0)
+	}
+	return perSecond, late
+}
+
+// A day of a million machines that are all used from nine, with an outage of
+// eight hours: within the peaks of the agent that nobody uses, and every day of
+// use is told while it lasts.
+func TestDayOfUsePeaks(t *testing.T) {
+	n, window := promise.Size(20_000, 1_000_000), int64(promise.Size(900, 10))
+	perSecond, late := useLoad(n, true)
+	steady := max(peak(perSecond, days, 2*days+12*hour, window, n), peak(perSecond, 3*days+9*hour, 4*days, window, n))
+	during, after := peak(perSecond, 2*days+12*hour, 2*days+20*hour, window, n), peak(perSecond, 2*days+20*hour, 3*days, window, n)
+	if steady > 25 || max(during, after) > 160 {
+		t.Errorf("per million agents: steady peak %.0f/s, outage %.0f/s and %.0f/s after; want at most 25 and 160", steady, during, after)
+	}
+	if late > 0 {
+		t.Errorf("%d days of use were told on a later day", late)
+	}
+	control, _ := useLoad(n, false)
+	herd := peak(control, days, 2*days, window, n)
+	if herd < 400 {
+		t.Errorf("control: without splay the peak is %.0f/s", herd)
+	}
+	promise.Reached(t, "P25", fmt.Sprintf("%d machines all used from nine, outage of 8 h from noon: steady peak %.0f/s, %.0f/s during, %.0f/s after (per 10^6, windows of %d s); every day told that day", n, steady, during, after, window),
+		fmt.Sprintf("contact at the first check: %.0f/s", herd))
+}
