@@ -62,7 +62,7 @@ func (b *bed) backup() []byte {
 // same kind of database.
 func (b *bed) restored(backup []byte) *bed {
 	b.t.Helper()
-	r := &bed{t: b.t, dir: b.t.TempDir(), clock: b.clock, anchor: b.anchor}
+	r := &bed{t: b.t, dir: b.t.TempDir(), clock: b.clock, anchor: b.anchor, opts: b.opts}
 	for _, d := range []string{"keys", "root"} {
 		must0(b.t, os.MkdirAll(filepath.Join(r.dir, d), 0o700))
 	}

@@ -1,0 +1,156 @@
+package merchant
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"licenseagent.example/activation/koogallery"
+	"licenseagent.example/activation/license"
+)
+
+// Every standing against every word of a heartbeat, with and without an end.
+func TestHeartbeatDecides(t *testing.T) {
+	const none, future, past = int64(0), int64(1000), int64(-1000)
+	for _, c := range []struct {
+		thaw, was string
+		status    koogallery.Status
+		end       int64
+		want      string
+	}{
+		{ThawWithExpiry, standAlive, koogallery.Alive, none, standAlive},
+		{ThawWithExpiry, standAlive, koogallery.Expired, none, standExpired},
+		{ThawWithExpiry, standAlive, koogallery.Expired, past, standExpired},
+		{ThawWithExpiry, standAlive, koogallery.Released, none, standReleased},
+		{ThawWithExpiry, standAlive, "FREEZE", none, standFrozen},
+		{ThawWithExpiry, standAlive, "FROZEN", future, standFrozen},
+		{ThawWithExpiry, standExpired, koogallery.Alive, none, standAlive},
+		{ThawWithExpiry, standExpired, koogallery.Alive, future, standAlive},
+		{ThawWithExpiry, standExpired, koogallery.Expired, none, standExpired},
+		{ThawWithExpiry, standExpired, "SUSPENDED", none, standExpired},
+		{ThawWithExpiry, standFrozen, koogallery.Alive, none, standFrozen},
+		{ThawWithExpiry, standFrozen, koogallery.Alive, past, standFrozen},
+		{ThawWithExpiry, standFrozen, koogallery.Alive, future, standAlive},
+		{ThawWithExpiry, standFrozen, koogallery.Expired, past, standFrozen},
+		{ThawWithExpiry, standFrozen, koogallery.Released, none, standReleased},
+		{ThawAlways, standFrozen, koogallery.Alive, none, standAlive},
+		{ThawAlways, standFrozen, koogallery.Alive, past, standAlive},
+		{ThawNever, standFrozen, koogallery.Alive, future, standFrozen},
+		{ThawNever, standFrozen, koogallery.Expired, past, standFrozen},
+		{ThawWithExpiry, standReleased, koogallery.Alive, future, standReleased},
+		{ThawAlways, standReleased, koogallery.Alive, future, standReleased},
+		{ThawWithExpiry, standReleased, koogallery.Expired, none, standReleased},
+		{ThawWithExpiry, standReleased, "NEW", none, standReleased},
+	} {
+		s, code, _ := bought(t, func(o *MarketOptions) { o.Thaw = c.thaw })
+		h := koogallery.Heartbeat{Code: code, Status: c.status}
+		before := s.ends()
+		if c.end != none {
+			h.Expires = s.clock.Now().Add(time.Duration(c.end) * time.Hour)
+		}
+		must0(t, s.svc.change(context.Background(), func(t *tx) error {
+			g, err := t.goods(lookup(t.svc.pepper, code))
+			if err != nil {
+				return err
+			}
+			if err := t.stand(g, c.was, g.expires, "test", "test", nil); err != nil {
+				return err
+			}
+			return t.heard(g, h)
+		}))
+		if got := s.standing(); got != c.want {
+			t.Errorf("thaw %s: %s and a heartbeat %s with end %d h: %s, want %s", c.thaw, c.was, c.status, c.end, got, c.want)
+		}
+		if got := s.ends(); c.end != none && got != h.Expires.Unix() || c.end == none && got != before {
+			t.Errorf("%s and a heartbeat %s with end %d h: ends %d", c.was, c.status, c.end, got)
+		}
+		s.bed.close()
+		s.bed.open()
+	}
+}
+
+// A standing that is not new tells nobody and writes nothing.
+func TestStandingOnlyWhenNew(t *testing.T) {
+	s, code, d := bought(t)
+	id := must(s.svc.Codes(context.Background(), "", 1))(t)[0].ID
+	before, news := len(s.actions(id)), s.count(`SELECT news FROM codes`)
+	for range 3 {
+		s.call(unfreeze(code))
+		s.work()
+	}
+	if n := len(s.actions(id)); n != before || s.count(`SELECT news FROM codes`) != news {
+		t.Errorf("%d audit rows before, %d after, news %d", before, n, s.count(`SELECT news FROM codes`))
+	}
+	must0(t, d.renew())
+	if d.state() != "license" {
+		t.Errorf("told %s", d.state())
+	}
+}
+
+func TestMarketProductsSpec(t *testing.T) {
+	base := CodeSpec{Product: "painter", Devices: 4, Seats: 6}
+	for _, c := range []struct {
+		amount         string
+		bought         int64
+		devices, seats int64
+	}{
+		{AmountSeats, 10, 4, 10},
+		{AmountSeats, 0, 4, 6},
+		{AmountDevices, 10, 10, 6},
+		{AmountDevices, 0, 4, 6},
+		{AmountSeats, -3, 4, 6},
+	} {
+		got := MarketProduct{Spec: base, Amount: c.amount}.spec(c.bought)
+		if got.Devices != c.devices || got.Seats != c.seats || got.Policy != "balanced" {
+			t.Errorf("%d of amount %s: %+v, want %d devices and %d seats", c.bought, c.amount, got, c.devices, c.seats)
+		}
+	}
+	two := MarketOptions{Products: []MarketProduct{{ID: "A", Spec: CodeSpec{Product: "painter"}}, {ID: "B", Spec: CodeSpec{Product: "writer"}}}}
+	any := MarketOptions{Products: append(two.Products, MarketProduct{Spec: CodeSpec{Product: "painter"}})}
+	for _, c := range []struct {
+		name   string
+		o      MarketOptions
+		wanted string
+		id     string
+		ok     bool
+	}{
+		{"named by the device", two, "writer", "B", true},
+		{"not named", two, "", "", false},
+		{"unknown", two, "sculptor", "", false},
+		{"ambiguous, with a default", any, "painter", "", true},
+		{"unknown, with a default", any, "sculptor", "", true},
+		{"nothing sold", MarketOptions{}, "painter", "", false},
+	} {
+		if p, ok := c.o.guess(c.wanted); ok != c.ok || p.ID != c.id {
+			t.Errorf("%s: %q %v, want %q %v", c.name, p.ID, ok, c.id, c.ok)
+		}
+	}
+	if p, ok := any.product("Z"); !ok || p.ID != "" {
+		t.Error("an unlisted product does not find the default")
+	}
+}
+
+// A backup carries what was bought and shows no code; restored, nothing is
+// activated twice and no day that was told is told again.
+func TestMarketSurvivesARestore(t *testing.T) {
+	s, code, d := bought(t)
+	s.work()
+	saved := s.backup()
+	if text := unzip(t, saved); strings.Contains(text, code) {
+		t.Error("the backup shows the code")
+	}
+	beats, activations, reports := len(s.market.Beats(code)), s.calls("license/activate"), len(s.market.Usage(code))
+	r := s.restored(saved)
+	again := &stall{bed: r, market: s.market, client: s.client}
+	d.bed = r
+	must0(t, d.do(license.RequestRenew, "", used(again.today())))
+	must0(t, r.device(2).activate(code))
+	again.work()
+	if len(s.market.Beats(code)) != beats || s.calls("license/activate") != activations {
+		t.Errorf("%d heartbeats and %d activations more", len(s.market.Beats(code))-beats, s.calls("license/activate")-activations)
+	}
+	if n := len(s.market.Usage(code)); n != reports+1 {
+		t.Errorf("%d reports after the restore, want one for the new device", n-reports)
+	}
+}
