@@ -54,7 +54,7 @@ func (s *Service) reportFor(code, subject, detail string) {
 	p.Subject, p.Detail, p.Since = subject, detail, s.clock().Unix()
 	l.open[id], l.dirty[id] = p, true
 	s.metrics.problems.WithLabelValues(code).Set(float64(l.count(code)))
-	s.log.Error("problem", "problem", code, "subject", subject, "detail", detail, "message", p.Message.EN, "next", p.Next.EN)
+	s.log.Error("problem", "problem", code, "detail", detail, "subject", subject, "message", p.Message.EN, "next", p.Next.EN)
 }
 
 // solvedFor is solved for a problem of one of many.
