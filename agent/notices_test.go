@@ -73,7 +73,7 @@ func (d *desk) run(t *testing.T, activated bool, f func(r *rig)) {
 func TestNoticeRenewsAtOnce(t *testing.T) {
 	d := &desk{}
 	d.run(t, true, func(r *rig) {
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		renewed := 0
 		r.merchant.Before = func(req *license.Request) error {
 			if req.Kind == license.RequestRenew {
@@ -88,11 +88,11 @@ func TestNoticeRenewsAtOnce(t *testing.T) {
 			if n == before+1 {
 				return true, nil
 			}
-			time.Sleep(50 * time.Second)
+			pass(50 * time.Second)
 			return false, nil
 		}
 		d.mu.Unlock()
-		time.Sleep(60 * time.Second) // the question that was open ends
+		pass(60 * time.Second) // the question that was open ends
 		if renewed != 1 || r.phase() != string(activation.Suspended) {
 			t.Errorf("%d renewals, phase %s", renewed, r.phase())
 		}
@@ -106,7 +106,7 @@ func TestNoticeRenewsAtOnce(t *testing.T) {
 func TestNoticeStreamIsBounded(t *testing.T) {
 	d := &desk{do: func(int) (bool, error) { return true, nil }}
 	d.run(t, true, func(*rig) {
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		if n := d.count(); n < 10 || n > 15 {
 			t.Errorf("asked %d times in two hours of constant news, want 10 and one per half hour", n)
 		}
@@ -127,7 +127,7 @@ func TestNoticeFailuresRest(t *testing.T) {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
 			d := &desk{do: func(int) (bool, error) { return false, c.err }}
 			d.run(t, true, func(r *rig) {
-				time.Sleep(4 * time.Hour)
+				pass(4 * time.Hour)
 				if n := d.count(); n < c.least || n > c.most {
 					t.Errorf("asked %d times in four hours, want %d to %d", n, c.least, c.most)
 				}
@@ -144,23 +144,26 @@ func TestNoticeFailuresRest(t *testing.T) {
 func TestNoticeFollowsTheLicenses(t *testing.T) {
 	d := &desk{}
 	d.run(t, false, func(r *rig) {
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		if n := d.count(); n != 0 {
 			t.Errorf("asked %d times without a license", n)
 		}
 		r.activate()
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		if n := d.count(); n != 1 {
 			t.Errorf("asked %d times after the activation, want 1", n)
 		}
 		if _, err := r.daemon.life.Release(t.Context(), r.daemon.life.Held()[0].Key); err != nil {
 			t.Error(err)
 		}
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		before := d.count()
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		if n := d.count(); n != before {
 			t.Errorf("asked %d times after the release", n-before)
 		}
 	})
 }
+
+// pass lets the time of a test's own clock go by.
+func pass(d time.Duration) { <-time.After(d) }

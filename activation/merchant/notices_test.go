@@ -90,7 +90,7 @@ func TestNoticesWake(t *testing.T) {
 			told <- n
 		}()
 		for s.bed.svc.hub.size() == 0 {
-			time.Sleep(time.Millisecond) // until it waits
+			time.Sleep(time.Millisecond) // polls: until it waits
 		}
 		select {
 		case n := <-told:
@@ -142,7 +142,7 @@ func TestNoticesRefused(t *testing.T) {
 		waiting.Go(func() { d.poll(ctx) })
 	}
 	for s.svc.hub.size() < s.svc.opts.Notices {
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // polls
 	}
 	if status, _ := d.poll(context.Background()); status != http.StatusTooManyRequests {
 		t.Errorf("one more than the cap: %d, want 429", status)

@@ -216,7 +216,7 @@ func TestWork(t *testing.T) {
 		if len(s.market.Usage(code)) > 0 {
 			break
 		}
-		time.Sleep(50 * time.Millisecond) // until it polls
+		time.Sleep(50 * time.Millisecond) // polls the worker
 	}
 	stop()
 	<-ended

@@ -105,7 +105,7 @@ func startPostgres(t *testing.T) string {
 		if i == 199 {
 			t.Fatalf("createdb: %v\n%s", err, out)
 		}
-		time.Sleep(50 * time.Millisecond) // until it takes connections
+		time.Sleep(50 * time.Millisecond) // polls until it takes connections
 	}
 	return "postgres://merchant@/merchant?host=" + dir
 }
@@ -124,7 +124,7 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 		if out = ts.ReadFile("stdout"); want.MatchString(out) {
 			return
 		}
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond) // polls
 	}
 	ts.Fatalf("%s does not say %q; it says\n%s", strings.Join(args[2:], " "), args[1], out)
 }
@@ -142,7 +142,7 @@ func endsIn(ts *testscript.TestScript, _ bool, args []string) {
 		if got == want {
 			return
 		}
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond) // polls
 	}
 	ts.Fatalf("it ends in %d days, want %d", got, want)
 }
