@@ -44,7 +44,8 @@ start_agent() {
   local base=$work/$1/license-agent
   mkdir -p "$base/etc/anchors"
   cp "$work/merchant/anchor.json" "$base/etc/anchors/acme.json"
-  agent "$work/$1" run >"$work/$1.log" 2>&1 &
+  # Not through the function: $! would be a shell, and its end not the agent's.
+  "$bin/license-agent" --dir "$work/$1" run >"$work/$1.log" 2>&1 &
   started+=($!)
   socket=$base/run/agent.sock
   await "$socket" $!
@@ -53,7 +54,7 @@ start_agent() {
 
 say "The vendor sets up its merchant service: fresh keys, SQLite, TLS with its own authority."
 merchant init --issuer acme --threshold 1-of-1 --tls loopback | show
-merchant serve --listen 127.0.0.1:0 --address-file "$work/address" >"$work/merchant.log" 2>&1 &
+"$bin/license-merchant" --dir "$work/merchant" serve --listen 127.0.0.1:0 --address-file "$work/address" >"$work/merchant.log" 2>&1 &
 started+=($!)
 await "$work/address" $!
 echo "      listening on $(cat "$work/address")"
