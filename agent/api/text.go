@@ -149,8 +149,8 @@ func sentences() []sentence {
 		},
 		{
 			CodeNotRunning,
-			"The license agent does not answer.", "Start it (systemctl start license-agent, on Windows: sc start license-agent, or license-agent run) and try again.",
-			"许可证代理程序没有响应。", "请启动它（systemctl start license-agent，Windows 上为 sc start license-agent，或 license-agent run）后重试。",
+			"The license agent does not answer.", "Start it (systemctl start license-agent, on Windows: sc start license-agent, or license-agent run) and try again; in a container, start it on the host and mount its socket directory.",
+			"许可证代理程序没有响应。", "请启动它（systemctl start license-agent，Windows 上为 sc start license-agent，或 license-agent run）后重试；在容器中，请在宿主机上启动代理并挂载其套接字目录。",
 		},
 		{
 			CodeTimeout,

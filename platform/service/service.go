@@ -38,7 +38,7 @@ var (
 	ErrAccess = errors.New("service: needs administrator rights")
 	// ErrNoManager is returned when no known service manager runs here, as in
 	// most containers.
-	ErrNoManager = errors.New("service: no service manager found; run the agent directly with: license-agent run")
+	ErrNoManager = errors.New("service: no service manager found; in a container, run the agent on the host and mount its socket directory; elsewhere run it directly: license-agent run")
 	// ErrNotHardened is returned by Install when the service was installed and
 	// works, but the manager refused a setting that takes rights away from it.
 	// The caller decides whether to keep it.

@@ -80,6 +80,11 @@ func (a *app) asProblem(err error) *api.Error {
 		code = api.CodeInterrupted
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		code = api.CodeStorageFull
+	case errors.Is(err, syscall.EROFS):
+		e := api.NewError(api.CodeStorage, a.language())
+		e.Hint = a.in("The file system is read-only: mount it writable (mount -o remount,rw) and try again; nothing was lost.",
+			"文件系统为只读：请以可写方式重新挂载（mount -o remount,rw）后重试；没有数据丢失。")
+		return e
 	case errors.Is(err, store.ErrOwned), errors.Is(err, securefile.ErrLocked):
 		code = api.CodeStateInUse
 	case errors.Is(err, ipc.ErrInUse), errors.Is(err, ipc.ErrStale), errors.Is(err, ipc.ErrNotSocket), errors.Is(err, ipc.ErrDirectory):

@@ -137,6 +137,7 @@ func TestEveryFailureHasItsCode(t *testing.T) {
 		{store.ErrNewerSchema, api.CodeStateNewer, 1},
 		{store.ErrCommit, api.CodeStorage, 1},
 		{fmt.Errorf("%w: %w", store.ErrCommit, syscall.ENOSPC), api.CodeStorageFull, 1},
+		{&securefile.Error{Path: "/x", Err: syscall.EROFS}, api.CodeStorage, 1},
 		{ipc.ErrInUse, api.CodeSocketTaken, 5},
 		{ipc.ErrStale, api.CodeSocketTaken, 5},
 		{ipc.ErrDirectory, api.CodeSocketTaken, 5},

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -100,7 +99,7 @@ func (m *machine) same(after string, names ...string) {
 // Programs keep their seats and their connections while the agent is restarted,
 // killed and upgraded, because systemd keeps them. The control takes that away.
 func TestSeats(t *testing.T) {
-	m := boot(t, disk(t, filepath.Join(need(t, "E2E_CACHE"), "base")), 7)
+	m := inContainer(t, disk(t, base(t)), 7)
 	vendor := startMerchant(t, m.host)
 	m.dpkg("OLD")
 	m.put("/etc/license-agent/anchors/acme.json", read(t, vendor.anchor), 0o644)

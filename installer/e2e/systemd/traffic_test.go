@@ -5,6 +5,7 @@ package systemd
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -14,7 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"licenseagent.example/agent/api"
 	"licenseagent.example/agent/client"
+	"licenseagent.example/fingerprint"
+	"licenseagent.example/fingerprint/probe"
 )
 
 // TestMain is also the licensed program that runs inside the machine: this
@@ -25,6 +29,9 @@ func TestMain(m *testing.M) {
 	}
 	if len(os.Args) == 3 && os.Args[1] == "seat" {
 		os.Exit(holdSeat(os.Args[2]))
+	}
+	if len(os.Args) >= 4 && os.Args[1] == "ask" {
+		os.Exit(ask(os.Args[2], os.Args[3], os.Args[4:]...))
 	}
 	os.Exit(m.Run())
 }
@@ -99,5 +106,33 @@ func traffic(anchorFile, product, perSecond string) int {
 	if err := json.NewEncoder(os.Stdout).Encode(sum); err != nil {
 		return 2
 	}
+	return 0
+}
+
+// ask checks the license once and prints what the program would tell its user.
+// table is the file of an SMBIOS table, for a machine without firmware.
+func ask(anchorFile, product string, table ...string) int {
+	anchor, err := os.ReadFile(anchorFile)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	k, err := client.NewChecker(anchor)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	if len(table) > 0 {
+		k.Observe = func() fingerprint.Device { return probe.Host{SMBIOSFile: table[0]}.Read() }
+	}
+	v, err := k.Check(context.Background(), product)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		if e := (*api.Error)(nil); errors.As(err, &e) {
+			fmt.Fprintln(os.Stderr, e.Hint)
+		}
+		return 1
+	}
+	fmt.Printf("{\"runs\":%v} %s: %s\n", v.Runs, v.Phase, v.Device.Why)
 	return 0
 }

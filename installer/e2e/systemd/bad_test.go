@@ -1,0 +1,134 @@
+//go:build e2e
+
+package systemd
+
+import (
+	"strings"
+	"testing"
+)
+
+const state = "/var/lib/license-agent"
+
+// onOwnDisk moves the state onto a small disk of its own and back again.
+func (l *life) onOwnDisk(size string, f func()) {
+	l.t.Helper()
+	l.run("systemctl", "stop", "license-agent.socket", service)
+	l.run("sh", "-c", "cp -a "+state+" /mnt/state && mount -t tmpfs -o mode=0700,size="+size+" tmpfs "+state+" && cp -a /mnt/state/. "+state+"/ && rm -r /mnt/state")
+	f()
+	l.run("systemctl", "stop", "license-agent.socket", service)
+	l.run("sh", "-c", "cp -a "+state+" /mnt/state && umount "+state+" && cp -a /mnt/state/. "+state+"/ && rm -r /mnt/state")
+	l.run("systemctl", "start", "license-agent.socket", service)
+	l.active()
+}
+
+// says waits until the journal speaks of something since this call began.
+func (l *life) says(since string, words ...string) {
+	l.t.Helper()
+	for _, w := range words {
+		l.wait("the journal to say "+w, func() bool {
+			return strings.Contains(l.run("journalctl", "--no-pager", "-o", "cat", "-u", "license-agent*", "--after-cursor="+since), w)
+		})
+	}
+}
+
+// cursor is the present end of the journal.
+func (l *life) cursor() string {
+	l.t.Helper()
+	_, c, ok := strings.Cut(l.run("journalctl", "--no-pager", "-n", "0", "--show-cursor"), "-- cursor: ")
+	if !ok {
+		l.t.Fatal("no cursor")
+	}
+	return strings.TrimSpace(c)
+}
+
+// badDays are what goes wrong with an installation that is in order. Each is
+// named with its next step, and nothing is lost.
+func (l *life) badDays() {
+	l.step("a full disk", func(t *testing.T) {
+		l.onOwnDisk("3m", func() {
+			l.run("systemctl", "start", "license-agent.socket", service)
+			l.active()
+			if out, err := l.try("dd", "if=/dev/zero", "of="+state+"/fill", "bs=4k"); err == nil {
+				t.Errorf("the disk is not full: %s", out)
+			}
+			if p := l.phase(); p != "active" {
+				t.Errorf("phase %q on a full disk", p)
+			}
+			if out, err := l.try("license-agent", "renew"); err == nil || !strings.Contains(out, "storage-full") || !strings.Contains(out, "next:") {
+				t.Errorf("a renewal on a full disk: %v %s", err, out)
+			}
+			l.run("systemctl", "restart", service)
+			l.active()
+			if p := l.phase(); p != "active" {
+				t.Errorf("phase %q after a start on a full disk", p)
+			}
+			l.run("rm", state+"/fill")
+			l.wait("a renewal when there is space again", func() bool {
+				out, err := l.try("license-agent", "renew")
+				return err == nil && strings.Contains(out, "active")
+			})
+		})
+		if p := l.phase(); p != "active" {
+			t.Errorf("phase %q afterwards", p)
+		}
+	})
+
+	l.step("a read-only /var", func(t *testing.T) {
+		l.onOwnDisk("8m", func() {
+			l.run("mount", "-o", "remount,ro", state)
+			since := l.cursor()
+			l.try("systemctl", "start", "license-agent.socket", service) //nolint:errcheck // what it says is judged
+			l.says(since, "storage-failed", "read-only file system", "remount,rw")
+			l.run("systemctl", "stop", "license-agent.socket", service)
+			l.run("mount", "-o", "remount,rw", state)
+		})
+		if p := l.phase(); p != "active" {
+			t.Errorf("phase %q afterwards", p)
+		}
+	})
+
+	l.step("a key of an older configuration", func(t *testing.T) {
+		l.put("/etc/license-agent/agent.toml", []byte("log_levle = \"debug\"\n"), 0o644)
+		since := l.cursor()
+		l.try("systemctl", "restart", service) //nolint:errcheck // what it says is judged
+		l.says(since, "config-invalid", `unknown key "log_levle", did you mean "log_level"?`, "next:")
+		if out, err := l.try("license-agent", "run", "--check-config"); err == nil || !strings.Contains(out, "log_levle") {
+			t.Errorf("%v %s", err, out)
+		}
+		l.put("/etc/license-agent/agent.toml", shipped(t, "agent.toml"), 0o644)
+		l.active() // it has been trying all the time
+	})
+
+	l.step("the path of the socket is taken", func(t *testing.T) {
+		l.run("systemctl", "stop", "license-agent.socket", service)
+		l.run("sh", "-c", "mkdir -p /run/license-agent/agent.sock && touch /run/license-agent/agent.sock/x")
+		since := l.cursor()
+		if out, err := l.try("systemctl", "start", "license-agent.socket"); err == nil {
+			t.Errorf("the socket stands beside a folder: %s", out)
+		}
+		l.says(since, "/run/license-agent/agent.sock")
+		l.run("rm", "-r", "/run/license-agent/agent.sock")
+		l.run("systemctl", "reset-failed", "license-agent.socket")
+		l.run("systemctl", "start", "license-agent.socket", service)
+		l.active()
+		// A second agent at the same place, started by hand.
+		if out, err := l.try("setpriv", "--reuid", "license-agent", "--regid", "license-agent", "--clear-groups", "license-agent", "run"); err == nil || !strings.Contains(out, "state-in-use") || !strings.Contains(out, "next:") {
+			t.Errorf("%v %s", err, out)
+		}
+	})
+
+	l.step("systemd does not run", func(t *testing.T) {
+		out, err := l.try("unshare", "-m", "-p", "-f", "--mount-proc", "sh", "-c",
+			"mount -t tmpfs none /run && license-agent --instance cad install --manager linux-systemd; code=$?; exit $code")
+		for _, words := range []string{"has not been booted with systemd", "nothing was changed", "next:"} {
+			if err == nil || !strings.Contains(out, words) {
+				t.Errorf("not said: %q: %v %s", words, err, out)
+			}
+		}
+		for _, p := range []string{"/usr/local/bin/license-agent-cad", "/etc/license-agent-cad", "/etc/systemd/system/license-agent-cad.service"} {
+			if l.exists(p) {
+				t.Errorf("%s is left", p)
+			}
+		}
+	})
+}
