@@ -56,7 +56,7 @@ func (h *nspawn) on(t *testing.T) {
 	cmd.Stdout, cmd.Stderr = &h.log, &h.log
 	must(t, cmd.Start())
 	h.process, h.ended = cmd.Process.Pid, make(chan struct{})
-	go func(ended chan struct{}) { cmd.Wait(); close(ended) }(h.ended) //nolint:errcheck // its status is that of a machine that was switched off
+	go func(ended chan struct{}) { cmd.Wait(); close(ended) }(h.ended)                         //nolint:errcheck // its status is that of a machine that was switched off
 	for end := time.Now().Add(time.Minute); h.leader == 0; time.Sleep(20 * time.Millisecond) { // polls
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", h.process, h.process))
 		must(t, err)
