@@ -84,7 +84,7 @@ func (m *machine) staged(dir, stage string, args ...string) string {
 // sockets, states and anchors of their own, and neither is hurt when the other
 // is updated, cut off or removed.
 func TestBundles(t *testing.T) {
-	m := boot(t, disk(t, filepath.Join(need(t, "E2E_CACHE"), "base")), 9)
+	m := inContainer(t, disk(t, base(t)), 9)
 	m.put("/etc/e2e.dmi", dmi("SN-7Q4W-0042", "BN-9K2M-0077"), 0o400)
 	vendors := map[string]merchant{"acme": startVendor(t, "acme", m.host), "other": startVendor(t, "other", m.host)}
 	for name := range vendors {
