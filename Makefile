@@ -69,7 +69,7 @@ vm: ## boot machines whose hardware we choose (MACHINES=dir for other people's m
 	@.ci/vm
 
 .PHONY: wine
-wine: ## the tests as Windows programs under Wine 10
+wine: ## the tests as Windows programs under Wine 10, and the Windows installation from end to end
 	@.ci/wine
 
 .PHONY: arm64
@@ -83,6 +83,9 @@ packages: ## deb, rpm, apk and tar.gz into dist/
 .PHONY: release
 release: ## everything of a release, twice, into dist/release (VERSION=1.2.3 RELEASE_KEY=key.pem)
 	@.ci/release
+.PHONY: msi
+msi: ## the Windows packages into dist/: MSI, zip, winget manifests (INSTANCE=name, SIGN_CERT, SIGN_KEY)
+	@.ci/msi dist
 
 .PHONY: e2e
 e2e: ## install, upgrade and remove on a booted Debian (needs Debian and root)

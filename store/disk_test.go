@@ -215,9 +215,7 @@ func lay(t testing.TB, dir string, files map[string][]byte) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	mustMake(t, dir).Close()
 	for file, b := range files {
 		mustWrite(t, filepath.Join(dir, file), b)
 	}

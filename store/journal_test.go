@@ -31,9 +31,7 @@ func openJournal(t *testing.T, dir, boot string, want ...string) *Journal {
 
 func TestJournal(t *testing.T) {
 	dir := newDir(t)
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	mustMake(t, dir).Close()
 	must := func(err error) {
 		t.Helper()
 		if err != nil {

@@ -2,7 +2,9 @@ package store
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +12,7 @@ import (
 
 	"licenseagent.example/activation"
 	"licenseagent.example/docs/promise"
+	"licenseagent.example/platform/securefile"
 )
 
 // The test binary is its own probe and its own victim, as the agent is.
@@ -61,7 +64,7 @@ func newDir(t testing.TB) string { t.Helper(); return filepath.Join(t.TempDir(),
 func ramDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "store-test-")
-	if err != nil {
+	if err != nil || !filepath.IsAbs(dir) { // a path without a drive, on Windows
 		return newDir(t)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
@@ -101,8 +104,25 @@ func mustClose(t testing.TB, s *Store) {
 	}
 }
 
+func mustMake(t testing.TB, dir string) *securefile.Dir {
+	t.Helper()
+	d, err := securefile.Make(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// mustWrite writes a file as private as the store's own: a mode alone says
+// nothing on Windows.
 func mustWrite(t testing.TB, path string, b []byte) {
 	t.Helper()
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		if d, err := securefile.Make(filepath.Dir(path)); err == nil { // else the folder is a public one
+			d.Touch(filepath.Base(path))
+			d.Close()
+		}
+	}
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}

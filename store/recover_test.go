@@ -259,9 +259,6 @@ func large(t testing.TB) (dir string, want activation.State) {
 func copyDir(t testing.TB, dir string) string {
 	t.Helper()
 	to := newDir(t)
-	if err := os.Mkdir(to, 0o700); err != nil {
-		t.Fatal(err)
-	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@
 package wine
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -11,7 +12,12 @@ import (
 	"golang.org/x/sys/windows"
 	"golang.org/x/sys/windows/registry"
 	"golang.org/x/sys/windows/svc"
+
+	"licenseagent.example/docs/promise"
 )
+
+// kills is how often the service is ended without warning.
+const kills = 5
 
 // processAborted is ERROR_PROCESS_ABORTED, what the manager says of a service
 // whose process went away without a word.
@@ -30,8 +36,11 @@ func TestLifeFromThePackage(t *testing.T) {
 	id := i.status(t).DeviceID
 	i.activate(t, given(t, "E2E_CODE_1"))
 	i.licensed(t, anchor)
-	i.killed(t)
-	i.licensed(t, anchor)
+	for range kills {
+		i.killed(t)
+		i.licensed(t, anchor)
+	}
+	promise.Reached(t, "P01", fmt.Sprintf("Windows service: %d kills, each seen as %d by the manager, the license intact each time", kills, processAborted), "")
 
 	msiexec(t, "/i", given(t, "E2E_NEW_MSI"), "KEEPUNHARDENED=1")
 	i.checkService(t)
@@ -50,6 +59,9 @@ func TestLifeFromThePackage(t *testing.T) {
 	i.licensed(t, anchor)
 
 	msiexec(t, "/x", given(t, "E2E_NEW_MSI"))
+	if kept := added(before, world(t)); len(kept) < 5 { // control: what stays is seen
+		t.Errorf("the comparison does not see the state: %v", kept)
+	}
 	if left := added(before, world(t), i.data+`\state`, i.data+`\config`); len(left) > 1 || len(left) == 1 && left[0] != "file "+i.data {
 		t.Errorf("the removal left more than state and configuration:\n%s", strings.Join(left, "\n"))
 	}
@@ -60,6 +72,7 @@ func TestLifeFromThePackage(t *testing.T) {
 	if diff := cmp.Diff([]string(nil), added(before, world(t))); diff != "" {
 		t.Errorf("the removal of everything left: %s", diff)
 	}
+	promise.Reached(t, "P37", "installed, upgraded, repaired and removed under Wine: no file, service, registry key or listener more than before", "the state that the first removal keeps is seen as more")
 }
 
 // The same by "license-agent install" and its siblings, for an instance beside
