@@ -119,7 +119,7 @@ func (t Target) gone(path, what string) Step {
 		},
 		Do: func(context.Context) error {
 			t.point("remove all")
-			return os.RemoveAll(at) // does not follow links
+			return securefile.Retry(func() error { return os.RemoveAll(at) }) // does not follow links
 		},
 	}
 }

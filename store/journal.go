@@ -77,21 +77,22 @@ func (j *Journal) Replace(lines [][]byte) error {
 	for _, line := range lines {
 		b = append(append(b, line...), '\n')
 	}
-	if err := j.dir.WriteFile(SeatsFile, b, securefile.PrivateFile); err != nil {
-		return err
+	var closed error
+	if j.file != nil { // Windows does not rename over a file that is open
+		closed = j.file.Close()
+		j.file = nil
 	}
+	written := j.dir.WriteFile(SeatsFile, b, securefile.PrivateFile)
+	// Also after a failure: the old lines are still there and go on.
 	if err := j.dir.Check(SeatsFile); err != nil {
-		return err
+		return errors.Join(closed, written, err)
 	}
 	f, err := os.OpenFile(filepath.Join(j.dir.Path(), SeatsFile), os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
-		return fmt.Errorf("store: %s: %w", SeatsFile, err)
-	}
-	if j.file != nil {
-		err = j.file.Close()
+		return errors.Join(closed, written, fmt.Errorf("store: %s: %w", SeatsFile, err))
 	}
 	j.file = f
-	return err
+	return errors.Join(closed, written)
 }
 
 // Close closes the file and leaves it for the next start.

@@ -34,6 +34,9 @@ type Control struct {
 	manager  kardianos.Service
 	platform string
 	harden   func(Definition) error
+	// exit finds the service's process and gives a function that waits for its
+	// end; nil where the manager's "stopped" means that it has ended.
+	exit func(name string) (wait func(context.Context) error, err error)
 }
 
 // Platform names the service manager of this machine as kardianos/service does:
@@ -55,7 +58,7 @@ func NewControl(def Definition) (*Control, error) {
 	if err != nil {
 		return nil, fmt.Errorf("service: %w", err)
 	}
-	return &Control{def: def, manager: m, platform: platform, harden: harden}, nil
+	return &Control{def: def, manager: m, platform: platform, harden: harden, exit: processExit()}, nil
 }
 
 // nothing stands where the library wants a program: Control never runs one.
@@ -188,12 +191,22 @@ func (c *Control) Start() error {
 // Stop asks the manager to stop the service and waits until it has, or until
 // ctx ends (ErrStopTimeout): the library itself would wait for ever.
 func (c *Control) Stop(ctx context.Context) error {
+	ended := func(context.Context) error { return nil }
+	if c.exit != nil {
+		var err error
+		if ended, err = c.exit(c.def.Name); err != nil {
+			return fmt.Errorf("service: stop %s: %w", c.def.Name, classify(err))
+		}
+	}
 	done := make(chan error, 1)
 	go func() { done <- classify(c.manager.Stop()) }()
 	select {
 	case err := <-done:
 		if err != nil {
 			return fmt.Errorf("service: stop %s: %w", c.def.Name, err)
+		}
+		if err := ended(ctx); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrStopTimeout, c.def.Name, err)
 		}
 		return nil
 	case <-ctx.Done():

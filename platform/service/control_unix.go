@@ -3,6 +3,7 @@
 package service
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,3 +19,6 @@ func classifySystem(err error) error {
 	}
 	return err
 }
+
+// processExit is for Windows.
+func processExit() func(string) (func(context.Context) error, error) { return nil }

@@ -157,6 +157,37 @@ func (c *Control) query() (state svc.State, code string, err error) {
 	return state, code, err
 }
 
+// processExit finds the process of a service. A service says "stopped" before
+// its process has let go of its files.
+func processExit() func(string) (func(context.Context) error, error) {
+	return func(name string) (func(context.Context) error, error) {
+		var h windows.Handle
+		err := withService(name, func(s *mgr.Service) error {
+			st, err := s.Query()
+			if err != nil || st.ProcessId == 0 {
+				return err
+			}
+			// A process that cannot be opened has ended or is not ours to wait for.
+			if p, err := windows.OpenProcess(windows.SYNCHRONIZE, false, st.ProcessId); err == nil {
+				h = p
+			}
+			return nil
+		})
+		return func(ctx context.Context) error {
+			if h == 0 {
+				return nil
+			}
+			defer windows.CloseHandle(h)
+			for ctx.Err() == nil {
+				if e, err := windows.WaitForSingleObject(h, 50); err != nil || e == windows.WAIT_OBJECT_0 {
+					return err
+				}
+			}
+			return ctx.Err()
+		}, err
+	}
+}
+
 // Traced reports whether Trace has something to do.
 func (c *Control) Traced() bool { return sourceKnown(c.def.Name) }
 
