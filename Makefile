@@ -83,6 +83,7 @@ packages: ## deb, rpm, apk and tar.gz into dist/
 .PHONY: release
 release: ## everything of a release, twice, into dist/release (VERSION=1.2.3 RELEASE_KEY=key.pem)
 	@.ci/release
+
 .PHONY: msi
 msi: ## the Windows packages into dist/: MSI, zip, winget manifests (INSTANCE=name, SIGN_CERT, SIGN_KEY)
 	@.ci/msi dist
