@@ -24,6 +24,8 @@ const (
 	// DefaultLead is how long before its first use a new key is published, so
 	// that devices that are seldom on line meet it in time.
 	DefaultLead = 7 * day
+	// versionsPerEpoch is how far each epoch moves the numbers of key sets on.
+	versionsPerEpoch = 1000
 )
 
 var (
@@ -185,7 +187,15 @@ func (s *Service) InitKeys(ctx context.Context, o InitOptions) (license.Anchor, 
 		if err := t.audit(t.by, "keys.init", o.Issuer, map[string]any{"roots": o.Roots, "threshold": o.Threshold}); err != nil {
 			return err
 		}
-		_, err = t.publish(roots, nil)
+		set, err := t.compose(nil, nil)
+		if err != nil {
+			return err
+		}
+		envelope, err := license.SealKeySet(set, roots[:min(len(roots), license.MaxSignatures)]...)
+		if err != nil {
+			return fmt.Errorf("merchant: key set: %w", err)
+		}
+		_, err = t.store(envelope)
 		return err
 	})
 	if err == nil {
@@ -238,96 +248,88 @@ type Published struct {
 // RotateKeys creates a new online key per use, usable after lead seconds, and
 // publishes a key set with old and new. Directories hold the root keys.
 func (s *Service) RotateKeys(ctx context.Context, rootDirs []string, lead int64) (Published, error) {
-	roots, err := loadRoots(rootDirs)
-	if err != nil {
-		return Published{}, err
-	}
-	fresh, err := s.createOnline(license.UseLicense, license.UseNotice, license.UseBundle)
-	if err != nil {
-		return Published{}, err
-	}
-	var p Published
-	err = s.change(ctx, func(t *tx) error {
-		err := t.addKeys(fresh, t.now+lead)
-		if err != nil {
-			return err
-		}
-		p, err = t.publish(roots, nil)
-		return err
-	})
-	return p, err
+	return s.signHere(ctx, rootDirs, func() (KeyDraft, error) { return s.DraftRotation(ctx, lead) })
 }
 
 // PublishKeys signs a new key set with the present keys: it extends the
 // lifetime, carries the licenses revoked since, and takes back the keys named.
 func (s *Service) PublishKeys(ctx context.Context, rootDirs, revoke []string) (Published, error) {
-	roots, err := loadRoots(rootDirs)
-	if err != nil {
-		return Published{}, err
-	}
-	var p Published
-	err = s.change(ctx, func(t *tx) error {
-		p, err = t.publish(roots, revoke)
-		return err
-	})
-	return p, err
+	return s.signHere(ctx, rootDirs, func() (KeyDraft, error) { return s.DraftKeySet(ctx, revoke) })
 }
 
-// publish builds, signs, checks and stores the next key set.
-func (t *tx) publish(roots []license.Signer, revoke []string) (Published, error) {
-	anchor, err := t.anchor()
+// signHere drafts, signs and imports in one go, where the root keys are at hand.
+// They are looked for first: without them nothing is created.
+func (s *Service) signHere(ctx context.Context, rootDirs []string, draft func() (KeyDraft, error)) (Published, error) {
+	if err := s.FindRoots(ctx, rootDirs); err != nil {
+		return Published{}, err
+	}
+	d, err := draft()
 	if err != nil {
 		return Published{}, err
 	}
-	var sign []license.Signer
-	for _, r := range roots {
-		for _, k := range anchor.Roots.Keys {
-			if r.Public() == k && len(sign) < license.MaxSignatures {
-				sign = append(sign, r)
-			}
-		}
+	if err := d.Sign(rootDirs); err != nil {
+		return Published{}, err
 	}
-	if len(sign) < anchor.Roots.Threshold {
-		return Published{}, fmt.Errorf("%w: %d found, %d must sign", ErrRoots, len(sign), anchor.Roots.Threshold)
+	return s.ImportKeySet(ctx, d)
+}
+
+// compose changes the keys and builds the key set that says so. It is not
+// signed and not stored.
+func (t *tx) compose(add []draftKey, revoke []string) (license.KeySet, error) {
+	anchor, err := t.anchor()
+	if err != nil {
+		return license.KeySet{}, err
+	}
+	for _, k := range add {
+		if err := t.addKeys([]onlineKey{{k.Use, k.PublicKey}}, k.NotBefore); err != nil {
+			return license.KeySet{}, err
+		}
 	}
 	for _, kid := range revoke {
 		n, err := t.exec(`UPDATE keys SET revoked = $1 WHERE kid = $2 AND revoked = 0`, t.now, kid)
 		if err != nil {
-			return Published{}, err
+			return license.KeySet{}, err
 		}
 		if n == 0 {
-			return Published{}, fmt.Errorf("%w: no such key, or revoked before: %s", ErrNotFound, kid)
+			return license.KeySet{}, fmt.Errorf("%w: no such key, or revoked before: %s", ErrNotFound, kid)
 		}
 		if err := t.audit(t.by, "keys.revoke", kid, nil); err != nil {
-			return Published{}, err
+			return license.KeySet{}, err
 		}
 	}
 	set := license.KeySet{V: 1, Issuer: anchor.Issuer, NotBefore: t.now, Expires: t.now + keySetLife, Roots: anchor.Roots}
 	if err := t.row(`SELECT COALESCE(MAX(version), 0) + 1 FROM keysets`).Scan(&set.Version); err != nil {
-		return Published{}, fmt.Errorf("merchant: key set: %w", err)
+		return set, fmt.Errorf("merchant: key set: %w", err)
 	}
+	// Devices may know versions that a restored database has never heard of, and
+	// refuse another content under the same number.
+	set.Version = max(set.Version, t.epoch*versionsPerEpoch)
 	if err := t.fillKeys(&set); err != nil {
-		return Published{}, err
+		return set, err
 	}
-	if set.RevokedLic, err = t.strings(`SELECT license_id FROM activations WHERE status = 'revoked' ORDER BY contact DESC LIMIT 1024`); err != nil {
-		return Published{}, err
-	}
+	set.RevokedLic, err = t.strings(`SELECT license_id FROM activations WHERE status = 'revoked' ORDER BY contact DESC LIMIT 1024`)
 	sort.Strings(set.RevokedLic)
-	envelope, err := license.SealKeySet(set, sign...)
+	return set, err
+}
+
+// store checks a signed key set once more and makes it the newest one.
+func (t *tx) store(envelope []byte) (Published, error) {
+	anchor, err := t.anchor()
 	if err != nil {
-		return Published{}, fmt.Errorf("merchant: key set: %w", err)
+		return Published{}, err
 	}
 	var prev *license.KeySet
 	if t.keys != nil {
 		prev = t.keys.set
 	}
-	if _, err := license.OpenKeySet(anchor, prev, envelope); err != nil {
-		return Published{}, fmt.Errorf("merchant: the key set just signed does not verify: %w", err)
+	set, err := license.OpenKeySet(anchor, prev, envelope)
+	if err != nil {
+		return Published{}, fmt.Errorf("merchant: the signed key set does not verify: %w", err)
 	}
 	if _, err := t.exec(`INSERT INTO keysets (version, envelope, created) VALUES ($1, $2, $3)`, set.Version, string(envelope), t.now); err != nil {
 		return Published{}, err
 	}
-	p := Published{Version: set.Version, Expires: set.Expires, Revoked: set.Revoked, RevokedLic: len(set.RevokedLic), SignedBy: len(sign)}
+	p := Published{Version: set.Version, Expires: set.Expires, Revoked: set.Revoked, RevokedLic: len(set.RevokedLic), SignedBy: signatures(envelope)}
 	for _, k := range set.Keys {
 		p.Keys = append(p.Keys, k.ID)
 	}

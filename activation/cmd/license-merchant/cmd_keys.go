@@ -10,7 +10,7 @@ import (
 )
 
 func (a *app) keysCmd() *cobra.Command {
-	return group("keys", "Create, rotate and publish signing keys", a.keysInitCmd(), a.keysRotateCmd(), a.keysPublishCmd(), a.keysAnchorCmd())
+	return group("keys", "Create, rotate, publish and revoke signing keys", a.keysInitCmd(), a.keysRotateCmd(), a.keysPublishCmd(), a.keysRevokeCmd(), a.keysSignCmd(), a.keysImportCmd(), a.keysAnchorCmd())
 }
 
 // published prints a key set.
@@ -26,12 +26,4 @@ func (a *app) published(p merchant.Published) error {
 		fmt.Fprintf(w, "revoked licenses\t%d\n", p.RevokedLic)
 		fmt.Fprintf(w, "devices learn it\tat their next contact\n")
 	})
-}
-
-// rootDirs are the directories given, or root/ of the data directory.
-func (a *app) rootDirs(given []string) []string {
-	if len(given) == 0 {
-		return []string{a.path("root")}
-	}
-	return given
 }

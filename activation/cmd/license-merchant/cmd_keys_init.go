@@ -7,7 +7,11 @@ func (a *app) keysInitCmd() *cobra.Command {
 	o := initOptions{tls: "none"}
 	c := &cobra.Command{
 		Use: "init --issuer NAME", Short: "Create root keys, online keys and the first key set (as init does)",
-		Long: "Creates root keys, online keys, the first key set and anchor.json in a new data directory. " + exitHelp,
+		Long: `Creates root keys, online keys, the first key set and anchor.json in a new data
+directory. Run it on a machine that never goes on line, move each root-N.pem of
+root/ to a medium of its own, and copy the rest to the server: whoever has the
+threshold of root keys can replace all other keys, whoever has fewer can do nothing.
+Later changes are signed as drafts (keys sign). ` + exitHelp,
 		Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error { return a.runInit(c.Context(), o) },
 	}

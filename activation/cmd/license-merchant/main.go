@@ -149,7 +149,7 @@ func exitCode(ctx context.Context, err error) int {
 		return admin.Lookup(answered.Code).Exit
 	case errors.Is(err, admin.ErrUnreachable), errors.Is(err, merchant.ErrUnavailable):
 		return exitUnreachable
-	case errors.As(err, &use), errors.Is(err, merchant.ErrInput), errors.Is(err, merchant.ErrRoots), errors.Is(err, errNoCertificate),
+	case errors.As(err, &use), errors.Is(err, merchant.ErrInput), errors.Is(err, merchant.ErrRoots), errors.Is(err, errNoCertificate), errors.Is(err, errDeclined),
 		errors.Is(err, bundle.ErrInput), errors.Is(err, bundle.ErrExists), errors.Is(err, manifest.ErrManifest):
 		return exitUsage
 	case errors.As(err, &refusal):

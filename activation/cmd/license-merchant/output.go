@@ -80,6 +80,8 @@ func explain(err error) (code, message, hint string) {
 		return "roots-missing", message, "Give the directories that hold the root keys with --root, once per directory."
 	case errors.Is(err, errSimulated):
 		return "refused", message, "Look at the code with koogallery simulated show: each step is possible from some stages only."
+	case errors.Is(err, errDeclined):
+		return "not-confirmed", message, "Answer y, or give --yes."
 	case errors.Is(err, errCallback):
 		return "callback-refused", message, "Compare the steps above with the sender's: key, nonce, timestamp, and the body byte for byte."
 	case errors.Is(err, merchant.ErrNotFound):
