@@ -153,3 +153,79 @@ func TestBadBackups(t *testing.T) {
 		t.Errorf("over a full database: %v", err)
 	}
 }
+
+// Key files go into the key directory and nowhere else, with the mode of a
+// secret, and never over a key that is there.
+func TestKeyFilesOfABackup(t *testing.T) {
+	dir := t.TempDir()
+	keys := filepath.Join(dir, "keys")
+	must0(t, os.Mkdir(keys, 0o700))
+	for _, name := range []string{"", ".", "..", "../x", "a/b", "/etc/x", "keys/../../x"} {
+		if err := writeBackupKey(keys, backupFile{name, []byte("k")}); err == nil {
+			t.Errorf("%q was written", name)
+		}
+	}
+	for range 2 { // the second time after an interrupted restore
+		must0(t, writeBackupKey(keys, backupFile{"lookup.key", []byte("k")}))
+	}
+	info := must(os.Stat(filepath.Join(keys, "lookup.key")))(t)
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %o", info.Mode().Perm())
+	}
+	if err := writeBackupKey(keys, backupFile{"lookup.key", []byte("other")}); !errors.Is(err, ErrKeyFile) {
+		t.Errorf("over another key: %v", err)
+	}
+	if got := must(os.ReadFile(filepath.Join(keys, "lookup.key")))(t); string(got) != "k" {
+		t.Errorf("the key is %q now", got)
+	}
+	if list := must(os.ReadDir(dir))(t); len(list) != 1 {
+		t.Errorf("something was written beside the key directory: %v", list)
+	}
+}
+
+// Every table comes after those it refers to, and none is left out.
+func TestTablesInOrder(t *testing.T) {
+	b := newBed(t)
+	ctx := context.Background()
+	conn := must(b.db.read.Conn(ctx))(t)
+	defer conn.Close()
+	at := map[string]int{}
+	for i, name := range must(b.db.tables(ctx, conn))(t) {
+		if _, twice := at[name]; twice {
+			t.Errorf("%s twice", name)
+		}
+		at[name] = i + 1
+	}
+	for _, name := range []string{"settings", "codes", "activations", "answers", "idempotency", "audit", "tips", "keys", "keysets", "popular", "tokens"} {
+		if at[name] == 0 {
+			t.Errorf("%s is not in a backup", name)
+		}
+	}
+	if at["codes"] > at["activations"] {
+		t.Error("activations come before the codes that they refer to")
+	}
+	if at["goose_db_version"] != 0 {
+		t.Error("the version of the schema is restored over the one that the program wrote")
+	}
+}
+
+// Tables of any size are written whole: around the number of rows of one
+// statement, and with so many columns that fewer rows fit.
+func TestRowsOfARestore(t *testing.T) {
+	b := newBed(t)
+	ctx := context.Background()
+	for _, n := range []int{0, 1, insertAtOnce - 1, insertAtOnce, insertAtOnce + 1, 2*insertAtOnce + 3} {
+		tx := must(b.db.write.BeginTx(ctx, nil))(t)
+		in := must(newInserter(tx, backupTable{"popular", []string{"value", "device"}}, []string{"popular"}))(t)
+		for i := range n {
+			must0(t, in.add(ctx, []byte(`["v`+strings.Repeat("x", i)+`","d"]`)))
+		}
+		must0(t, in.flush(ctx))
+		var got int
+		must0(t, tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM popular WHERE device = 'd'`).Scan(&got))
+		must0(t, tx.Rollback())
+		if got != n {
+			t.Errorf("%d rows of %d", got, n)
+		}
+	}
+}
