@@ -7,7 +7,6 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -50,7 +49,7 @@ type Client struct {
 	Language string
 
 	once  sync.Once
-	http  *http.Client
+	links links
 	dial  func(context.Context) (net.Conn, error)
 	setup error
 }
@@ -69,23 +68,11 @@ func (c *Client) prepare() {
 	c.dial = func(ctx context.Context) (net.Conn, error) {
 		return ipc.Dial(ctx, path, ipc.DialOptions{ExpectOwner: c.Owners})
 	}
-	c.http = &http.Client{
-		Transport: &http.Transport{
-			DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
-			DisableCompression: true, MaxIdleConnsPerHost: 16,
-			IdleConnTimeout: 30 * time.Second, MaxResponseHeaderBytes: 16 << 10,
-		},
-		// An agent never redirects; what does is not one.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
 }
 
 // Close ends kept connections. The Client can still be used afterwards.
 func (c *Client) Close() {
-	c.once.Do(c.prepare)
-	if c.http != nil {
-		c.http.CloseIdleConnections()
-	}
+	c.links.closeAll()
 }
 
 // do sends one request. in and out may be nil. Errors hold an *api.Error, which
@@ -108,42 +95,50 @@ func (c *Client) doWithin(ctx context.Context, timeout time.Duration, method, pa
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	var body io.Reader
+	var body []byte
 	if in != nil {
 		b, err := json.Marshal(in)
 		if err != nil {
 			return c.fail(api.CodeBadRequest, err)
 		}
-		body = bytes.NewReader(b)
+		body = b
 	}
-	u := url.URL{Scheme: "http", Host: api.Host, Path: path, RawQuery: query.Encode()}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
-	if err != nil {
-		return c.fail(api.CodeBadRequest, err)
+	request := c.request(method, path, query.Encode(), body)
+	// An agent that is started anew hangs up on kept connections. What changes
+	// something is sent on a new one, because nobody could say whether it was done.
+	repeatable := method == http.MethodGet || path == api.PathCheck || path == api.PathSimulate
+	if repeatable {
+		if l := c.links.take(); l != nil {
+			if again, err := c.converse(ctx, l, method, request, out); !again {
+				return err
+			}
+		}
 	}
-	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if c.Language != "" {
-		req.Header.Set("Accept-Language", c.Language)
-	}
-	if path == api.PathCheck || path == api.PathSimulate {
-		// These change nothing, so net/http may send them again when the agent
-		// has just closed the kept connection. An empty list marks the request
-		// as repeatable without sending the header (net/http, Transport).
-		req.Header["Idempotency-Key"] = []string{}
-	}
-	resp, err := c.http.Do(req)
+	l, err := c.connect(ctx)
 	if err != nil {
 		return c.transport(err)
 	}
-	defer resp.Body.Close()
-	return c.read(resp, out)
+	_, err = c.converse(ctx, l, method, request, out)
+	return err
+}
+
+// converse is one exchange; it keeps the connection when that can be used again.
+func (c *Client) converse(ctx context.Context, l *link, method string, request []byte, out any) (again bool, err error) {
+	ends, silent, err := c.exchange(ctx, l, method, request, out)
+	if ends {
+		l.conn.Close() //nolint:errcheck // it is given up
+	} else {
+		c.links.keep(l)
+	}
+	return silent, err
 }
 
 // read takes a whole answer into out, or the error that it carries.
 func (c *Client) read(resp *http.Response, out any) error {
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if resp.ContentLength > maxAnswer {
+		return c.fail(api.CodeAgentAnswer, fmt.Errorf("answer over %d bytes", maxAnswer))
+	}
+	answer, err := readAnswer(resp)
 	if err != nil {
 		return c.transport(err)
 	}
@@ -167,6 +162,16 @@ func (c *Client) read(resp *http.Response, out any) error {
 		}
 	}
 	return nil
+}
+
+// readAnswer reads a body, at most a byte over maxAnswer.
+func readAnswer(resp *http.Response) ([]byte, error) {
+	if resp.ContentLength < 0 {
+		return io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	}
+	b := make([]byte, resp.ContentLength)
+	_, err := io.ReadFull(resp.Body, b)
+	return b, err
 }
 
 // fail is a local failure: an *api.Error with the sentence for people, wrapped

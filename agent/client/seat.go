@@ -1,8 +1,6 @@
 package client
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -196,59 +194,26 @@ func (c *Client) takeSeat(ctx context.Context, q api.SeatRequest) (conn net.Conn
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(q.WaitMS)*time.Millisecond+c.timeout())
 	defer cancel()
-	conn, err = c.dial(ctx)
+	body, err := json.Marshal(q)
+	if err != nil {
+		return nil, out, c.fail(api.CodeBadRequest, err)
+	}
+	l, err := c.connect(ctx)
 	if err != nil {
 		return nil, out, c.transport(err)
 	}
-	// The deadline of ctx, as one of the connection.
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) }) //nolint:errcheck // a connection that is gone needs none
-	err = c.exchangeSeat(ctx, conn, q, &out)
-	if !stop() && err == nil {
-		err = c.transport(context.Cause(ctx))
+	ends, _, err := c.exchange(ctx, l, http.MethodPost, c.request(http.MethodPost, api.PathSeats, "", body), &out)
+	if err == nil && (ends || out.Seat.ID == "") {
+		err = c.fail(api.CodeAgentAnswer, errors.New("not the answer to a request for a seat"))
+	}
+	if err == nil {
+		err = l.conn.SetDeadline(time.Time{})
 	}
 	if err != nil {
-		conn.Close() //nolint:errcheck // it is given up
-		if ctx.Err() == context.Canceled {
-			err = context.Canceled
-		}
+		l.conn.Close() //nolint:errcheck // it is given up
 		return nil, out, err
 	}
-	return conn, out, nil
-}
-
-func (c *Client) exchangeSeat(ctx context.Context, conn net.Conn, q api.SeatRequest, out *api.SeatAnswer) error {
-	body, err := json.Marshal(q)
-	if err != nil {
-		return c.fail(api.CodeBadRequest, err)
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+api.Host+api.PathSeats, bytes.NewReader(body))
-	if err != nil {
-		return c.fail(api.CodeBadRequest, err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", "")
-	if c.Language != "" {
-		req.Header.Set("Accept-Language", c.Language)
-	}
-	if err := req.Write(conn); err != nil {
-		return c.transport(err)
-	}
-	br := bufio.NewReader(io.LimitReader(conn, 2*maxAnswer))
-	resp, err := http.ReadResponse(br, req)
-	if err != nil {
-		return c.transport(err)
-	}
-	defer resp.Body.Close()
-	if resp.ContentLength < 0 && resp.StatusCode == http.StatusOK {
-		return c.fail(api.CodeAgentAnswer, errors.New("a seat without Content-Length"))
-	}
-	if err := c.read(resp, out); err != nil {
-		return err
-	}
-	if br.Buffered() > 0 || out.Seat.ID == "" {
-		return c.fail(api.CodeAgentAnswer, errors.New("not the answer to a request for a seat"))
-	}
-	return nil
+	return l.conn, out, nil
 }
 
 // hungUp says whether the other side closed before it had answered.
