@@ -169,7 +169,7 @@ func TestIdleLinkIsClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.client.links.kept[0].idle.Reset(time.Millisecond) // in place of linkIdle
-	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+	for began := time.Now(); ; time.Sleep(time.Millisecond) { // polls
 		s.mu.Lock()
 		left := 0
 		for _, open := range s.open {
