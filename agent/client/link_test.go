@@ -168,7 +168,7 @@ func TestIdleLinkIsClosed(t *testing.T) {
 	if _, err := s.client.Status(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.client.links.kept[0].idle.Reset(time.Millisecond) // in place of linkIdle
+	s.client.links.kept[0].idle.Reset(time.Millisecond)       // in place of linkIdle
 	for began := time.Now(); ; time.Sleep(time.Millisecond) { // polls
 		s.mu.Lock()
 		left := 0
