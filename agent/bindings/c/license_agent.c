@@ -1276,7 +1276,7 @@ static la_status exchange(license_agent *la, const char *request, size_t size, a
 
 /* Sends one request and returns the answer's object in a->body, which the caller frees with a->own. */
 static la_status call(license_agent *la, const char *method, const char *target, const char *body, int timeout_ms, answer *a, la_error *err) {
-    char request[1024];
+    char request[2048];
     static const char *const names[] = {"", "", "timeout", "owner or mode of the endpoint", "not an HTTP answer of an agent"};
     int64_t at = now_ms() + timeout_ms;
     int n = snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: license-agent\r\nAccept-Language: %s\r\n", method, target, la->language);
@@ -1285,23 +1285,20 @@ static la_status call(license_agent *la, const char *method, const char *target,
     else n += snprintf(request + n, sizeof request - (size_t)n, "\r\n");
     la_status bad = LA_OK;
     memset(a, 0, sizeof *a);
-    for (int again = 1; again; again = 0) {
-        int received = 0, kept_open = la->open && la->used;
-        if (!la->open) bad = dial(la, at);
+    int received = 0, kept_open = la->open && la->used;
+    if (!la->open) bad = dial(la, at);
+    if (bad == LA_OK) bad = exchange(la, request, (size_t)n, a, &received, at);
+    if (bad == LA_BAD_ANSWER && kept_open && !received) { /* the agent closed a kept connection, as after a restart */
+        hang_up(la);
+        free(a->own);
+        memset(a, 0, sizeof *a);
+        bad = dial(la, at);
         if (bad == LA_OK) bad = exchange(la, request, (size_t)n, a, &received, at);
-        if (bad == LA_BAD_ANSWER && kept_open && !received) { /* the agent closed a kept connection, as after a restart */
-            hang_up(la);
-            free(a->own);
-            memset(a, 0, sizeof *a);
-            bad = dial(la, at);
-            if (bad == LA_OK) bad = exchange(la, request, (size_t)n, a, &received, at);
-        }
     }
     la->used = 1;
     if (bad != LA_OK || !a->keep) hang_up(la);
     if (bad != LA_OK) {
-        free(a->own);
-        a->own = NULL;
+        free(a->own), a->own = NULL;
         return bad == LA_CONFIG ? no_memory(la, err) : fail(la, err, bad, "", names[bad]);
     }
     const char *end = a->body.s + a->body.n, *start = json_space(a->body.s, end), *after = json_skip(start, end, 0);
@@ -1320,10 +1317,7 @@ static la_status call(license_agent *la, const char *method, const char *target,
             bad = LA_REFUSED;
         }
     }
-    if (bad != LA_OK) {
-        free(a->own);
-        a->own = NULL;
-    }
+    if (bad != LA_OK) free(a->own), a->own = NULL;
     return bad;
 }
 
@@ -1387,10 +1381,7 @@ void la_free(license_agent *la) {
 #ifdef _WIN32
     if (la->event != NULL) CloseHandle(la->event);
 #endif
-    free(la->device);
-    free(la->path);
-    free(la->owners);
-    free(la);
+    free(la->device), free(la->path), free(la->owners), free(la);
 }
 
 static void compare(license_agent *la, kept *k, int64_t mono) {
@@ -1584,4 +1575,108 @@ int64_t la_limit(const la_verdict *verdict, const char *name) {
     for (size_t i = 0; i < verdict->n_limits; i++)
         if (strcmp(verdict->limits[i].name, name) == 0) return verdict->limits[i].value;
     return -1;
+}
+
+/* ---- Seats: a connection of its own that is the seat ---- */
+
+struct la_seat {
+    license_agent *checker, line; /* line: the same agent, the seat's own connection */
+    char product[65], user[129];
+    int held;
+};
+
+static void pause_ms(int ms) {
+#ifdef _WIN32
+    Sleep((DWORD)ms);
+#else
+    struct timespec t = {ms / 1000, ms % 1000 * 1000000L};
+    nanosleep(&t, NULL);
+#endif
+}
+
+static la_status take_seat(la_seat *s, int wait_ms, la_verdict *verdict, la_error *err) {
+    char body[1024], user[800] = "", *to = user;
+    answer a;
+    for (const char *c = s->user; *c; c++) to += sprintf(to, strchr("\"\\", *c) || (unsigned char)*c < ' ' ? "\\u%04x" : "%c", (unsigned char)*c);
+    str issuer = s->checker->verifier.anchor.issuer;
+    snprintf(body, sizeof body, "{\"product\":\"%s\",\"issuer\":\"%.*s\",\"user\":\"%s\",\"wait_ms\":%d}", s->product, (int)issuer.n, issuer.s, user, wait_ms);
+    la_status status = call(&s->line, "POST", "/v1/seats", body, s->line.timeout_ms + wait_ms, &a, err);
+    if (status != LA_OK) hang_up(&s->line);
+    else {
+        str id = json_member(json_member(a.body, "seat"), "id"), total = json_member(json_member(a.body, "count"), "total");
+        int64_t n = 0;
+        for (size_t i = 0; i < total.n && i < 12 && digit(total.s[i]); i++) n = n * 10 + (total.s[i] - '0');
+        if (!s->line.open || id.n < 3 || n == 0) status = fail(s->checker, err, LA_BAD_ANSWER, "", "not the answer to a request for a seat");
+        else if ((status = la_check(s->checker, s->product, verdict, err)) == LA_OK && !verdict->runs)
+            status = fail(s->checker, err, LA_NOT_LICENSED, verdict->reason, "");
+        else if (status == LA_OK && n > verdict->seats)
+            status = fail(s->checker, err, LA_UNTRUSTED, "seats", "the agent counts more seats than the license has");
+        if (status != LA_OK) hang_up(&s->line);
+    }
+    free(a.own);
+    s->held = status == LA_OK;
+    return status;
+}
+
+la_status la_seat_take(license_agent *la, const char *product, const char *user, int wait_ms, la_seat **seat, la_verdict *verdict, la_error *err) {
+    la_error e;
+    int64_t from = now_ms();
+    la_status status;
+    *seat = NULL;
+    memset(verdict, 0, sizeof *verdict);
+    if (product == NULL || !ok_name(text(product)) || (user != NULL && strlen(user) > 128) || wait_ms < 0)
+        return fail(la, err, LA_CONFIG, "options", "product, user or wait");
+    la_seat *s = calloc(1, sizeof *s);
+    if (s == NULL) return no_memory(la, err);
+    s->checker = la;
+    s->line = *la;
+    s->line.open = s->line.used = 0;
+    snprintf(s->product, sizeof s->product, "%s", product);
+    snprintf(s->user, sizeof s->user, "%s", user != NULL ? user : "");
+    for (;;) { /* "busy": this account has too many connections just now */
+        int64_t waited = now_ms() - from;
+        status = take_seat(s, waited < wait_ms ? wait_ms - (int)waited : 0, verdict, &e);
+        if (status != LA_REFUSED || strcmp(e.code, "busy") != 0 || now_ms() - from > wait_ms + la->timeout_ms) break;
+        pause_ms(50);
+    }
+    if (status == LA_OK) *seat = s;
+    else {
+        if (err != NULL) *err = e;
+        la_seat_free(s);
+    }
+    return status;
+}
+
+static int ended(const license_agent *line) {
+#ifdef _WIN32
+    DWORD n;
+    return !PeekNamedPipe((HANDLE)line->conn, NULL, 0, NULL, &n, NULL) || n > 0;
+#else
+    struct pollfd p = {(int)line->conn, POLLIN, 0};
+    return poll(&p, 1, 0) > 0; /* the agent sends nothing: whatever comes is the end */
+#endif
+}
+
+la_status la_seat_held(la_seat *s, la_error *err) {
+    la_error e;
+    la_verdict *v;
+    la_status status = LA_BAD_ANSWER;
+    if (!s->held) return fail(s->checker, err, LA_NOT_LICENSED, "seat-lost", "");
+    if (!ended(&s->line)) return LA_OK;
+    hang_up(&s->line);
+    s->held = 0;
+    if ((v = malloc(sizeof *v)) == NULL) return no_memory(s->checker, err);
+    for (int64_t until = now_ms() + 10000; now_ms() < until; pause_ms(50)) {
+        status = take_seat(s, 0, v, &e);
+        if (status != LA_NOT_RUNNING && status != LA_TIMEOUT && status != LA_BAD_ANSWER && !(status == LA_REFUSED && strcmp(e.code, "busy") == 0)) break;
+    }
+    free(v);
+    if (status != LA_OK && err != NULL) *err = e;
+    return status;
+}
+
+void la_seat_free(la_seat *s) {
+    if (s == NULL) return;
+    hang_up(&s->line);
+    free(s);
 }

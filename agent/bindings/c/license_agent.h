@@ -25,6 +25,7 @@ typedef enum {
     LA_UNTRUSTED,    /* "agent-untrusted": it does not end in the vendor's keys; see la_error.cause */
     LA_WRONG_DEVICE, /* "agent-wrong-device": genuine, but for another machine */
     LA_REFUSED,      /* the agent answered with an error, whose code la_error.code holds: "not-activated", ... */
+    LA_NOT_LICENSED, /* "not-licensed": a seat was asked for, and the license does not run */
     LA_CONFIG,       /* "config-invalid": an argument makes no sense */
     LA_ANCHOR        /* "anchor": the trust anchor is unusable */
 } la_status;
@@ -125,6 +126,22 @@ la_status la_check_files(license_agent *la, const char *product, const char *fil
  * The answer proves nothing. After an error, begin with 0 again: serials begin
  * anew with the next agent. */
 la_status la_watch(license_agent *la, uint64_t *serial, int wait_ms, int *changed, la_error *err);
+
+/* One of the concurrent uses that the license allows on this machine. It ends
+ * with la_seat_free or with this process, whatever way; there is no heartbeat. */
+typedef struct la_seat la_seat;
+
+/* Takes a seat and then checks as la_check does, so that a held seat stands on a
+ * verified verdict that runs (else LA_NOT_LICENSED). user (NULL for none) counts
+ * a named user instead of the process; wait_ms is how long to stand in the queue
+ * ("seats-taken" otherwise). la must outlive the seat. */
+la_status la_seat_take(license_agent *la, const char *product, const char *user, int wait_ms, la_seat **seat, la_verdict *verdict, la_error *err);
+
+/* Says whether the seat is still held. Does not wait, but when the agent was
+ * started anew: then the same seat is taken up again, for up to ten seconds. Any
+ * other status than LA_OK: it is lost. */
+la_status la_seat_held(la_seat *seat, la_error *err);
+void la_seat_free(la_seat *seat);
 
 /* Says whether the verdict grants a feature; the value of a limit, or -1. */
 int la_has(const la_verdict *verdict, const char *feature);

@@ -51,4 +51,10 @@ static const struct {
       "无法读取配置。"},
      {"Correct it and test it with: license-agent run --check-config",
       "请更正后用 license-agent run --check-config 检查。"}},
+    {LA_NOT_LICENSED,
+     "not-licensed",
+     {"This use is not licensed now.",
+      "当前使用未获许可。"},
+     {"Run: license-agent why",
+      "请运行：license-agent why"}},
 };

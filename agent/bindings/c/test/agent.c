@@ -67,7 +67,9 @@ typedef struct {
     char dir[40], path[60];
     int listener, requests, connections, hang, drip;
     char target[8][128], asked[8][512];
-    str check;   /* answers as this case says */
+    str check; /* answers as this case says */
+    str seat;  /* what the request for a seat is answered with */
+    int seat_status;
     str say;     /* or exactly this, and then silence or the end */
     str said[8]; /* or these bodies in turn; an empty one is status 500 */
     pthread_t thread;
@@ -106,7 +108,8 @@ static void serve(agent *a, int fd) {
                     ;
             return;
         }
-        if (a->check.s != NULL) body = body_of(a->check, words(text(end + 4), "nonce"), &status);
+        if (a->seat.s != NULL && strcmp(a->target[i], "/v1/seats") == 0) body = a->seat, status = a->seat_status;
+        else if (a->check.s != NULL) body = body_of(a->check, words(text(end + 4), "nonce"), &status);
         else if ((body = a->said[i]).n == 0) status = 500, body = text("{}");
         a->requests++;
         char *out = malloc(body.n + 200);
@@ -303,7 +306,7 @@ static void behaviour(const char *repository) {
     chmod(a->dir, 0777);
     gives("a directory for everybody", code(a->path, NULL), "agent-wrong-owner");
     chmod(a->dir, 0700);
-    snprintf(path, sizeof path, "%s/link", a->dir);
+    strcat(strcpy(path, a->dir), "/link");
     if (symlink(a->dir, path) != 0) exit(1);
     strcat(path, "/a.sock");
     gives("over a link", code(path, NULL), "");
@@ -386,6 +389,66 @@ static void watching(const char *repository) {
     stop(a);
 }
 
+/* The seat of the golden answer, with another total. */
+static str seat_answer(const char *repository, const char *total) {
+    str golden = read_all(repository, "agent/api/testdata/seat-answer.json");
+    char *out = malloc(golden.n + 32), *at;
+    memcpy(out, golden.s, golden.n);
+    out[golden.n] = 0;
+    at = strstr(out, "\"total\": 2");
+    memcpy(at, total, 10);
+    return text(out);
+}
+
+/* Serves each connection of its own, as a seat stays open while others ask. */
+static void *serve_one(void *p) {
+    agent *a = ((agent **)p)[0];
+    int fd = (int)(intptr_t)((void **)p)[1];
+    serve(a, fd);
+    close(fd);
+    return NULL;
+}
+
+static void *run_many(void *p) {
+    agent *a = p;
+    for (int fd; (fd = accept(a->listener, NULL, NULL)) >= 0;) {
+        void **one = malloc(2 * sizeof *one);
+        pthread_t t;
+        one[0] = a, one[1] = (void *)(intptr_t)fd;
+        a->connections++;
+        pthread_create(&t, NULL, serve_one, one);
+        pthread_detach(t);
+    }
+    return NULL;
+}
+
+static void seats(const char *repository, str frozen) {
+    world w = world_of(FIRST);
+    agent *a = start();
+    la_error e;
+    la_seat *s = NULL;
+    a->check = FIRST, a->seat = seat_answer(repository, "\"total\": 3"), a->seat_status = 200;
+    license_agent *la = checker(a->path, &w, NULL, &e);
+    pthread_create(&a->thread, NULL, run_many, a);
+    result(la_seat_take(la, "studio", "ali\"ce", 1000, &s, &V, &e) == LA_OK && V.runs && la_seat_held(s, &e) == LA_OK, "seat", "taken and held", e.code);
+    result(strcmp(a->target[0], "/v1/seats") == 0 && strcmp(words(text(a->asked[0]), "user"), "ali\"ce") == 0 &&
+               member_number(text(a->asked[0]), "wait_ms") > 0 && strcmp(a->target[1], "/v1/check") == 0,
+           "seat", "asked", a->asked[0]);
+    shutdown((int)s->line.conn, SHUT_RDWR);
+    result(la_seat_held(s, &e) == LA_OK && strcmp(a->target[2], "/v1/seats") == 0, "seat", "taken up again after a restart", e.code);
+    a->seat = text("{\"error\":{\"code\":\"seats-taken\",\"message\":\"All seats are taken.\"}}"), a->seat_status = 409;
+    shutdown((int)s->line.conn, SHUT_RDWR);
+    result(la_seat_held(s, &e) == LA_REFUSED && strcmp(e.code, "seats-taken") == 0, "seat", "lost", e.code);
+    result(la_seat_held(s, &e) != LA_OK, "seat", "a lost seat stays lost", "held");
+    la_seat_free(s);
+    a->seat = seat_answer(repository, "\"total\": 4"), a->seat_status = 200;
+    result(la_seat_take(la, "studio", NULL, 0, &s, &V, &e) == LA_UNTRUSTED && s == NULL, "seat", "more seats than the license has", e.code);
+    a->seat = seat_answer(repository, "\"total\": 3"), a->check = frozen;
+    result(la_seat_take(la, "studio", NULL, 0, &s, &V, &e) == LA_NOT_LICENSED && *e.message, "seat", "of a frozen license", e.code);
+    la_free(la);
+    stop(a);
+}
+
 int main(int argc, char **argv) {
     const char *repository = argc > 1 ? argv[1] : "../../..", *at = NULL;
     int fakes = 0, fooled = 0, believing = 0, checks = 0, endpoints = 0;
@@ -406,6 +469,9 @@ int main(int argc, char **argv) {
     for (str c; each(json_member(TALK, "endpoints"), &at, &c); endpoints++) endpoint_case(c);
     behaviour(repository);
     watching(repository);
+    at = NULL;
+    for (str c; each(json_member(TALK, "checks"), &at, &c);)
+        if (strcmp(words(c, "name"), "frozen") == 0) seats(repository, c);
     result(believing >= 10 && fakes >= 10 && fooled == 0, "control", "a program that believes the answer", "is hardly fooled");
     printf("c fakes: %d of %d refused; bad endpoints %d\n", fakes - fooled, fakes, endpoints);
     printf("promise P14|C: %d kinds of fake agent, %d believed|a program that believes the answer is fooled by %d\n", fakes, fooled, believing);

@@ -21,7 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     proof p;
     la_error e;
     if (la == NULL) {
-        static const char any[] = "{\"v\":1,\"iss\":\"acme\",\"roots\":{\"threshold\":1,\"keys\":[{\"alg\":\"ed25519\",\"pub\":\"gJZnzVv+zchL3XtUTmHvJYuWAF+Qv4e2I/pP4GGDNHs=\"}]}}";
+        static const char any[] =
+            "{\"v\":1,\"iss\":\"acme\",\"roots\":{\"threshold\":1,\"keys\":[{\"alg\":\"ed25519\",\"pub\":\"gJZnzVv+zchL3XtUTmHvJYuWAF+Qv4e2I/pP4GGDNHs=\"}]}}";
         la_options o;
         memset(&o, 0, sizeof o);
         o.observe = machine, o.clock = clocks, o.socket = "/nowhere";

@@ -53,6 +53,38 @@ static void report(const char *name, double *took, int n) {
     printf("%s p50 %.0f us, p99 %.0f us", name, took[n / 2], took[n * 99 / 100]);
 }
 
+/* Takes all seats, one too many, gives one back. Returns the median of taking and giving back. */
+static double seats(license_agent *la, const char *product, int all) {
+    static double took[200];
+    la_seat *s[16], *other = NULL;
+    char user[16];
+    int ok = all > 1 && all <= 16;
+    for (int i = 0; ok && i < all; i++) {
+        snprintf(user, sizeof user, "user-%d", i);
+        ok = la_seat_take(la, product, user, 0, &s[i], &V, &E) == LA_OK && la_seat_held(s[i], &E) == LA_OK;
+    }
+    result("seats: all taken", ok);
+    if (!ok) return 0;
+    result("seats: one more", la_seat_take(la, product, "one-more", 0, &other, &V, &E) == LA_REFUSED && strcmp(E.code, "seats-taken") == 0);
+    result("seats: the same user again", la_seat_take(la, product, "user-0", 0, &other, &V, &E) == LA_OK);
+    la_seat_free(other);
+    la_seat_free(s[1]);
+    result("seats: given back and taken by another", la_seat_take(la, product, "other", 2000, &other, &V, &E) == LA_OK);
+    la_seat_free(other);
+    la_seat_free(s[0]);
+    for (int i = 2; i < all; i++) la_seat_free(s[i]);
+    for (int i = 0; i < 200; i++) {
+        double from = now_us();
+        result("seats: again and again", la_seat_take(la, product, NULL, 2000, &other, &V, &E) == LA_OK);
+        passed--; /* one case, not 200 */
+        la_seat_free(other);
+        took[i] = now_us() - from;
+    }
+    passed++;
+    qsort(took, 200, sizeof *took, by_value);
+    return took[100];
+}
+
 int main(int argc, char **argv) {
     static double took[2000];
     size_t size, strange;
@@ -76,8 +108,10 @@ int main(int argc, char **argv) {
         result("files for another product", la_check_files(la, "other", file, n, &V, &E) == LA_UNTRUSTED);
         free(file);
     }
+    result("verdict", la_check(la, product, &V, &E) == LA_OK);
     result("watch", la_watch(la, &serial, 1000, &changed, &E) == LA_OK && changed && serial > 0);
     la_free(other);
+    double seat_us = seats(la, product, (int)V.seats);
     for (int i = 0; i < 200; i++) la_check(la, product, &V, &E);
     for (int i = 0; i < 2000; i++) {
         double from = now_us();
@@ -97,6 +131,7 @@ int main(int argc, char **argv) {
         took[i] = now_us() - from;
     }
     report("; uncached", took, 200);
+    printf("; seat p50 %.0f us", seat_us);
     printf("\n");
     la_free(la);
     free(anchor), free(stranger);

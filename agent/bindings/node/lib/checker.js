@@ -7,6 +7,7 @@ const { FormatError, failure } = require('./errors');
 const fingerprint = require('./fingerprint');
 const license = require('./license');
 const probe = require('./probe');
+const { Seat } = require('./seat');
 const { Transport } = require('./transport');
 
 const REASON_AGENT = 'agent-says-no';
@@ -75,6 +76,10 @@ class Checker {
       }
       return makeVerdict(checked, device, runs, state, reason);
     });
+  }
+
+  seat(product, { user = '', waitMs = 0 } = {}) {
+    return new Seat(this, product, user).take(waitMs, waitMs + this.timeoutMs, ['busy']);
   }
 
   async *watch({ waitMs = 30000, pause = sleep } = {}) {

@@ -1,4 +1,5 @@
 /// <reference types="node" />
+import { EventEmitter } from 'node:events';
 
 /** What was verified. Everything ends in the vendor's root keys, but message, nextStep and flags, which are the agent's words. */
 export interface Verdict {
@@ -44,7 +45,7 @@ export interface Comparison {
 export class AgentError extends Error {
   /**
    * Stable: agent-not-running, agent-timeout, agent-wrong-owner, agent-bad-answer, agent-untrusted,
-   * agent-wrong-device, config-invalid, anchor, or a code that the agent sent, such as not-activated.
+   * agent-wrong-device, not-licensed (a seat of a license that does not run), config-invalid, anchor, or a code that the agent sent, such as not-activated.
    */
   readonly code: string;
   /** Behind agent-untrusted the word of SPEC.md section 11 (nonce, signature, …), or the merchant's code. */
@@ -100,6 +101,20 @@ export interface Events {
   events: { serial: number; time: number; kind: string; issuer?: string; product?: string; phase?: string; runs: boolean; reason?: string }[];
 }
 
+/**
+ * One concurrent use. It ends with close() or with this process, whatever way that ends; there is no heartbeat. When the
+ * agent is started anew the same seat is taken up again by itself. A seat alone does not keep the process alive.
+ */
+export class Seat extends EventEmitter {
+  /** What was verified when the seat was taken. */
+  readonly verdict: Verdict;
+  readonly held: boolean;
+  /** The seat is gone although nobody closed it. */
+  on(event: 'lost', listener: (why: AgentError) => void): this;
+  /** Gives the seat back. */
+  close(): void;
+}
+
 /** Asks whether a product may run and verifies the answer by itself. */
 export class Checker {
   /** anchor is the vendor's trust anchor file, built into the program. Throws AgentError "anchor" or "config-invalid". */
@@ -108,6 +123,12 @@ export class Checker {
   check(product: string): Promise<Verdict>;
   /** Verifies a file of the agent's public folder. Weaker: no proof that the agent here holds the device key. */
   checkFiles(product: string, file: string | Uint8Array): Verdict;
+  /**
+   * Takes one of the concurrent uses that the license allows on this machine, then checks as check does. user counts a
+   * named user instead of this process; waitMs is how long to stand in the queue. Rejects with the codes of check and
+   * seats-taken, not-licensed, busy.
+   */
+  seat(product: string, options?: { user?: string; waitMs?: number }): Promise<Seat>;
   /** Yields at the start and at each change, waits for an agent that does not run; close() ends it. */
   watch(options?: { waitMs?: number; pause?: (ms: number) => Promise<unknown> }): AsyncGenerator<Events, void, void>;
   /** Ends all connections, and with them a watch. */

@@ -2,5 +2,6 @@
 
 const { Checker, REASON_AGENT } = require('./checker');
 const { AgentError } = require('./errors');
+const { Seat } = require('./seat');
 
-module.exports = { AgentError, Checker, REASON_AGENT };
+module.exports = { AgentError, Checker, REASON_AGENT, Seat };

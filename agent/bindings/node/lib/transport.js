@@ -73,18 +73,40 @@ class Transport {
     if (!path.posix.isAbsolute(this.path) || Buffer.byteLength(this.path) > 107) {
       throw failure('config-invalid', language, '', `socket "${socket}", instance "${instance}"`);
     }
-    this.agent = new http.Agent({ keepAlive: true, maxFreeSockets: 16 });
-    this.agent.createConnection = () => {
+    this.dial = () => {
       inspect(this.path, owners);
       return net.connect(this.path);
     };
+    this.agent = new http.Agent({ keepAlive: true, maxFreeSockets: 16 });
+    this.agent.createConnection = this.dial;
     this.running = new Set();
+    this.seats = new Set();
   }
 
   /** Ends all connections, also those that wait for an answer. */
   close() {
     for (const stop of this.running) stop(problem('agent-bad-answer', 'closed'));
     this.agent.destroy();
+    for (const socket of this.seats) socket.destroy();
+  }
+
+  /** As call, on a connection of its own, which stays open: { answer, socket }. */
+  async hold(target, body, timeoutMs) {
+    let socket;
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    agent.createConnection = () => {
+      socket = this.dial();
+      this.seats.add(socket.once('close', () => this.seats.delete(socket)));
+      return socket;
+    };
+    try {
+      const answer = await this.call('POST', target, body, timeoutMs, agent);
+      if (socket.destroyed) throw this.fail('agent-bad-answer', 'the connection ended');
+      return { answer, socket };
+    } catch (e) {
+      agent.destroy();
+      throw e;
+    }
   }
 
   /** An error of this side. */
@@ -93,12 +115,12 @@ class Transport {
   }
 
   /** Sends one request and returns the parsed answer. Rejects with AgentError. */
-  async call(method, target, body, timeoutMs) {
+  async call(method, target, body, timeoutMs, agent = this.agent) {
     let answer;
     const deadline = process.hrtime.bigint() + BigInt(Math.round(timeoutMs * 1e6));
     for (let again = true; ; again = false) {
       try {
-        answer = await this.exchange(method, target, body, deadline);
+        answer = await this.exchange(method, target, body, deadline, agent);
         break;
       } catch (e) {
         // The agent closed a kept connection, as after a restart.
@@ -122,7 +144,7 @@ class Transport {
     throw new AgentError(error.code, { cause: text('cause'), message: text('message'), hint: text('hint'), requestId: text('request_id') });
   }
 
-  exchange(method, target, body, deadline) {
+  exchange(method, target, body, deadline, agent) {
     return new Promise((resolve, reject) => {
       const data = body === undefined ? '' : JSON.stringify(body);
       const headers = { Host: 'license-agent', 'Accept-Language': this.language };
@@ -145,7 +167,7 @@ class Transport {
       const left = Number(deadline - process.hrtime.bigint()) / 1e6;
       timer = setTimeout(() => finish(problem('agent-timeout', 'no complete answer in time')), Math.max(left, 0));
       try {
-        request = http.request({ agent: this.agent, method, path: target, headers, setHost: false, maxHeaderSize: MAX_HEADER });
+        request = http.request({ agent, method, path: target, headers, setHost: false, maxHeaderSize: MAX_HEADER });
       } catch (e) {
         finish(e);
         return;

@@ -55,6 +55,7 @@ async function main([anchorFile, strangerFile, socket, product]) {
     test('watch', Number.isInteger(change.serial));
     break;
   }
+  await seats(checker, product, verdict.seats, test);
   const fresh = async () => {
     const k = new Checker(anchor, { socket });
     await k.check(product);
@@ -63,10 +64,31 @@ async function main([anchorFile, strangerFile, socket, product]) {
   await measure(() => checker.check(product), 1000);
   const cached = await measure(() => checker.check(product), 2000);
   const uncached = await measure(fresh, 200);
+  const seat = (await measure(async () => (await checker.seat(product, { waitMs: 2000 })).close(), 200)).split(',')[0];
   checker.close();
   console.log(`node live: ${passed} passed, ${failed} failed`);
-  console.log(`node ${process.versions.node}: cached ${cached}; uncached ${uncached}`);
+  console.log(`node ${process.versions.node}: cached ${cached}; uncached ${uncached}; seat ${seat}`);
   process.exitCode = failed === 0 ? 0 : 1;
+}
+
+async function seats(checker, product, number, test) {
+  const code = async (options) => {
+    try {
+      const s = await checker.seat(product, options);
+      s.close();
+      return s.verdict.runs;
+    } catch (e) {
+      return e.code;
+    }
+  };
+  const taken = [];
+  for (let i = 0; i < number; i++) taken.push(await checker.seat(product, { user: `user-${i}` }));
+  test('seats: all taken', number > 1 && taken.every((s) => s.held));
+  test('seats: one more', (await code({ user: 'one-more' })) === 'seats-taken');
+  test('seats: the same user again', await code({ user: 'user-0' }));
+  taken[0].close();
+  test('seats: given back and taken by another', await code({ user: 'other', waitMs: 2000 }));
+  for (const s of taken) s.close();
 }
 
 main(process.argv.slice(2));

@@ -13,7 +13,7 @@ const { pae } = require('../lib/canonical');
 const { keyId } = require('../lib/keys');
 const { sha256 } = require('../lib/license');
 const { socketPath } = require('../lib/transport');
-const { load } = require('./shared');
+const { load, report } = require('./shared');
 
 const talk = load('agent/bindings/testdata/conversation.json');
 const { data, start, product } = talk;
@@ -165,6 +165,7 @@ test('control: a program that believes the answer is fooled by at least ten fake
     }
   });
   assert.ok(fooled.length >= 10);
+  report('P14', `${talk.checks.filter((c) => c.fake).length} kinds of fake agent, 0 believed`, `a program that believes the answer is fooled by ${fooled.length}`);
 });
 
 test('verdict', () => serving(genuine(), async (socket) => {
@@ -297,4 +298,49 @@ test('one byte at a time keeps no program waiting past its deadline', async () =
     conn.on('close', () => clearInterval(timer));
   });
   await serving(server, async (socket) => assert.equal(await codeOf(socket, { timeoutMs: 300 }), 'agent-timeout'));
+});
+
+const golden = load('agent/api/testdata/seat-answer.json');
+const once = (emitter, event) => new Promise((resolve) => emitter.once(event, resolve));
+
+test('a seat is taken up again after a restart, and lost', async () => {
+  let [busy, taken] = [1, false];
+  const asked = [];
+  const server = agent((url, body) => {
+    if (url === '/v1/check') return answer(talk.checks[0], JSON.parse(body));
+    asked.push(JSON.parse(body));
+    if (busy-- > 0) return [503, '{"error":{"code":"busy","message":"Busy."}}'];
+    if (taken) return [409, '{"error":{"code":"seats-taken","message":"All seats are taken."}}'];
+    return [200, JSON.stringify({ ...golden, count: { ...golden.count, total: 3 } })];
+  });
+  await serving(server, async (socket, open) => {
+    const k = checker(socket);
+    const seat = await k.seat(product, { user: 'alice', waitMs: 1000 });
+    assert.ok(seat.held && seat.verdict.runs);
+    assert.deepEqual(asked.map((a) => [a.user, a.issuer, a.wait_ms > 0]), [['alice', 'acme', true], ['alice', 'acme', true]]);
+    for (const c of open) c.destroy();
+    await once(seat.socket, 'close');
+    while (asked.length < 3 || seat.resuming) await new Promise(setImmediate);
+    assert.ok(seat.held);
+    taken = true;
+    const lost = once(seat, 'lost');
+    for (const c of open) c.destroy();
+    assert.equal((await lost).code, 'seats-taken');
+    assert.equal(seat.held, false);
+    seat.close();
+    k.close();
+  });
+});
+
+test('a seat that proves nothing is given back', async () => {
+  for (const [name, total, want] of [['genuine', 4, 'agent-untrusted'], ['frozen', 3, 'not-licensed']]) {
+    const server = agent((url, body) => (url === '/v1/check' ? answer(talk.checks.find((c) => c.name === name), JSON.parse(body))
+      : [200, JSON.stringify({ ...golden, count: { ...golden.count, total } })]));
+    await serving(server, async (socket) => {
+      const k = checker(socket);
+      await assert.rejects(k.seat(product), { code: want });
+      for (const s of k.transport.seats) await once(s, 'close');
+      k.close();
+    });
+  }
 });

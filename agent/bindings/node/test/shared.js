@@ -5,4 +5,7 @@ const path = require('node:path');
 const REPOSITORY = path.resolve(__dirname, '../../../..');
 const text = (name) => fs.readFileSync(path.join(REPOSITORY, name), 'utf8');
 
-module.exports = { text, load: (name) => JSON.parse(text(name)) };
+/** A line of the table of promises. */
+const report = (id, number, control) => console.log(`promise ${id}|Node: ${number}|${control}`);
+
+module.exports = { report, text, load: (name) => JSON.parse(text(name)) };

@@ -9,6 +9,7 @@ the agent, not the files, not the socket.
 
 from .checker import REASON_AGENT, Checker, Verdict
 from .errors import AgentError
+from .seat import Seat
 
-__all__ = ["AgentError", "Checker", "REASON_AGENT", "Verdict"]
+__all__ = ["AgentError", "Checker", "REASON_AGENT", "Seat", "Verdict"]
 __version__ = "1.0.0"

@@ -12,6 +12,7 @@ from .canonical import decode64, encode64, loads
 from .errors import AgentError, FormatError, failure
 from .fingerprint import compare
 from .license import Verifier, license_hash, open_notice, parse_anchor
+from .seat import Seat
 from .transport import Transport
 
 REASON_AGENT = "agent-says-no"
@@ -138,6 +139,47 @@ class Checker:
         except FormatError as e:
             raise self._transport.fail("agent-untrusted", e, e.code) from None
         return self._verdict(checked, device, runs, phase, reason)
+
+    def seat(self, product, user="", wait=0.0):
+        """Takes one of the concurrent uses that the license allows on this machine,
+        then checks as check does, so that a held seat stands on a verified verdict
+        that runs. ``user`` counts a named user instead of this process; ``wait`` is
+        how many seconds to stand in the queue. Codes beside those of check:
+        ``seats-taken``, ``not-licensed``, ``busy``."""
+        return Seat(self, product, user, wait)
+
+    def take_seat(self, product, user, wait):
+        """One attempt: (verdict, connection). For Seat."""
+        ask = {"product": product, "issuer": self.anchor["iss"]}
+        if user:
+            ask["user"] = user
+        if wait > 0:
+            ask["wait_ms"] = int(wait * 1000)
+        answer, held = self._transport.call("POST", "/v1/seats", ask, wait + self._timeout, own=True)
+        try:
+            seat, count = answer.get("seat"), answer.get("count")
+            total = count.get("total") if isinstance(count, dict) else None
+            if not isinstance(seat, dict) or not seat.get("id") or type(total) is not int:
+                raise self._transport.fail("agent-bad-answer", "not the answer to a request for a seat")
+            verdict = self.check(product)
+            if not verdict.runs:
+                raise self._transport.fail("not-licensed", verdict.reason, verdict.reason)
+            if total > verdict.seats:
+                detail = "the agent counts %d seats, the license has %d" % (total, verdict.seats)
+                raise self._transport.fail("agent-untrusted", detail, "seats")
+        except BaseException:
+            self._transport.drop(held)
+            raise
+        return verdict, held
+
+    def drop_seat(self, held):
+        """Ends the connection of a seat."""
+        self._transport.drop(held)
+
+    @property
+    def timeout(self):
+        """Seconds that bound each call."""
+        return self._timeout
 
     def watch(self, wait=30.0, pause=time.sleep):
         """Yields at the start and whenever something about the instance's

@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import re
+import select
 import socket
 import stat
 import struct
@@ -114,6 +115,12 @@ class _Connection:
         self._arm(deadline)
         self.sock.sendall(data)
 
+    def ended(self):
+        """Says whether the other side has ended a connection on which it says nothing."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return bool(poll.poll(0))
+
     def receive(self, deadline):
         self._arm(deadline)
         data = self.sock.recv(64 << 10)
@@ -194,10 +201,25 @@ class Transport:
             self._open.add(conn)
         return conn
 
-    def _drop(self, conn):
+    def drop(self, conn):
+        """Ends one connection."""
         with self._lock:
             self._open.discard(conn)
         conn.sock.close()
+
+    def _alone(self, request, deadline):
+        conn = _Connection(self.path, self._expect, deadline)
+        with self._lock:
+            self._open.add(conn)
+        try:
+            conn.send(request, deadline)
+            status, body, keep = _read_answer(conn, deadline)
+            if not keep and status == 200:
+                raise _BadAnswer("more than the answer, or the end")
+        except BaseException:
+            self.drop(conn)
+            raise
+        return status, body, conn
 
     def _exchange(self, request, deadline):
         closes = self._closes
@@ -211,32 +233,37 @@ class Transport:
                 if not conn.used or conn.received or closes != self._closes:
                     raise
                 # The agent closed a kept connection, as after a restart.
-                self._drop(conn)
+                self.drop(conn)
                 conn = _Connection(self.path, self._expect, deadline)
                 with self._lock:
                     self._open.add(conn)
                 conn.send(request, deadline)
                 status, body, keep = _read_answer(conn, deadline)
         except BaseException:
-            self._drop(conn)
+            self.drop(conn)
             raise
         conn.used = True
         if keep:
             with self._lock:
                 self._idle.append(conn)
         else:
-            self._drop(conn)
+            self.drop(conn)
         return status, body
 
-    def call(self, method, target, body=None, timeout=5.0):
-        """Sends one request and returns the parsed answer. Raises AgentError."""
+    def call(self, method, target, body=None, timeout=5.0, own=False):
+        """Sends one request and returns the parsed answer. Raises AgentError.
+        With own, on a connection of its own, which stays open: (answer, connection)."""
         deadline = time.monotonic() + timeout
         data = b"" if body is None else json.dumps(body).encode()
         head = "%s %s HTTP/1.1\r\nHost: license-agent\r\nAccept-Language: %s\r\n" % (method, target, self.language)
         if body is not None:
             head += "Content-Type: application/json\r\nContent-Length: %d\r\n" % len(data)
         try:
-            status, answer = self._exchange(head.encode("ascii") + b"\r\n" + data, deadline)
+            request, held = head.encode("ascii") + b"\r\n" + data, None
+            if own:
+                status, answer, held = self._alone(request, deadline)
+            else:
+                status, answer = self._exchange(request, deadline)
         except socket.timeout as e:
             raise self.fail("agent-timeout", e) from None
         except _Foreign as e:
@@ -246,13 +273,21 @@ class Transport:
         except (OSError, _BadAnswer) as e:
             raise self.fail("agent-bad-answer", e) from None
         try:
+            return self._value(status, answer, held)
+        except BaseException:
+            if held:
+                self.drop(held)
+            raise
+
+    def _value(self, status, answer, held):
+        try:
             value = loads(answer)
             if not isinstance(value, dict):
                 raise ValueError("not an object")
         except (ValueError, RecursionError) as e:
             raise self.fail("agent-bad-answer", type(e).__name__) from None
         if status == 200:
-            return value
+            return (value, held) if held else value
         error = value.get("error")
         if not isinstance(error, dict) or not isinstance(error.get("code"), str) or not error["code"]:
             raise self.fail("agent-bad-answer", "status %d without an error" % status)

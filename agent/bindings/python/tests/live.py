@@ -41,6 +41,8 @@ def main(anchor_file, stranger_file, socket, product):
     case("files for another product", not_licensed(lambda: checker.check_files("other", mirror)))
     case("watch", isinstance(next(checker.watch())["serial"], int))
 
+    seats(checker, product, verdict.seats, case)
+
     def measure(call, times):
         took = []
         for _ in range(times):
@@ -57,9 +59,28 @@ def main(anchor_file, stranger_file, socket, product):
     measure(lambda: checker.check(product), 200)
     cached = measure(lambda: checker.check(product), 2000)
     uncached = measure(fresh, 200)
+    seat = measure(lambda: checker.seat(product).close(), 200).split(",")[0]
     print("python live: %d passed, %d failed" % (sum(results), len(results) - sum(results)))
-    print("python %s, cryptography %s: cached %s; uncached %s" % (platform.python_version(), cryptography.__version__, cached, uncached))
+    print("python %s, cryptography %s: cached %s; uncached %s; seat %s" % (platform.python_version(), cryptography.__version__, cached, uncached, seat))
     return 0 if all(results) else 1
+
+
+def seats(checker, product, number, case):
+    def code(*args):
+        try:
+            with checker.seat(product, *args) as s:
+                return s.held() and s.verdict.runs
+        except AgentError as e:
+            return e.code
+
+    taken = [checker.seat(product, "user-%d" % i) for i in range(number)]
+    case("seats: all taken", number > 1 and all(s.held() for s in taken))
+    case("seats: one more", code("one-more") == "seats-taken")
+    case("seats: the same user again", code("user-0") is True)
+    taken[0].close()
+    case("seats: given back and taken by another", code("other", 2.0) is True)
+    for s in taken:
+        s.close()
 
 
 def not_licensed(call):

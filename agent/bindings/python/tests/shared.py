@@ -19,3 +19,11 @@ def cases(cls, prefix, items, run):
         method.__doc__ = "%s: %s" % (prefix, item.get("name", str(item)[:60]))
         setattr(cls, method.__name__, method)
     return len(items)
+
+
+REPORTS = []
+
+
+def report(promise, number, control):
+    """A line of the table of promises; printed only when no test failed."""
+    REPORTS.append("promise %s|%s|%s" % (promise, number, control))

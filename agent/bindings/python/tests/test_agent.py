@@ -15,7 +15,7 @@ from license_agent.keys import key_id
 from license_agent.license import license_hash
 from license_agent.transport import socket_path
 
-from .shared import cases, load
+from .shared import cases, load, report
 
 TALK = load("agent/bindings/testdata/conversation.json")
 DATA, START = TALK["data"], TALK["start"]
@@ -178,6 +178,8 @@ class Checks(unittest.TestCase):
                 except ValueError:
                     pass
         self.assertGreaterEqual(fooled, 10)
+        kinds = sum(1 for c in TALK["checks"] if c.get("fake"))
+        report("P14", "Python: %d kinds of fake agent, 0 believed" % kinds, "a program that believes the answer is fooled by %d" % fooled)
 
 
 cases(Checks, "check", TALK["checks"], Checks.check)
@@ -330,3 +332,52 @@ class Behaviour(unittest.TestCase):
             threading.Thread(target=serve, daemon=True).start()
             self.assertEqual(self.code(drip, timeout=0.3), "agent-timeout")
             listener.close()
+
+
+class Seats(unittest.TestCase):
+    def setUp(self):
+        self.total, self.busy, self.taken, self.case, self.asked = 3, 0, False, TALK["checks"][0], []
+
+    def handle(self, target, body):
+        if target == "/v1/check":
+            return answer(self.case, json.loads(body))
+        self.asked.append(json.loads(body))
+        if self.busy:
+            self.busy -= 1
+            return 503, b'{"error":{"code":"busy","message":"Busy."}}'
+        if self.taken:
+            return 409, b'{"error":{"code":"seats-taken","message":"All seats are taken."}}'
+        golden = load("agent/api/testdata/seat-answer.json")
+        golden["count"]["total"] = self.total
+        return 200, json.dumps(golden).encode()
+
+    def code(self, call):
+        try:
+            call()
+            return ""
+        except AgentError as e:
+            return e.code
+
+    def test_taken_up_again_and_lost(self):
+        self.busy = 1
+        with Agent(self.handle) as agent, checker(agent.path) as k, k.seat("studio", "alice", 1.0) as seat:
+            self.assertTrue(seat.held() and seat.verdict.runs)
+            self.assertEqual([(a["user"], a["issuer"]) for a in self.asked], [("alice", "acme")] * 2)
+            self.assertGreater(self.asked[0]["wait_ms"], 0)
+            seat._held.sock.shutdown(socket.SHUT_RDWR)
+            self.assertTrue(seat.held())
+            self.assertEqual(len(self.asked), 3)
+            self.taken = True
+            seat._held.sock.shutdown(socket.SHUT_RDWR)
+            self.assertEqual(self.code(seat.held), "seats-taken")
+            self.assertFalse(seat.held())
+
+    def test_refused(self):
+        with Agent(self.handle) as agent, checker(agent.path) as k:
+            self.total = 4
+            self.assertEqual(self.code(lambda: k.seat("studio")), "agent-untrusted")
+            self.total, self.case = 3, next(c for c in TALK["checks"] if c["name"] == "frozen")
+            self.assertEqual(self.code(lambda: k.seat("studio")), "not-licensed")
+            self.taken = True
+            self.assertEqual(self.code(lambda: k.seat("studio")), "seats-taken")
+            self.assertFalse([c for c in k._transport._open if c not in k._transport._idle])

@@ -7,7 +7,7 @@ import java.util.Map;
  *
  * <p>The code is stable and may be switched on: agent-not-running, agent-timeout,
  * agent-wrong-owner, agent-bad-answer, agent-untrusted, agent-wrong-device,
- * config-invalid, anchor, or a code that the agent sent, such as not-activated.
+ * not-licensed (a seat of a license that does not run), config-invalid, anchor, or a code that the agent sent, such as not-activated.
  */
 public final class AgentException extends Exception {
     private static final long serialVersionUID = 1;

@@ -233,6 +233,51 @@ public final class Checker implements AutoCloseable {
     }
 
     /**
+     * Takes one of the concurrent uses that the license allows on this machine, then
+     * checks as check does, so that a held seat stands on a verified verdict that
+     * runs. A user counts instead of this process when not empty; waitMs is how long
+     * to stand in the queue. Codes beside those of check: seats-taken, not-licensed, busy.
+     */
+    public Seat seat(String product, String user, long waitMs) throws AgentException {
+        Seat s = new Seat(this, product, user);
+        s.take(waitMs, waitMs + with.timeoutMs, false);
+        return s;
+    }
+
+    Seat.Taken takeSeat(String product, String user, long waitMs) throws AgentException {
+        Map<String, Object> ask = new LinkedHashMap<>();
+        ask.put("product", product);
+        ask.put("issuer", anchor.text("iss"));
+        ask.put("user", user);
+        ask.put("wait_ms", waitMs);
+        Transport.Held held = transport.hold("/v1/seats", ask, waitMs + with.timeoutMs);
+        boolean ok = false;
+        try {
+            boolean known = held.answer().get("seat") instanceof Map<?, ?> seat && !Transport.text(seat, "id").isEmpty();
+            if (!known || !(held.answer().get("count") instanceof Map<?, ?> count) || !(count.get("total") instanceof Long total)) {
+                throw transport.fail("agent-bad-answer", "not the answer to a request for a seat", "");
+            }
+            Verdict v = check(product);
+            if (!v.runs()) {
+                throw transport.fail("not-licensed", v.reason(), v.reason());
+            }
+            if (total > v.seats()) {
+                throw transport.fail("agent-untrusted", "the agent counts " + total + " seats, the license has " + v.seats(), "seats");
+            }
+            ok = true;
+            return new Seat.Taken(v, held.connection());
+        } finally {
+            if (!ok) {
+                transport.drop(held.connection());
+            }
+        }
+    }
+
+    void dropSeat(Seat.Taken taken) {
+        transport.drop(taken.connection());
+    }
+
+    /**
      * A change notice of the agent. It proves nothing: check again.
      *
      * @param serial grows with each change, and begins anew with the next agent

@@ -70,7 +70,7 @@ final class Transport {
         }
     }
 
-    private static final class Connection {
+    static final class Connection {
         final SocketChannel channel = SocketChannel.open(StandardProtocolFamily.UNIX);
         final Selector selector = Selector.open();
         boolean used;
@@ -129,6 +129,15 @@ final class Transport {
             }
             received = true;
             b.flip();
+        }
+
+        /** Says whether the other side has ended a connection on which it says nothing. */
+        boolean ended() {
+            try {
+                return channel.read(ByteBuffer.allocate(1)) != 0;
+            } catch (IOException e) {
+                return true;
+            }
         }
 
         void close() {
@@ -199,9 +208,34 @@ final class Transport {
         }
     }
 
-    private synchronized void drop(Connection c) {
+    synchronized void drop(Connection c) {
         open.remove(c);
         c.close();
+    }
+
+    private Answer alone(byte[] request, long deadline, Connection c) throws IOException {
+        c.send(request, deadline);
+        Answer a = read(c, deadline);
+        if (a.status == 200 && !a.keep) {
+            throw new BadAnswerException("more than the answer, or the end");
+        }
+        return a;
+    }
+
+    /** An answer and the connection that it came on, which stays open. */
+    record Held(Map<?, ?> answer, Connection connection) {}
+
+    /** As call, on a connection of its own, which stays open when the status is 200. */
+    Held hold(String target, Map<String, Object> body, long timeoutMs) throws AgentException {
+        Connection[] own = new Connection[1];
+        try {
+            return new Held(call(target, body, timeoutMs, own), own[0]);
+        } catch (AgentException | RuntimeException e) {
+            if (own[0] != null) {
+                drop(own[0]);
+            }
+            throw e;
+        }
     }
 
     private Answer exchange(byte[] request, long deadline) throws IOException {
@@ -251,6 +285,10 @@ final class Transport {
 
     /** Sends one request and returns the parsed answer; body is null for GET. */
     Map<?, ?> call(String target, Map<String, Object> body, long timeoutMs) throws AgentException {
+        return call(target, body, timeoutMs, null);
+    }
+
+    private Map<?, ?> call(String target, Map<String, Object> body, long timeoutMs, Connection[] own) throws AgentException {
         long deadline = System.nanoTime() + timeoutMs * 1_000_000;
         byte[] data = body == null ? new byte[0] : License.bytes(Json.write(body));
         String head = (body == null ? "GET " : "POST ") + target + " HTTP/1.1\r\nHost: license-agent\r\nAccept-Language: " + language + "\r\n"
@@ -259,7 +297,12 @@ final class Transport {
         System.arraycopy(data, 0, request, head.length(), data.length);
         Answer a;
         try {
-            a = exchange(request, deadline);
+            if (own == null) {
+                a = exchange(request, deadline);
+            } else {
+                own[0] = dial(deadline);
+                a = alone(request, deadline, own[0]);
+            }
         } catch (SocketTimeoutException e) {
             throw fail("agent-timeout", e.getMessage(), "");
         } catch (Endpoint.ForeignException e) {

@@ -71,7 +71,7 @@ final class AgentCases {
     }
 
     /** What the answering side of a case sends. */
-    private FakeAgent.Reply answer(Members c, String request) throws Exception {
+    FakeAgent.Reply answer(Members c, String request) throws Exception {
         if (c.has("raw")) {
             return FakeAgent.Reply.of(c.has("status") ? (int) c.number("status") : 200, c.text("raw"));
         }
@@ -84,7 +84,7 @@ final class AgentCases {
         return FakeAgent.Reply.of(200, Json.write(body));
     }
 
-    private Checker.Builder checker(String socket, Members c) {
+    Checker.Builder checker(String socket, Members c) {
         AtomicLong calls = new AtomicLong();
         long age = Cases.number(c, "age_ms");
         Device d = Cases.device(c.object("observe"));
@@ -138,6 +138,8 @@ final class AgentCases {
             });
         }
         cases.run("control: a program that believes the answer is fooled by at least ten fakes", this::control);
+        cases.run("a seat is taken up again after a restart, and lost", () -> new SeatCases(this).takenUpAgainAndLost());
+        cases.run("a seat that proves nothing is given back", () -> new SeatCases(this).refused());
         cases.run("verdict", this::verdict);
         cases.run("one connection and one reading of the machine for many checks", this::oneConnection);
         cases.run("threads share a checker", this::threads);
@@ -171,6 +173,11 @@ final class AgentCases {
         Cases.that(!seen.get(0).equals(seen.get(1)), "the nonce is fresh");
     }
 
+    /** The check of this name. */
+    Members check(String name) {
+        return talk.objects("checks").stream().filter(c -> c.text("name").equals(name)).findFirst().orElseThrow();
+    }
+
     private void control() throws Exception {
         int fooled = 0;
         for (Members c : talk.objects("checks")) {
@@ -180,6 +187,8 @@ final class AgentCases {
             }
         }
         Cases.that(fooled >= 10, fooled + " fooled");
+        long kinds = talk.objects("checks").stream().filter(c -> Cases.bool(c, "fake")).count();
+        Cases.report("P14", kinds + " kinds of fake agent, 0 believed", "a program that believes the answer is fooled by " + fooled);
     }
 
     private FakeAgent real() throws Exception {

@@ -29,6 +29,11 @@ final class Cases {
         }
     }
 
+    /** A line of the table of promises. */
+    static void report(String id, String number, String control) {
+        System.out.println("promise " + id + "|Java: " + number + "|" + control);
+    }
+
     static void equal(Object got, Object want, String what) {
         if (!Objects.equals(got, want)) {
             throw new AssertionError(what + ": " + got + ", want " + want);

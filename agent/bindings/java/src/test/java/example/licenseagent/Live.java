@@ -3,7 +3,9 @@ package example.licenseagent;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -53,6 +55,29 @@ final class Live {
         return Canonical.decode64(Transport.text(files, name));
     }
 
+    private void seats(Checker k, String product, int number) throws Exception {
+        List<Seat> taken = new ArrayList<>();
+        for (int i = 0; i < number; i++) {
+            taken.add(k.seat(product, "user-" + i, 0));
+        }
+        for (Seat s : taken) {
+            test("seats: all taken", number > 1 && s.held());
+        }
+        test("seats: one more", seat(k, product, "one-more").equals("seats-taken"));
+        test("seats: the same user again", seat(k, product, "user-0").equals("held"));
+        taken.get(0).close();
+        test("seats: given back and taken by another", seat(k, product, "other").equals("held"));
+        taken.forEach(Seat::close);
+    }
+
+    private static String seat(Checker k, String product, String user) {
+        try (Seat s = k.seat(product, user, user.equals("other") ? 2000 : 0)) {
+            return s.held() && s.verdict().runs() ? "held" : "no";
+        } catch (AgentException e) {
+            return e.code();
+        }
+    }
+
     private void run(byte[] anchor, byte[] stranger, String socket, String product) throws Exception {
         Checker checker = Checker.of(anchor).socket(socket).build();
         Verdict v = checker.check(product);
@@ -76,6 +101,7 @@ final class Live {
             });
         }
         test("watch", changes.get() == 1);
+        seats(checker, product, (int) v.seats());
         measure(() -> checker.check(product), 3000);
         String cached = measure(() -> checker.check(product), 2000);
         String uncached = measure(() -> {
@@ -83,7 +109,8 @@ final class Live {
                 k.check(product);
             }
         }, 200);
+        String seat = measure(() -> checker.seat(product, "", 2000).close(), 200).split(",")[0];
         System.out.println("java live: " + passed + " passed, " + failed + " failed");
-        System.out.println("java " + Runtime.version() + ": cached " + cached + "; uncached " + uncached);
+        System.out.println("java " + Runtime.version() + ": cached " + cached + "; uncached " + uncached + "; seat " + seat);
     }
 }

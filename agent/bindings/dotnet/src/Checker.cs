@@ -1,0 +1,376 @@
+using System;
+using System.Collections.Generic;
+using System.Globalization;
+using System.Linq;
+using System.Security.Cryptography;
+using System.Text;
+using System.Threading;
+using Members = System.Collections.Generic.Dictionary<string, object>;
+
+namespace Example.LicenseAgent
+{
+    /// <summary>Nothing is licensed as far as the program can tell. Code is stable and
+    /// may be switched on: agent-not-running, agent-timeout, agent-wrong-owner,
+    /// agent-bad-answer, agent-untrusted, agent-wrong-device, not-licensed,
+    /// config-invalid, anchor, or one that the agent sent, such as not-activated.</summary>
+    public sealed class AgentException : Exception
+    {
+        public string Code { get; private set; }
+        /// <summary>Behind agent-untrusted the word of SPEC.md section 11, or the merchant's code.</summary>
+        public string Cause { get; private set; }
+        /// <summary>A sentence for people, and the next step.</summary>
+        public string Sentence { get; private set; }
+        public string Hint { get; private set; }
+
+        internal AgentException(string code, string cause, string sentence, string hint, string detail)
+            : base(code + (cause == "" ? "" : " (" + cause + ")") + (sentence == "" ? "" : ": " + sentence) + (detail == "" ? "" : " [" + detail + "]"))
+        {
+            Code = code;
+            Cause = cause;
+            Sentence = sentence;
+            Hint = hint;
+        }
+
+        internal static AgentException Of(string code, string language, string cause, string detail)
+        {
+            string[] words = Messages.All[code];
+            int zh = language == "zh-CN" ? 2 : 0;
+            return new AgentException(code, cause, words[zh], words[zh + 1], detail ?? "");
+        }
+    }
+
+    /// <summary>What was verified. Everything in it ends in the vendor's root keys, but
+    /// Message, NextStep and Flags, which are the agent's words.</summary>
+    public sealed class Verdict
+    {
+        public bool Runs { get; internal set; }
+        /// <summary>active, expiring, grace, suspended, …; from files: valid, valid-stale, not-valid.</summary>
+        public string Phase { get; internal set; }
+        /// <summary>A stable code when Runs is false.</summary>
+        public string Reason { get; internal set; }
+        public string License { get; internal set; }
+        public string Edition { get; internal set; }
+        public long Seats { get; internal set; }
+        public IList<string> Features { get; internal set; }
+        public IDictionary<string, long> Limits { get; internal set; }
+        public DateTime Expires { get; internal set; }
+        public DateTime RenewBy { get; internal set; }
+        public DateTime GraceUntil { get; internal set; }
+        public Comparison Device { get; internal set; }
+        public string Message { get; internal set; }
+        public string NextStep { get; internal set; }
+        public IList<string> Flags { get; internal set; }
+
+        public bool Has(string feature) { return Features.Contains(feature); }
+    }
+
+    /// <summary>What a Checker may be told; everything has a default.</summary>
+    public sealed class Options
+    {
+        /// <summary>Path or pipe; by default that of Instance, another vendor's agent.</summary>
+        public string Socket = "", Instance = "", Language = "en";
+        /// <summary>Linux: further user ids that the agent may run as.</summary>
+        public IEnumerable<uint> Owners = new uint[0];
+        public TimeSpan Timeout = TimeSpan.FromSeconds(5), Reread = TimeSpan.FromHours(1);
+        /// <summary>The highest key set version that the program remembers; seconds past its
+        /// expiry that a key set is accepted, 0 for 400 days.</summary>
+        public long MinKeySet, Tolerance;
+        internal Func<Device> Observe = () => Probe.Observe();
+        internal Func<KeyValuePair<long, long>> Clock = () => new KeyValuePair<long, long>((long)(DateTime.UtcNow - Checker.Epoch).TotalSeconds, System.Diagnostics.Stopwatch.GetTimestamp() * 1000 / System.Diagnostics.Stopwatch.Frequency);
+    }
+
+    /// <summary>Asks the license agent of this machine and verifies its answer by itself.
+    /// Safe for concurrent use.</summary>
+    public sealed class Checker : IDisposable
+    {
+        internal static readonly DateTime Epoch = new DateTime(1970, 1, 1, 0, 0, 0, DateTimeKind.Utc);
+        readonly Transport transport;
+        readonly Options options;
+        readonly Opening.Verifier verifier;
+        readonly object state = new object();
+        Device device;
+        long readAt;
+        string compared;
+        Comparison result;
+        volatile bool closed;
+
+        /// <param name="anchor">the vendor's trust anchor file, built into the program</param>
+        public Checker(byte[] anchor, Options options = null)
+        {
+            this.options = options ?? new Options();
+            try { verifier = new Opening.Verifier(Opening.Anchor(anchor)); }
+            catch (FormatError e) { throw AgentException.Of("anchor", this.options.Language, "anchor", e.Message); }
+            transport = new Transport(this.options.Socket, this.options.Instance, this.options.Owners, this.options.Language);
+        }
+
+        /// <summary>Ends all connections, and with them a watch.</summary>
+        public void Dispose()
+        {
+            closed = true;
+            transport.Close();
+        }
+
+        internal static string String(Members m, string name)
+        {
+            object v;
+            return m.TryGetValue(name, out v) && v is string ? (string)v : "";
+        }
+
+        static string Quote(string s)
+        {
+            var b = new StringBuilder("\"");
+            foreach (char c in s) { b.Append(c < ' ' || c == '"' || c == '\\' ? "\\u" + ((int)c).ToString("x4") : c.ToString()); }
+            return b.Append('"').ToString();
+        }
+
+        static byte[] Random32()
+        {
+            var b = new byte[32];
+            using (var r = RandomNumberGenerator.Create()) { r.GetBytes(b); }
+            return b;
+        }
+
+        /// <summary>Asks for a fresh proof and verifies the whole chain, failing closed: key
+        /// set, license, proof over a nonce just drawn, this machine's fingerprint, time. A
+        /// genuine "no" is a Verdict; everything else is an AgentException.</summary>
+        public Verdict Check(string product)
+        {
+            byte[] nonce = Random32();
+            long asked = options.Clock().Value;
+            Transport.Connection none;
+            Members answer = transport.Call("POST", "/v1/check", "{\"product\":" + Quote(product) + ",\"issuer\":" + Quote((string)verifier.Trust["iss"]) + ",\"nonce\":" + Quote(Convert.ToBase64String(nonce)) + "}", options.Timeout, false, out none);
+            KeyValuePair<long, long> now = options.Clock();
+            var parts = new List<byte[]>();
+            foreach (string name in new[] { "license", "keyset", "proof" })
+            {
+                object v;
+                byte[] b = !answer.TryGetValue(name, out v) ? new byte[0] : v is string ? Text.Decode64((string)v) : null;
+                if (b == null) { throw transport.Fail("agent-bad-answer", "an envelope is not base64"); }
+                parts.Add(b);
+            }
+            Checked c;
+            Comparison cmp;
+            try
+            {
+                lock (state)
+                {
+                    c = verifier.Check(product, null, nonce, now.Key, now.Value - asked, parts[0], parts[1], parts[2], options.Tolerance, options.MinKeySet);
+                    cmp = Compare(c, now.Value);
+                }
+            }
+            catch (FormatError e) { throw transport.Fail("agent-untrusted", e.Message, e.Code); }
+            object said, flags;
+            Verdict verdict = Fill(c, cmp, c.Runs, (string)c.Proof["phase"], c.Reason != "" ? c.Reason : c.Runs ? "" : "agent-says-no");
+            Members words = answer.TryGetValue("verdict", out said) ? said as Members : null;
+            if (words != null)
+            {
+                verdict.Message = String(words, "message");
+                verdict.NextStep = String(words, "next_step");
+                if (words.TryGetValue("flags", out flags) && flags is List<object>) { verdict.Flags = ((List<object>)flags).OfType<string>().ToList(); }
+            }
+            return verdict;
+        }
+
+        /// <summary>Verifies a file of the agent's public folder without asking anybody.
+        /// Weaker: it does not show that the agent here holds the device key.</summary>
+        public Verdict CheckFiles(string product, string file)
+        {
+            KeyValuePair<long, long> now = options.Clock();
+            try
+            {
+                var m = Text.Json(file) as Members;
+                object any;
+                foreach (string name in new[] { "license", "keyset", "notice" })
+                {
+                    bool there = m != null && m.TryGetValue(name, out any) && any != null;
+                    if (m == null || there && String(m, name) == "" && !(m[name] is string) || name != "notice" && String(m, name) == "") { throw new FormatError("envelope", "not a file of the agent's public folder"); }
+                }
+                Checked c;
+                Comparison cmp;
+                lock (state)
+                {
+                    c = verifier.Check(product, null, null, now.Key, 0, Encoding.UTF8.GetBytes(String(m, "license")), Encoding.UTF8.GetBytes(String(m, "keyset")), null, options.Tolerance, options.MinKeySet);
+                    cmp = Compare(c, now.Value);
+                }
+                Verdict v = Fill(c, cmp, c.Runs, c.State, c.Reason);
+                if (String(m, "notice") != "")
+                {
+                    Members n = Opening.Notice(c.KeySet, Encoding.UTF8.GetBytes(String(m, "notice")));
+                    if (n["lic"].Equals(c.Claims["lic"]) && (long)n["seq"] >= (long)c.Claims["seq"] && new[] { "suspended", "revoked", "released" }.Contains((string)n["state"]))
+                    {
+                        v.Runs = false;
+                        v.Phase = (string)n["state"];
+                        v.Reason = (string)n["reason"];
+                    }
+                }
+                return v;
+            }
+            catch (FormatError e) { throw transport.Fail("agent-untrusted", e.Message, e.Code); }
+        }
+
+        /// <summary>Yields a serial at the start and whenever something about the instance's
+        /// licenses changed: check again then. It proves nothing. An agent that is not
+        /// running is waited for; Dispose from another thread ends it.</summary>
+        public IEnumerable<long> Watch(int waitSeconds = 30, Action<TimeSpan> pause = null)
+        {
+            long since = 0;
+            bool first = true;
+            var delay = TimeSpan.FromSeconds(1);
+            while (!closed)
+            {
+                long serial = -1;
+                bool missed = false;
+                int wait = first ? 0 : waitSeconds;
+                try
+                {
+                    Transport.Connection none;
+                    object v;
+                    Members a = transport.Call("GET", "/v1/events?since=" + since.ToString(CultureInfo.InvariantCulture) + "&wait=" + wait + "s", null, options.Timeout + TimeSpan.FromSeconds(wait), false, out none);
+                    serial = a.TryGetValue("serial", out v) && v is long ? (long)v : -1;
+                    missed = a.TryGetValue("missed", out v) && v is bool && (bool)v;
+                }
+                catch (AgentException) { }
+                if (serial < 0)
+                {
+                    if (closed) { yield break; }
+                    since = 0; // the serial begins anew with the next agent
+                    first = true;
+                    (pause ?? Thread.Sleep)(delay);
+                    delay = TimeSpan.FromSeconds(Math.Min(2 * delay.TotalSeconds, 30));
+                    continue;
+                }
+                delay = TimeSpan.FromSeconds(1);
+                bool changed = first || missed || serial != since;
+                since = serial;
+                first = false;
+                if (changed) { yield return serial; }
+            }
+        }
+
+        // Called with the lock held: once per license and reading.
+        Comparison Compare(Checked c, long mono)
+        {
+            if (device == null || mono - readAt >= (long)options.Reread.TotalMilliseconds)
+            {
+                device = options.Observe();
+                readAt = mono;
+                compared = null;
+            }
+            if (compared != c.Sha)
+            {
+                var dev = (Members)c.Claims["dev"];
+                var enrolled = ((List<object>)dev["fp"]).Cast<Members>().ToDictionary(p => (string)p["kind"], p => ((List<object>)p["h"]).Cast<string>().ToList());
+                var profile = (Members)((Members)dev["pol"])[dev["env"].Equals("physical") ? "phys" : "virt"];
+                result = Fingerprint.Compare(profile, Text.Decode64((string)dev["salt"]), enrolled, device);
+                compared = c.Sha;
+            }
+            return result;
+        }
+
+        Verdict Fill(Checked c, Comparison cmp, bool runs, string phase, string reason)
+        {
+            // What this process cannot read is no evidence against the machine; a strong
+            // part that it reads and that differs, with none that matches, is.
+            if (cmp.StrongChanged && !cmp.StrongMatch) { throw transport.Fail("agent-wrong-device", string.Join(", ", cmp.Results.Select(r => r.Key + " " + r.Value))); }
+            Func<string, DateTime> date = name => Epoch.AddSeconds((long)c.Claims[name]);
+            return new Verdict
+            {
+                Runs = runs, Phase = phase, Reason = reason, License = (string)c.Claims["lic"], Edition = (string)c.Claims["ed"], Seats = (long)c.Claims["seats"],
+                Features = ((List<object>)c.Claims["feat"]).Cast<string>().ToList(), Limits = ((List<object>)c.Claims["lim"]).Cast<Members>().ToDictionary(l => (string)l["name"], l => (long)l["value"]),
+                Expires = date("exp"), RenewBy = date("ren"), GraceUntil = date("grc"), Device = cmp, Message = "", NextStep = "", Flags = new List<string>(),
+            };
+        }
+
+        /// <summary>Takes one of the concurrent uses that the license allows on this
+        /// machine, and then checks as Check does. With user, a named user is counted
+        /// instead of this process; wait is how long to stand in the queue. Codes beside
+        /// those of Check: seats-taken, not-licensed, busy.</summary>
+        public Seat Seat(string product, string user = "", TimeSpan wait = default(TimeSpan))
+        {
+            var s = new Seat(this, product, user);
+            s.Take(wait, options.Timeout + wait);
+            return s;
+        }
+
+        internal Transport.Connection TakeSeat(string product, string user, TimeSpan wait, out Verdict verdict)
+        {
+            Transport.Connection held;
+            Members a = transport.Call("POST", "/v1/seats", "{\"product\":" + Quote(product) + ",\"issuer\":" + Quote((string)verifier.Trust["iss"]) + (user == "" ? "" : ",\"user\":" + Quote(user)) + (wait > TimeSpan.Zero ? ",\"wait_ms\":" + (long)wait.TotalMilliseconds : "") + "}", options.Timeout + wait, true, out held);
+            try
+            {
+                object seat, count, total;
+                Members s = a.TryGetValue("seat", out seat) ? seat as Members : null, n = a.TryGetValue("count", out count) ? count as Members : null;
+                if (held == null || s == null || n == null || String(s, "id") == "" || !n.TryGetValue("total", out total) || !(total is long)) { throw transport.Fail("agent-bad-answer", "not the answer to a request for a seat"); }
+                verdict = Check(product);
+                if (!verdict.Runs) { throw transport.Fail("not-licensed", verdict.Reason, verdict.Reason); }
+                if ((long)total > verdict.Seats) { throw transport.Fail("agent-untrusted", "the agent counts " + total + " seats, the license has " + verdict.Seats, "seats"); }
+                return held;
+            }
+            catch
+            {
+                if (held != null) { transport.Drop(held); }
+                throw;
+            }
+        }
+
+        internal void Drop(Transport.Connection c) { transport.Drop(c); }
+    }
+
+    /// <summary>One concurrent use. It ends with Dispose or with this process, whatever
+    /// way that ends; there is no heartbeat.</summary>
+    public sealed class Seat : IDisposable
+    {
+        readonly Checker checker;
+        readonly string product, user;
+        Transport.Connection connection;
+        Verdict verdict;
+
+        internal Seat(Checker checker, string product, string user)
+        {
+            this.checker = checker;
+            this.product = product;
+            this.user = user ?? "";
+        }
+
+        /// <summary>What was verified when the seat was taken.</summary>
+        public Verdict Verdict { get { return verdict; } }
+
+        internal void Take(TimeSpan wait, TimeSpan patience, params string[] again)
+        {
+            DateTime end = DateTime.UtcNow + patience, queue = DateTime.UtcNow + wait;
+            for (;;)
+            {
+                try
+                {
+                    TimeSpan left = queue - DateTime.UtcNow;
+                    connection = checker.TakeSeat(product, user, left > TimeSpan.Zero ? left : TimeSpan.Zero, out verdict);
+                    return;
+                }
+                catch (AgentException e) when ((e.Code == "busy" || again.Contains(e.Code)) && DateTime.UtcNow < end) { Thread.Sleep(50); }
+            }
+        }
+
+        /// <summary>Says whether the seat is still held. Does not wait, but when the agent
+        /// was started anew: then the same seat is taken up again, for up to ten seconds.
+        /// False, or the reason as an AgentException, when it is lost.</summary>
+        public bool Held
+        {
+            get
+            {
+                if (connection == null) { return false; }
+                if (!connection.Ended) { return true; }
+                checker.Drop(connection);
+                connection = null;
+                Take(TimeSpan.Zero, TimeSpan.FromSeconds(10), "agent-not-running", "agent-timeout", "agent-bad-answer");
+                return true;
+            }
+        }
+
+        /// <summary>Gives the seat back.</summary>
+        public void Dispose()
+        {
+            if (connection != null) { checker.Drop(connection); }
+            connection = null;
+        }
+    }
+}

@@ -1,0 +1,82 @@
+'use strict';
+// Seats: a connection that stays open and ends with the process.
+
+const { EventEmitter } = require('node:events');
+
+const RESUME_MS = 10000; // that an agent may take to be started anew
+const AGAIN = ['busy', 'agent-not-running', 'agent-timeout', 'agent-bad-answer'];
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** See index.d.ts. */
+class Seat extends EventEmitter {
+  constructor(checker, product, user) {
+    super();
+    Object.assign(this, { checker, product, user, verdict: null, held: false, closed: false });
+  }
+
+  /** Takes the seat; codes in again are tried again while patience lasts. */
+  async take(waitMs, patienceMs, again) {
+    const start = Date.now();
+    for (;;) {
+      try {
+        const { verdict, socket } = await this.attempt(Math.max(0, Math.round(waitMs - (Date.now() - start))));
+        if (this.closed) {
+          socket.destroy();
+          return this;
+        }
+        Object.assign(this, { verdict, socket, held: true });
+        // The agent says nothing more: whatever comes is the end.
+        socket.once('data', () => socket.destroy()).once('end', () => socket.destroy()).once('close', () => this.resume());
+        if (socket.destroyed) this.resume();
+        return this;
+      } catch (e) {
+        if (!again.includes(e.code) || Date.now() - start > patienceMs || this.closed) throw e;
+      }
+      await sleep(50);
+    }
+  }
+
+  async attempt(waitMs) {
+    const { transport, anchor, timeoutMs } = this.checker;
+    const ask = { product: this.product, issuer: anchor.iss };
+    if (this.user) ask.user = this.user;
+    if (waitMs > 0) ask.wait_ms = waitMs;
+    const { answer, socket } = await transport.hold('/v1/seats', ask, waitMs + timeoutMs);
+    try {
+      if (typeof answer.seat?.id !== 'string' || !answer.seat.id || !Number.isSafeInteger(answer.count?.total)) {
+        throw transport.fail('agent-bad-answer', 'not the answer to a request for a seat');
+      }
+      const verdict = await this.checker.check(this.product);
+      if (!verdict.runs) throw transport.fail('not-licensed', verdict.reason, verdict.reason);
+      if (answer.count.total > verdict.seats) {
+        throw transport.fail('agent-untrusted', `the agent counts ${answer.count.total} seats, the license has ${verdict.seats}`, 'seats');
+      }
+      return { verdict, socket };
+    } catch (e) {
+      socket.destroy();
+      throw e;
+    }
+  }
+
+  /** The connection ended: the agent was started anew, or the license does not run any more. */
+  async resume() {
+    if (this.closed || this.checker.closed || this.resuming) return;
+    this.resuming = true;
+    try {
+      await this.take(0, RESUME_MS, AGAIN);
+    } catch (e) {
+      this.held = false;
+      if (!this.closed) this.emit('lost', e);
+    } finally {
+      this.resuming = false;
+    }
+  }
+
+  close() {
+    this.closed = true;
+    this.held = false;
+    if (this.socket) this.socket.destroy();
+  }
+}
+
+module.exports = { Seat };
