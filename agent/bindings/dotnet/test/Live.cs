@@ -76,7 +76,7 @@ namespace Example.LicenseAgent.Tests
                 using (Seat other = k.Seat(product, "other", TimeSpan.FromSeconds(2))) { return other.Held; }
             }) == "");
             taken.ForEach(s => s.Dispose());
-            return "seat " + Measure(200, () => k.Seat(product).Dispose());
+            return "seat " + Measure(200, () => k.Seat(product, "", TimeSpan.FromSeconds(2)).Dispose());
         }
     }
 }
