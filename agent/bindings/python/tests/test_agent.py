@@ -162,7 +162,7 @@ class Checks(unittest.TestCase):
 
     def endpoint(self, c):
         said = c["say"].encode() + c.get("with", "x").encode() * c.get("fill", 0)
-        with Agent(lambda *_: said, c["hang"]) as agent, checker(agent.path, timeout=0.4) as k:
+        with Agent(lambda *_: said, c["hang"]) as agent, checker(agent.path, timeout=0.4 if c["want"] == "agent-timeout" else 20) as k:
             with self.assertRaises(AgentError) as got:
                 k.check("studio")
         self.assertEqual(got.exception.code, c["want"])
