@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -188,5 +189,32 @@ func TestMigrate(t *testing.T) {
 	}
 	if got, err := migrate(m, 1, nil); err != nil || got.schema != 1 {
 		t.Errorf("%+v %v", got, err)
+	}
+}
+
+// CheckVersion looks at a file that somebody else may hold open, and refuses
+// only what a newer version has surely written.
+func TestCheckVersion(t *testing.T) {
+	dir := t.TempDir()
+	if err := CheckVersion(dir); err != nil {
+		t.Errorf("no state: %v", err)
+	}
+	path := filepath.Join(dir, fileDB)
+	good, next := schemaLine(schemaVersion, "0123456789abcdef"), schemaLine(schemaVersion+1, "0123456789abcdef")
+	damaged := append([]byte{}, next...)
+	damaged[len(damaged)-1] ^= 1
+	for name, c := range map[string]struct {
+		content []byte
+		want    error
+	}{
+		"ours": {good, nil}, "newer": {next, ErrNewerSchema}, "both": {append(append([]byte{}, good...), next...), ErrNewerSchema},
+		"damaged": {damaged, nil}, "empty": {nil, nil},
+	} {
+		if err := os.WriteFile(path, append(bytes.Repeat([]byte{0xed, 0}, 3000), c.content...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := CheckVersion(dir); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ import (
 	"licenseagent.example/installer"
 	"licenseagent.example/platform/paths"
 	"licenseagent.example/platform/service"
+	"licenseagent.example/store"
 )
 
 // installOptions are shared by install, upgrade, uninstall and plan.
@@ -70,6 +72,12 @@ func (a *app) planOf(verb string, o installOptions) (installer.Plan, error) {
 	if verb == "uninstall" {
 		p, err := t.Uninstall(o.purge)
 		return p, a.installProblem(err)
+	}
+	// A program that cannot read the state would be installed and not start.
+	if p, err := paths.For(a.instance); err == nil {
+		if err := store.CheckVersion(filepath.Join(o.root, p.State)); err != nil {
+			return installer.Plan{}, a.installProblem(err)
+		}
 	}
 	exe, err := a.executable()
 	if err != nil {
