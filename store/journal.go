@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"licenseagent.example/platform/securefile"
 )
@@ -52,7 +53,13 @@ func OpenJournal(dir, boot string) (*Journal, [][]byte, error) {
 			}
 		}
 	}
-	if err := j.Replace(lines); err != nil {
+	err = j.Replace(lines)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		// A full disk must not keep the agent from answering (P06). What is known
+		// is known; Append says no until a Replace succeeds.
+		err = nil
+	}
+	if err != nil {
 		return nil, nil, errors.Join(err, d.Close())
 	}
 	return j, lines, nil
