@@ -74,7 +74,8 @@ func TestNoticesWake(t *testing.T) {
 	defer other.Close()
 	ctx, stop := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
-	watching.Go(func() { s.svc.WatchNotices(ctx) })
+	watched := s.svc // changed below
+	watching.Go(func() { watched.WatchNotices(ctx) })
 	for i, change := range []func(){
 		func() { s.call(freeze(code)) },
 		func() { // through the other instance: this one is told by nobody

@@ -9,7 +9,7 @@ namespace Example.LicenseAgent
         internal static readonly Dictionary<string, string[]> All = new Dictionary<string, string[]>
         {
             { "agent-bad-answer", new[] { "The agent's answer could not be understood.", "Check that program and agent have matching versions.", "无法理解代理程序的应答。", "请检查程序与代理程序的版本是否匹配。" } },
-            { "agent-not-running", new[] { "The license agent does not answer.", "Start it (systemctl start license-agent, on Windows: sc start license-agent, or license-agent run) and try again.", "许可证代理程序没有响应。", "请启动它（systemctl start license-agent，Windows 上为 sc start license-agent，或 license-agent run）后重试。" } },
+            { "agent-not-running", new[] { "The license agent does not answer.", "Start it (systemctl start license-agent, on Windows: sc start license-agent, or license-agent run) and try again; in a container, start it on the host and mount its socket directory.", "许可证代理程序没有响应。", "请启动它（systemctl start license-agent，Windows 上为 sc start license-agent，或 license-agent run）后重试；在容器中，请在宿主机上启动代理并挂载其套接字目录。" } },
             { "agent-timeout", new[] { "The license agent did not answer in time.", "Try again; if it stays so, look at the load of the machine and the agent's log.", "许可证代理程序未及时响应。", "请重试；若持续如此，请检查机器负载和代理程序日志。" } },
             { "agent-untrusted", new[] { "The answer does not prove that the vendor licensed this use.", "Check that the right agent runs here and that the vendor's trust anchor is the right one.", "该应答不能证明厂商已授权。", "请确认运行的是正确的代理程序，且信任锚正确。" } },
             { "agent-wrong-device", new[] { "The license is genuine, but it was issued for another machine.", "Run license-agent why on this machine; activate it with a code of its own.", "许可证是真实的，但颁发给另一台机器。", "请在本机运行 license-agent why，并使用自己的授权码激活。" } },
