@@ -209,6 +209,10 @@ func (s *Service) await(ctx context.Context, code, id string, patience func() er
 			return false, &Refusal{Code: protocol.CodeRateLimited, After: 300 + s.spread(300)}
 		}
 		at, err := s.standpoint(ctx, id)
+		if ctx.Err() != nil { // hung up while the database was asked: nobody's failure
+			leave()
+			return false, nil
+		}
 		if err != nil || at.news {
 			leave()
 			return at.news, err
