@@ -68,6 +68,23 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// standIn is a program with the agent's name and a tenth of its size, for tests
+// that pack and check and never run it.
+var standIn = sync.OnceValues(func() (string, error) {
+	dir, main := filepath.Join(scratch, "stand-in"), "agent/cmd/license-agent"
+	err := os.MkdirAll(filepath.Join(dir, main), 0o755)
+	for name, text := range map[string]string{"go.mod": "module licenseagent.example\n\ngo 1.26\n", main + "/main.go": "package main\n\nfunc main() {}\n"} {
+		err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+	}
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", "license-agent", "./"+main)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+	if said, failed := cmd.CombinedOutput(); failed != nil {
+		err = errors.Join(err, errors.New(string(said)))
+	}
+	return filepath.Join(dir, "license-agent"), err
+})
+
 func agent(t testing.TB, target string) string {
 	t.Helper()
 	return must[string](t)(build[target]())
@@ -114,8 +131,17 @@ func (v *vendor) keySet(t testing.TB) []byte {
 	return must[[]byte](t)(license.SealKeySet(v.set, v.roots...))
 }
 
+// working are options whose scripts can be run: with the real agent, and not
+// compressed, which takes half a minute under the race detector.
+func (v *vendor) working(t testing.TB, product string) Options {
+	t.Helper()
+	o := v.options(t, product)
+	o.Agent, o.Format = agent(t, o.Target), "tar"
+	return o
+}
+
 // options make a bundle of a small product: a shell script that says what it was
-// given and then waits.
+// given and then waits. The agent in it is a stand-in.
 func (v *vendor) options(t testing.TB, product string) Options {
 	t.Helper()
 	app := t.TempDir()
@@ -124,7 +150,7 @@ func (v *vendor) options(t testing.TB, product string) Options {
 	check(t, os.WriteFile(filepath.Join(app, "share", "data.txt"), []byte(strings.Repeat("data ", 1000)), 0o644))
 	return Options{
 		Name: product, Version: "1.0", Target: "linux/" + runtime.GOARCH, App: app, Start: []string{"product", "it's", "--port=1"},
-		Agent: agent(t, "linux/"+runtime.GOARCH), Anchor: v.anchor, Format: "tar.gz", Out: t.TempDir(),
+		Agent: must[string](t)(standIn()), Anchor: v.anchor, Format: "tar.gz", Out: t.TempDir(),
 		Made: time.Unix(made, 0), Signer: v.signsThis, KeySet: v.keySet(t),
 	}
 }

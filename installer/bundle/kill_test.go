@@ -46,7 +46,7 @@ func (p *place) cut(stage string, n int) (killed bool, text string) {
 func TestStagesKilled(t *testing.T) {
 	stride := promise.Size(4, 1)
 	v := newVendor(t, "acme")
-	o := v.options(t, "My CAD")
+	o := v.working(t, "My CAD")
 	file := v.bundle(t, o)
 	o.Version, o.Out = "2.0", t.TempDir()
 	next := v.bundle(t, o)

@@ -151,7 +151,7 @@ func (p *place) files() map[string]string {
 func TestLife(t *testing.T) {
 	v := newVendor(t, "acme")
 	for _, format := range []string{"zip", "tar.gz"} { // zip: the modes are lost
-		o := v.options(t, "My CAD")
+		o := v.working(t, "My CAD")
 		o.Format = format
 		check(t, os.MkdirAll(filepath.Join(o.App, "hooks"), 0o755))
 		for _, stage := range []string{"install", "start", "stop", "prestop", "poststart", "update", "uninstall"} {
@@ -251,7 +251,7 @@ func until(t *testing.T, done func() bool) {
 // machine is as before: when nothing is installed, and when an older version is.
 func TestAlteredBundleChangesNothing(t *testing.T) {
 	v := newVendor(t, "acme")
-	file := v.bundle(t, v.options(t, "My CAD"))
+	file := v.bundle(t, v.working(t, "My CAD"))
 	fooled := 0
 	for _, c := range tampered() {
 		if strings.HasPrefix(c.name, "the agent") {
@@ -298,7 +298,7 @@ func TestTwoVendors(t *testing.T) {
 	var places []*place
 	for _, name := range []string{"acme", "other"} {
 		v := newVendor(t, name)
-		p := newPlace(t, v.bundle(t, v.options(t, "CAD")), name+"-cad")
+		p := newPlace(t, v.bundle(t, v.working(t, "CAD")), name+"-cad")
 		if len(places) > 0 { // the same folder for both
 			os.RemoveAll(p.dir) //nolint:errcheck // empty
 			p.dir = places[0].dir
@@ -346,7 +346,7 @@ func TestTwoVendors(t *testing.T) {
 	}
 	// A bundle of somebody else that claims the instance is refused.
 	evil := newVendor(t, "evil")
-	o := evil.options(t, "CAD")
+	o := evil.working(t, "CAD")
 	o.Instance = "other-cad"
 	e := newPlace(t, evil.bundle(t, o), "other-cad")
 	e.dir = b.dir

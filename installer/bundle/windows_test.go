@@ -60,7 +60,7 @@ func (w windows) ok(stage string, wants ...string) {
 // with a blank in its name. Run by .ci/wine, which has Wine ready.
 func TestLifeOnWindows(t *testing.T) {
 	v := newVendor(t, "acme")
-	o := v.options(t, "My CAD")
+	o := v.working(t, "My CAD")
 	app, dir := t.TempDir(), must[string](t)(os.MkdirTemp("", "bundle on windows"))
 	t.Cleanup(func() { os.RemoveAll(dir) }) //nolint:errcheck // a temporary folder
 	src := filepath.Join(app, "x.go")
