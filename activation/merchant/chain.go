@@ -124,6 +124,9 @@ func (t *tx) statement(s *seat, in *incoming, c fingerprint.Comparison, state, r
 		}
 		return t.issueNotice(s, in, state, reason)
 	}
+	if err := t.dropPopular(s, in); err != nil {
+		return err
+	}
 	if err := t.rollForward(s, in); err != nil {
 		return err
 	}

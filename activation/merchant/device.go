@@ -48,11 +48,64 @@ func (t *tx) popular(device string, k fingerprint.Kind, value string) (bool, err
 	if err := t.row(`SELECT COUNT(*) FROM popular WHERE value = $1 AND device <> $2`, h, device).Scan(&others); err != nil {
 		return false, fmt.Errorf("merchant: popular values: %w", err)
 	}
-	if others >= t.svc.opts.Terms.PopularAt {
+	limit := t.svc.opts.Terms.PopularAt
+	if others > limit {
 		return true, nil // settled: no need to count further
 	}
-	_, err := t.exec(`INSERT INTO popular (value, device) VALUES ($1, $2) ON CONFLICT (value, device) DO NOTHING`, h, device)
-	return false, err
+	n, err := t.exec(`INSERT INTO popular (value, device) VALUES ($1, $2) ON CONFLICT (value, device) DO NOTHING`, h, device)
+	if err == nil && n == 1 && others == limit {
+		// From now on it identifies none, also of those that came before.
+		_, err = t.exec(`UPDATE activations SET crowded = 1 WHERE device_id IN (SELECT device FROM popular WHERE value = $1)`, h)
+	}
+	return others >= limit, err
+}
+
+// dropPopular takes values that have become popular since out of what a seat is
+// recognised by. A device that would be left with nothing keeps them: it did
+// nothing wrong, and what is left to hold it is its key and its contact anyway.
+func (t *tx) dropPopular(s *seat, in *incoming) error {
+	if s.crowded == 0 {
+		return nil
+	}
+	if _, err := t.exec(`UPDATE activations SET crowded = 0 WHERE license_id = $1`, s.license); err != nil {
+		return err
+	}
+	e, err := s.enrolled()
+	if err != nil {
+		return err
+	}
+	present, err := t.uncommon(in.req.Device, in.device)
+	if err != nil {
+		return err
+	}
+	all, own := fingerprint.Enroll(e.Salt, in.device), fingerprint.Enroll(e.Salt, present)
+	var parts []fingerprint.Part
+	var dropped []fingerprint.Kind
+	strong := false
+	for _, p := range e.Parts {
+		popular := func(h string) bool {
+			return slices.Contains(all.Hashes(p.Kind), h) && !slices.Contains(own.Hashes(p.Kind), h)
+		}
+		left := slices.DeleteFunc(slices.Clone(p.Hashes), popular)
+		if len(left) < len(p.Hashes) {
+			dropped = append(dropped, p.Kind)
+		}
+		if len(left) > 0 {
+			parts = append(parts, fingerprint.Part{Kind: p.Kind, Hashes: left})
+			strong = strong || p.Kind != fingerprint.CPU
+		}
+	}
+	if len(dropped) == 0 || !strong {
+		return nil
+	}
+	e.Parts = parts
+	if err := s.enrol(e); err != nil {
+		return err
+	}
+	if _, err := s.see(in.device, t.now); err != nil {
+		return err
+	}
+	return t.audit(in.actor(), "device.popular-dropped", s.license, map[string]any{"parts": dropped})
 }
 
 // uncommon returns the observation without values that many machines share. CPU

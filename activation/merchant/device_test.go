@@ -189,8 +189,16 @@ func TestPopularValues(t *testing.T) {
 		}
 		return strings.Join(list, ",")
 	}
+	var first *device
+	lone := b.device(7000)
+	lone.print = "||CLONED-BOARD-5|BFEBFBFF000906EA"
+	must0(t, lone.activate(code))
+	limit-- // lone shows it as well
 	for i := range limit + 2 {
 		d := b.device(i)
+		if i == 0 {
+			first = d
+		}
 		d.print = with(d.print, map[int]string{2: "CLONED-BOARD-5"})
 		must0(t, d.activate(code))
 		want := "mac,disk,board,cpu"
@@ -200,6 +208,19 @@ func TestPopularValues(t *testing.T) {
 		if got := parts(d); got != want {
 			t.Errorf("device %d is recognised by %s, want %s", i, got, want)
 		}
+	}
+	// Those that came before are recognised by the rest from their next contact on.
+	must0(t, first.renew())
+	if got := parts(first); got != "mac,disk,cpu" {
+		t.Errorf("after it became popular, the first device is recognised by %s", got)
+	}
+	must0(t, first.renew())
+	if got := parts(first); got != "mac,disk,cpu" || first.state() != "license" {
+		t.Errorf("a contact later: %s, %s", got, first.state())
+	}
+	must0(t, lone.renew())
+	if got := parts(lone); got != "board,cpu" {
+		t.Errorf("a device with nothing else is recognised by %s", got)
 	}
 	// A machine that has nothing else holds no seat.
 	d := b.device(5000)

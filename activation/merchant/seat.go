@@ -88,17 +88,18 @@ type seat struct {
 	uses, usesMost          int64 // most concurrent uses: of the last report, and ever
 	epoch                   int64 // in which the chain was last accepted, see epoch.go
 	told                    int64 // entitlement.news at the last answer
+	crowded                 int64 // 1: a value of it has become popular since; written by popular and dropPopular alone
 }
 
 const seatColumns = `a.license_id, a.device_id, a.device_alg, a.device_pub, a.env, a.salt, a.parts, a.seen, a.seen_at, a.status, a.reason,
 	a.seq, a.head, a.prev_seq, a.prev_head, a.last_nonce, a.last_idem, a.last_body, a.last_license, a.last_notice, a.last_keyset,
-	a.noticed, a.contested, a.contest_why, a.rebound, a.rolled, a.last_day, a.renewals, a.agent, a.created, a.contact, a.open_until, a.epoch, a.uses, a.uses_most, a.told`
+	a.noticed, a.contested, a.contest_why, a.rebound, a.rolled, a.last_day, a.renewals, a.agent, a.created, a.contact, a.open_until, a.epoch, a.uses, a.uses_most, a.told, a.crowded`
 
 func (s *seat) fields() []any {
 	return []any{
 		&s.license, &s.device, &s.key.Alg, &s.key.Pub, &s.env, &s.salt, &s.parts, &s.seen, &s.seenAt, &s.status, &s.reason,
 		&s.seq, &s.head, &s.prevSeq, &s.prevHead, &s.lastNonce, &s.lastIdem, &s.lastBody, &s.lastLicense, &s.lastNotice, &s.lastKeySet,
-		&s.noticed, &s.contested, &s.contestWhy, &s.rebound, &s.rolled, &s.lastDay, &s.renewals, &s.agent, &s.created, &s.contact, &s.openUntil, &s.epoch, &s.uses, &s.usesMost, &s.told,
+		&s.noticed, &s.contested, &s.contestWhy, &s.rebound, &s.rolled, &s.lastDay, &s.renewals, &s.agent, &s.created, &s.contact, &s.openUntil, &s.epoch, &s.uses, &s.usesMost, &s.told, &s.crowded,
 	}
 }
 
