@@ -3,7 +3,6 @@ package merchant
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"path/filepath"
 	"sync"
@@ -233,8 +232,8 @@ func TestKilledInstance(t *testing.T) {
 	if b.dsn != "" {
 		kind = "PostgreSQL"
 	}
-	t.Log(fmt.Sprintf("%s: two processes, %d kills, %d answered renewals: 0 lost, 0 false forks, slowest answer by the other instance %v",
-		kind, kills, answered.Load(), time.Duration(pair.slowest.Load()).Round(time.Millisecond)))
+	t.Logf("%s: two processes, %d kills, %d answered renewals: 0 lost, 0 false forks, slowest answer by the other instance %v",
+		kind, kills, answered.Load(), time.Duration(pair.slowest.Load()).Round(time.Millisecond))
 }
 
 // processes are two instances, of which one may be dead.

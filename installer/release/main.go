@@ -19,8 +19,7 @@ import (
 const usage = `usage:
   release finish DIST VERSION COMMIT EPOCH [KEY]   bills of materials, proxy tree, checksums, signature, provenance
   release verify DIST PUBLIC-KEY                   check a release that was received
-  release zip OUT.zip EPOCH FILE…                  an archive that is the same each time
-`
+  release zip OUT.zip EPOCH FILE…                  an archive that is the same each time`
 
 func main() {
 	if err := run(os.Args[1:], os.Stdout); err != nil {

@@ -48,12 +48,6 @@ func pipeDescriptor(self token, service string) string {
 	return fmt.Sprintf(PipeSDDL, owner, service)
 }
 
-// isService reports whether a SID is one service of the authority NT SERVICE.
-// S-1-5-80-0 stands for all of them.
-func isService(sid string) bool {
-	return strings.HasPrefix(sid, "S-1-5-80-") && sid != "S-1-5-80-0"
-}
-
 // ownerAllowed decides whether the owner of a pipe may be the agent: the system
 // itself, the virtual account of the service that the pipe is named after, this
 // process's own account (a demonstration), or one that the caller expects, in

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"strings"
 
 	"golang.org/x/sys/windows"
 )
@@ -118,4 +119,10 @@ func describe(tok windows.Token) (token, error) {
 		}
 	}
 	return t, nil
+}
+
+// isService reports whether a SID is one service of the authority NT SERVICE.
+// S-1-5-80-0 stands for all of them.
+func isService(sid string) bool {
+	return strings.HasPrefix(sid, "S-1-5-80-") && sid != "S-1-5-80-0"
 }
