@@ -68,8 +68,14 @@ func (t *tx) heard(g *goods, h koogallery.Heartbeat) error {
 	case koogallery.Alive:
 		standing = t.alive(g, h)
 	case koogallery.Expired:
-		// A frozen code is expired too, and stays called frozen.
-		if standing != standFrozen && standing != standReleased {
+		// A frozen code is expired too, and stays called frozen. One that it
+		// calls expired before the end it names is frozen, whatever the callbacks said last:
+		// an unfreeze that was told late must not rename it.
+		switch {
+		case standing == standFrozen || standing == standReleased:
+		case h.Expires.Unix() > t.now:
+			standing = standFrozen
+		default:
 			standing = standExpired
 		}
 	case koogallery.Released:

@@ -22,6 +22,7 @@ func TestHeartbeatDecides(t *testing.T) {
 		{ThawWithExpiry, standAlive, koogallery.Alive, none, standAlive},
 		{ThawWithExpiry, standAlive, koogallery.Expired, none, standExpired},
 		{ThawWithExpiry, standAlive, koogallery.Expired, past, standExpired},
+		{ThawWithExpiry, standAlive, koogallery.Expired, future, standFrozen},
 		{ThawWithExpiry, standAlive, koogallery.Released, none, standReleased},
 		{ThawWithExpiry, standAlive, "FREEZE", none, standFrozen},
 		{ThawWithExpiry, standAlive, "FROZEN", future, standFrozen},
