@@ -128,7 +128,7 @@ func New(cfg Config) (*Lifecycle, error) {
 		// What the counter has shown holds without a disk, too.
 		state = l.snap.Load().state()
 		state.take(Change{Put: putBack})
-		l.publish(state, &device)
+		l.publish(state, l.snap.Load().device)
 	}
 	l.told = l.signature()
 	return l, nil
@@ -142,9 +142,6 @@ func (l *Lifecycle) starting() Change {
 	now, _ := v.clock.Believe(l.cfg.Clock())
 	for _, e := range v.entries {
 		rec := e.rec
-		if e.claims != nil {
-			rec.Worse = rec.Worse.After(e.cmp, now)
-		}
 		if rec.NextTry > 0 && rec.NextTry <= now {
 			renewBy := int64(0)
 			if e.claims != nil {
@@ -152,9 +149,7 @@ func (l *Lifecycle) starting() Change {
 			}
 			rec.NextTry = BootContact(l.uniform, now, renewBy)
 		}
-		if e.remade() {
-			rec.NextTry = now + 1
-		}
+		e.read(&rec, now)
 		if rec.Worse != e.rec.Worse || rec.NextTry != e.rec.NextTry {
 			c.put(rec)
 		}

@@ -119,18 +119,10 @@ func (l *Lifecycle) Observed() error {
 	now, _ := v.clock.Believe(l.cfg.Clock())
 	var c Change
 	for _, e := range v.entries {
-		if e.claims == nil {
-			continue
-		}
 		rec := e.rec
-		first := rec.Worse.Reads == 0
-		if rec.Worse = rec.Worse.After(e.cmp, now); rec.Worse == e.rec.Worse {
-			continue
+		if e.read(&rec, now); rec.Worse != e.rec.Worse {
+			c.put(rec)
 		}
-		if first && e.remade() && rec.NextTry > 0 {
-			rec.NextTry = min(rec.NextTry, now+1)
-		}
-		c.put(rec)
 	}
 	if len(c.Put) == 0 {
 		return nil
@@ -152,8 +144,18 @@ func (l *Lifecycle) surprising(d fingerprint.Device) bool {
 // stopsAtOnce is the case of deviceRule that has no debounce.
 func stopsAtOnce(c fingerprint.Comparison) bool { return !c.StrongMatch && c.StrongChanged }
 
-// remade says that a virtual machine lost the one made-up value that it was held
-// by. The merchant takes the new one over at a contact, so that is due now.
-func (e *entry) remade() bool {
-	return e.claims != nil && enrolled(e.claims).Remade(e.cmp)
+// read books the newest read of the hardware: one step of the debounce, and the
+// contact that is due at once when a virtual machine has lost the one made-up
+// value that it was held by, because the merchant takes the new one over there.
+// Only the first such read does that: a restart must not trigger a contact, and
+// a license that has ended has none.
+func (e *entry) read(rec *Record, now int64) {
+	if e.claims == nil {
+		return
+	}
+	first := rec.Worse.Reads == 0
+	rec.Worse = rec.Worse.After(e.cmp, now)
+	if first && rec.NextTry > 0 && enrolled(e.claims).Remade(e.cmp) {
+		rec.NextTry = min(rec.NextTry, now+1)
+	}
 }

@@ -299,6 +299,13 @@ func TestOnlyAddressMadeAnew(t *testing.T) {
 	if next := held.Records[0].NextTry; next > b.now+1 {
 		t.Errorf("the next contact is %d s away", next-b.now)
 	}
+	b.now += hour
+	b.boot("vm-kvm", with("fa:16:3e:44:55:66")...)
+	held, err = b.memory.Load()
+	b.must(err)
+	if next := held.Records[0].NextTry; next <= b.now+1 {
+		t.Error("a restart alone triggers a contact")
+	}
 	b.down = false
 	b.must(b.renew())
 	b.wants("after the contact", "active", "valid")
