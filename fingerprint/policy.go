@@ -48,16 +48,14 @@ type Enrolled struct {
 // nobody. Off line the answer is still "another machine"; at a contact the device
 // key and its place on the chain decide, and the new value is enrolled.
 func (e Enrolled) Remade(c Comparison) bool {
-	strong := 0
-	for _, p := range e.Parts {
-		switch {
-		case p.Kind == Board && len(p.Hashes) > 0:
-			return false
-		case p.Kind != CPU && len(p.Hashes) > 0:
-			strong++
-		}
-	}
-	return strong == 1 && (e.Env == Virtual || e.Env == Container) && c.Outcome == Different && !c.StrongMatch
+	lone := len(e.Hashes(Board)) == 0 && (len(e.Hashes(MAC)) == 0) != (len(e.Hashes(Disk)) == 0)
+	return lone && (e.Env == Virtual || e.Env == Container) && c.Outcome == Different && !c.StrongMatch
+}
+
+// Identified says that there is a part to know the device by: a board, a disk or
+// a network address. The CPU id is a model code.
+func (e Enrolled) Identified() bool {
+	return len(e.Hashes(Board)) > 0 || len(e.Hashes(Disk)) > 0 || len(e.Hashes(MAC)) > 0
 }
 
 // PartResult says how one part compares.

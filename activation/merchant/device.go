@@ -79,27 +79,24 @@ func (t *tx) dropPopular(s *seat, in *incoming) error {
 		return err
 	}
 	all, own := fingerprint.Enroll(e.Salt, in.device), fingerprint.Enroll(e.Salt, present)
-	var parts []fingerprint.Part
+	left := fingerprint.Enrolled{Env: e.Env, Salt: e.Salt}
 	var dropped []fingerprint.Kind
-	strong := false
 	for _, p := range e.Parts {
 		popular := func(h string) bool {
 			return slices.Contains(all.Hashes(p.Kind), h) && !slices.Contains(own.Hashes(p.Kind), h)
 		}
-		left := slices.DeleteFunc(slices.Clone(p.Hashes), popular)
-		if len(left) < len(p.Hashes) {
+		hashes := slices.DeleteFunc(slices.Clone(p.Hashes), popular)
+		if len(hashes) < len(p.Hashes) {
 			dropped = append(dropped, p.Kind)
 		}
-		if len(left) > 0 {
-			parts = append(parts, fingerprint.Part{Kind: p.Kind, Hashes: left})
-			strong = strong || p.Kind != fingerprint.CPU
+		if len(hashes) > 0 {
+			left.Parts = append(left.Parts, fingerprint.Part{Kind: p.Kind, Hashes: hashes})
 		}
 	}
-	if len(dropped) == 0 || !strong {
+	if len(dropped) == 0 || !left.Identified() {
 		return nil
 	}
-	e.Parts = parts
-	if err := s.enrol(e); err != nil {
+	if err := s.enrol(left); err != nil {
 		return err
 	}
 	if _, err := s.see(in.device, t.now); err != nil {
@@ -148,15 +145,10 @@ func (t *tx) enrol(device string, d fingerprint.Device, unidentified bool) (fing
 		return fingerprint.Enrolled{}, fmt.Errorf("merchant: salt: %w", err)
 	}
 	e := fingerprint.Enroll(salt, d)
-	for _, p := range e.Parts {
-		if p.Kind != fingerprint.CPU {
-			return e, nil
-		}
+	if !e.Identified() && !unidentified {
+		return e, refuse(protocol.CodeNoIdentity)
 	}
-	if unidentified {
-		return e, nil
-	}
-	return e, refuse(protocol.CodeNoIdentity)
+	return e, nil
 }
 
 // recognise decides what the hardware in a request means for its seat: nil when
@@ -168,19 +160,15 @@ func (t *tx) recognise(s *seat, in *incoming) (fingerprint.Comparison, error) {
 	if err != nil {
 		return c, err
 	}
-	remade, err := t.remade(s, in, c)
-	if err != nil {
-		return c, err
+	if c.Outcome == fingerprint.Same || c.Unidentified() {
+		return c, nil // nearly always
 	}
-	switch {
-	case c.Outcome == fingerprint.Same, c.Unidentified():
-		return c, nil
-	case remade:
-		if err := t.takeOver(s, in, "remade: "+c.Why); err != nil {
-			return c, err
-		}
-		return s.see(in.device, t.now)
-	case c.Outcome == fingerprint.Indeterminate:
+	if remade, err := t.remade(s, in, c); err != nil {
+		return c, err
+	} else if remade {
+		return t.takeOver(s, in, "remade: "+c.Why)
+	}
+	if c.Outcome == fingerprint.Indeterminate {
 		if err := t.save(s); err != nil { // support is asked what could not be read
 			return c, err
 		}
@@ -207,11 +195,8 @@ func (t *tx) reenrol(s *seat, in *incoming) (bool, error) {
 	if !t.mayRebind(s) {
 		return false, refuse(protocol.CodeRebindLimit)
 	}
-	if err := t.takeOver(s, in, c.Why); err != nil {
-		return false, err
-	}
-	_, err = s.see(in.device, t.now)
-	return true, err
+	_, err = t.takeOver(s, in, c.Why)
+	return err == nil, err
 }
 
 // mayRebind says whether the self-service re-bind of a seat is available.
@@ -235,26 +220,29 @@ func (t *tx) remade(s *seat, in *incoming, c fingerprint.Comparison) (bool, erro
 	if err != nil {
 		return false, err
 	}
-	own := func(p fingerprint.Part) bool { return p.Kind != fingerprint.CPU }
-	return slices.ContainsFunc(fingerprint.Enroll(e.Salt, present).Parts, own), nil
+	return fingerprint.Enroll(e.Salt, present).Identified(), nil
 }
 
 // takeOver enrols the present hardware of a seat anew and counts it as the
 // self-service re-bind.
-func (t *tx) takeOver(s *seat, in *incoming, why string) error {
+func (t *tx) takeOver(s *seat, in *incoming, why string) (fingerprint.Comparison, error) {
+	none := fingerprint.Comparison{}
 	was, err := s.enrolled()
 	if err != nil {
-		return err
+		return none, err
 	}
 	present, err := t.uncommon(in.req.Device, in.device)
 	if err != nil {
-		return err
+		return none, err
 	}
 	if err := s.enrol(fingerprint.Enroll(was.Salt, present)); err != nil {
-		return err
+		return none, err
 	}
 	s.contested, s.contestWhy, s.rebound = 0, "", t.now
-	return t.audit(in.actor(), "device.re-enrol", s.license, map[string]any{"why": why})
+	if err := t.audit(in.actor(), "device.re-enrol", s.license, map[string]any{"why": why}); err != nil {
+		return none, err
+	}
+	return s.see(in.device, t.now)
 }
 
 // rollForward brings the seat's reference up to date (fingerprint.Roll): one

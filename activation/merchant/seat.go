@@ -200,8 +200,8 @@ func (s *seat) see(d fingerprint.Device, now int64) (fingerprint.Comparison, err
 	c := fingerprint.CompareSeen(p, e, seen)
 	for i := range seen {
 		// As many as a license may hold; those that count first.
+		h := e.Hashes(seen[i].Kind)
 		slices.SortStableFunc(seen[i].Values, func(a, b fingerprint.SeenValue) int {
-			h := e.Hashes(seen[i].Kind)
 			return rank(a.Enrolled(h)) - rank(b.Enrolled(h))
 		})
 		seen[i].Values = seen[i].Values[:min(len(seen[i].Values), fingerprint.MaxHashes)]

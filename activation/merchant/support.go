@@ -139,7 +139,7 @@ func (t *tx) invited(s *seat, in *incoming) (bool, error) {
 		if _, err := t.enrol(in.req.Device, in.device, s.code.unidentified); err != nil {
 			return false, err
 		}
-		if err := t.takeOver(s, in, "support: "+c.Why); err != nil {
+		if _, err := t.takeOver(s, in, "support: "+c.Why); err != nil {
 			return false, err
 		}
 	}

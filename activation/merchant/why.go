@@ -48,10 +48,6 @@ type PartInfo struct {
 	Now    []string          `json:"now"`
 }
 
-// warnBefore is when a device that was not told otherwise calls a license
-// "expiring": the default of license-agent's configuration.
-const warnBefore = 14 * day
-
 // Why explains a device, by license id or device id, as it is (the zero
 // scenario) or in a scenario. Nothing is written. Error: ErrNotFound.
 func (s *Service) Why(ctx context.Context, id string, scenario activation.Scenario) (Explanation, error) {
@@ -59,13 +55,17 @@ func (s *Service) Why(ctx context.Context, id string, scenario activation.Scenar
 	if err != nil {
 		return Explanation{}, err
 	}
-	var x Explanation
+	return s.explain(ctx, info, func(t *tx, one *seat) (Explanation, error) { return t.explain(one, scenario) })
+}
+
+// explain gives a seat to somebody who does not save it.
+func (s *Service) explain(ctx context.Context, info DeviceInfo, how func(*tx, *seat) (Explanation, error)) (x Explanation, err error) {
 	err = s.change(ctx, func(t *tx) error {
 		one, err := t.seat(seatByLicense, info.License)
 		if err != nil {
 			return err
 		}
-		x, err = t.explain(one, scenario)
+		x, err = how(t, one)
 		return err
 	})
 	x.Device = info
@@ -94,21 +94,14 @@ func (s *Service) Explain(ctx context.Context, envelope []byte) (Explanation, er
 	if err != nil {
 		return Explanation{}, err
 	}
-	var x Explanation
-	err = s.change(ctx, func(t *tx) error {
-		one, err := t.seat(seatByLicense, info.License)
-		if err != nil {
-			return err
-		}
+	return s.explain(ctx, info, func(t *tx, one *seat) (Explanation, error) {
 		if _, err := one.see(device, t.now); err != nil {
-			return err
+			return Explanation{}, err
 		}
-		x, err = t.explain(one, activation.Scenario{})
+		x, err := t.explain(one, activation.Scenario{})
 		x.Chain = one.position(req)
-		return err
+		return x, err
 	})
-	x.Device = info
-	return x, err
 }
 
 // position names where a request stands on the chain of the seat.
@@ -156,7 +149,7 @@ func spoken(v activation.Verdict) Verdict {
 // hardware is as it was last seen. What only the device remembers (how often a
 // worse read was seen) is not known here.
 func (t *tx) inputs(s *seat) (activation.Inputs, []fingerprint.Seen, error) {
-	in := activation.Inputs{Now: t.now, Contact: s.contact, Contested: s.contested > 0, Warn: warnBefore}
+	in := activation.Inputs{Now: t.now, Contact: s.contact, Contested: s.contested > 0, Warn: activation.DefaultWarn}
 	in.Clock.Wall, in.Clock.HighWater = t.now, t.now
 	if t.keys == nil || t.keys.set == nil {
 		return in, nil, ErrNotInitialised

@@ -79,7 +79,7 @@ func (k *Checker) Seat(ctx context.Context, product string, o SeatOptions) (*Sea
 		// An agent that is started anew sends those who wait away.
 		_, now := k.clock()
 		left := o.Wait - (now - began)
-		if !codeIs(err, api.CodeBusy) && (left <= 0 || !hungUp(err)) || !pause(ctx, resumePause) {
+		if !codeIs(err, api.CodeBusy) && (left <= 0 || !hungUp(err)) || !rest(ctx, resumePause) {
 			return nil, err
 		}
 		s.request.WaitMS = max(0, left.Milliseconds())
@@ -180,7 +180,7 @@ func (s *Seat) resume() (net.Conn, error) {
 			return conn, nil
 		}
 		again := codeIs(err, api.CodeNotRunning) || codeIs(err, api.CodeBusy) || codeIs(err, api.CodeTimeout) || hungUp(err)
-		if !again || !pause(ctx, wait) {
+		if !again || !rest(ctx, wait) {
 			return nil, err
 		}
 	}
@@ -226,8 +226,8 @@ func codeIs(err error, code string) bool {
 	return errors.As(err, &e) && e.Code == code
 }
 
-// pause waits; false when ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
+// rest waits; false when ctx ended.
+func rest(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

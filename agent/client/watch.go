@@ -15,16 +15,7 @@ import (
 // with how long to wait and returns false to give up (nil waits by a timer).
 func (c *Client) Watch(ctx context.Context, changed func(api.Events) error, pause func(time.Duration) bool) error {
 	if pause == nil {
-		pause = func(d time.Duration) bool {
-			t := time.NewTimer(d)
-			defer t.Stop()
-			select {
-			case <-ctx.Done():
-				return false
-			case <-t.C:
-				return true
-			}
-		}
+		pause = func(d time.Duration) bool { return rest(ctx, d) }
 	}
 	since, wait := uint64(0), time.Second
 	first := true
