@@ -35,6 +35,8 @@ type Database struct {
 	timeout     time.Duration                  // of one transaction, 0: none
 	asked       func(query string, args []any) // told of reads, for tests that look at plans; nil: nobody
 
+	saveOne, saveMany string // statements, see ahead.go
+
 	mu    sync.Mutex
 	stmts map[string]*sql.Stmt // prepared on write, by text
 }
@@ -75,7 +77,7 @@ func newSQLite(path string) (*Database, error) {
 		return nil, errors.Join(fmt.Errorf("merchant: database: %w", err), write.Close())
 	}
 	read.SetMaxOpenConns(4)
-	return &Database{write: write, read: read, stmts: map[string]*sql.Stmt{}}, nil
+	return &Database{write: write, read: read, saveOne: updateSeat(), stmts: map[string]*sql.Stmt{}}, nil
 }
 
 // fileURI is a path as SQLite wants it in a URI (sqlite.org/uri.html): a
@@ -121,7 +123,7 @@ func newPostgres(dsn string, lease time.Duration) (*Database, error) {
 		return err
 	}))
 	write.SetMaxOpenConns(4)
-	return &Database{write: write, read: write, postgres: true, timeout: lease, stmts: map[string]*sql.Stmt{}}, nil
+	return &Database{write: write, read: write, postgres: true, timeout: lease, saveOne: updateSeat(), saveMany: updateSeats(), stmts: map[string]*sql.Stmt{}}, nil
 }
 
 // bound is the context of one transaction. With a server on the other side of a

@@ -24,6 +24,7 @@ type trial struct {
 	devices []*device
 	wished  [2]bool    // which of them the buyer has tried to activate
 	rng     *rand.Rand // nil: in order, without faults
+	start   time.Time  // the day that ends are counted from: faults take time, and orders do not end later for it
 	blind   bool       // the control: the marketplace is never asked for its own word
 }
 
@@ -50,7 +51,7 @@ func (x *trial) play(n int, event string) {
 	if arg == "1" {
 		i = 1
 	}
-	end := x.clock.Now().Truncate(24 * time.Hour).Add(time.Duration(1000+n) * 24 * time.Hour)
+	end := x.start.Truncate(24 * time.Hour).Add(time.Duration(1000+n) * 24 * time.Hour)
 	switch verb {
 	case "renew":
 		_ = x.market.Renew(x.code, end)
@@ -62,6 +63,8 @@ func (x *trial) play(n int, event string) {
 		_ = x.market.Unfreeze(x.code)
 	case "release":
 		_ = x.market.Release(x.code)
+	case "day":
+		x.clock.Add(24 * time.Hour)
 	case "activate":
 		x.wished[i] = true
 		if x.devices[i].license == "" {
@@ -193,7 +196,7 @@ func (x *trial) state() string {
 // run plays the events on a code of its own.
 func (s *stall) run(code string, list []string, rng *rand.Rand, blind bool) string {
 	s.sell(code, func(c *koogallerytest.Code) { c.Validity = 900 * 24 * time.Hour })
-	x := &trial{stall: s, code: code, rng: rng, blind: blind}
+	x := &trial{stall: s, code: code, rng: rng, blind: blind, start: s.clock.Now()}
 	for range 2 {
 		s.machines++
 		x.devices = append(x.devices, s.device(s.machines))
@@ -219,8 +222,10 @@ func TestInterleavingsEndAlike(t *testing.T) {
 			s.clock.set(start) // the same days
 			wild := s.run(fmt.Sprintf("PLWILD%013d", i), list, rng, blind)
 			if wild != orderly {
-				bad++
-				example = fmt.Sprintf("%q\n orderly: %s\n wild:    %s", list, orderly, wild)
+				if bad++; bad > 1 && !blind {
+					t.Log(example)
+				}
+				example = fmt.Sprintf("%d of seed %d: %q\n orderly: %s\n wild:    %s", i, seed, list, orderly, wild)
 			}
 		}
 		return bad, example

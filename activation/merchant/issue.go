@@ -77,10 +77,10 @@ func (s *Service) Process(ctx context.Context, envelope []byte, kind, idempotenc
 		out = o
 		return err
 	}
-	err = s.changeLocking(ctx, in.lock(s.pepper), ask)
+	err = s.changeSeat(ctx, in, ask)
 	if s.redeemable(req, err) {
 		if err = s.redeem(ctx, req.Code, req.Product); err == nil {
-			err = s.changeLocking(ctx, in.lock(s.pepper), ask)
+			err = s.changeSeat(ctx, in, ask)
 		}
 	}
 	s.metrics.requests.WithLabelValues(req.Kind, resultOf(err)).Inc()
@@ -88,6 +88,15 @@ func (s *Service) Process(ctx context.Context, envelope []byte, kind, idempotenc
 		return protocol.Answer{}, err
 	}
 	return protocol.Answer{License: []byte(out.license), Notice: []byte(out.notice), KeySet: []byte(keySet)}, nil
+}
+
+// changeSeat is change for a request of a device.
+func (s *Service) changeSeat(ctx context.Context, in *incoming, run func(t *tx) error) error {
+	j := &job{ctx: ctx, lock: in.lock(s.pepper), run: run}
+	if in.req.Code == "" {
+		j.seat = in.req.License
+	}
+	return s.put(s.queue, j)
 }
 
 func resultOf(err error) string {
@@ -234,7 +243,7 @@ func (t *tx) activate(in *incoming) (outcome, error) {
 func (t *tx) code(in *incoming) (entitlement, error) {
 	var c entitlement
 	q := t.svc.db.locking(codeByLookup, "c")
-	rows, err := t.sql.QueryContext(t.ctx, q, lookup(t.svc.pepper, in.req.Code))
+	rows, err := t.query(q, lookup(t.svc.pepper, in.req.Code))
 	if err != nil {
 		return c, fmt.Errorf("merchant: code: %w", err)
 	}

@@ -340,7 +340,7 @@ func (t *tx) store(envelope []byte) (Published, error) {
 // a key whose successor has been in use for longer than any license it signed
 // can run is left out.
 func (t *tx) fillKeys(set *license.KeySet) error {
-	rows, err := t.sql.QueryContext(t.ctx, `SELECT kid, key_use, alg, pub, nbf, revoked FROM keys ORDER BY nbf DESC, kid`)
+	rows, err := t.query(`SELECT kid, key_use, alg, pub, nbf, revoked FROM keys ORDER BY nbf DESC, kid`)
 	if err != nil {
 		return fmt.Errorf("merchant: keys: %w", err)
 	}
@@ -370,7 +370,7 @@ func (t *tx) fillKeys(set *license.KeySet) error {
 
 // strings returns a single column.
 func (t *tx) strings(query string, args ...any) ([]string, error) {
-	rows, err := t.sql.QueryContext(t.ctx, query, args...)
+	rows, err := t.query(query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("merchant: %w", err)
 	}

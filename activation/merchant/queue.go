@@ -69,7 +69,7 @@ func (s *Service) claim(ctx context.Context, limit int) ([]task, error) {
 		if s.db.postgres {
 			q += ` FOR UPDATE SKIP LOCKED`
 		}
-		rows, err := t.sql.QueryContext(t.ctx, q, t.now, t.now, limit)
+		rows, err := t.query(q, t.now, t.now, limit)
 		if err != nil {
 			return fmt.Errorf("merchant: jobs: %w", err)
 		}

@@ -113,21 +113,27 @@ const (
 		noticed, contested, contest_why, rebound, rolled, last_day, renewals, agent, created, contact, open_until, epoch, uses, uses_most, told)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
 		$21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37)`
-	updateSeat = `UPDATE activations SET parts = $1, status = $2, reason = $3, seq = $4, head = $5, prev_seq = $6, prev_head = $7,
-		last_nonce = $8, last_idem = $9, last_body = $10, last_license = $11, last_notice = $12, last_keyset = $13, noticed = $14,
-		contested = $15, contest_why = $16, rebound = $17, rolled = $18, last_day = $19, renewals = $20, agent = $21, contact = $22,
-		seen = $23, seen_at = $24, open_until = $25, epoch = $26, uses = $27, uses_most = $28, told = $29
-		WHERE license_id = $30`
 	newestKeySet = `SELECT COALESCE(MAX(version), 0), COALESCE((SELECT CAST(value AS BIGINT) FROM settings WHERE name = 'epoch'), 0) FROM keysets`
 )
 
 // hotQueries are what every renewal executes: kept prepared.
 func (d *Database) hotQueries() []string {
-	return []string{newestKeySet, d.locking(seatByLicense, "a"), updateSeat}
+	hot := []string{newestKeySet, d.locking(seatByLicense, "a"), d.saveOne}
+	if d.postgres {
+		hot = append(hot, seatsByLicense, d.saveMany)
+	}
+	return hot
 }
 
 // seat loads and locks one activation; ErrNotFound when there is none.
 func (t *tx) seat(query string, args ...any) (*seat, error) {
+	if query == seatByLicense {
+		if s, ok := t.seatAhead(args[0].(string)); ok && s == nil {
+			return nil, ErrNotFound
+		} else if ok {
+			return s, nil
+		}
+	}
 	s := new(seat)
 	err := t.row(t.svc.db.locking(query, "a"), args...).Scan(append(s.fields(), s.code.fields()...)...)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -144,16 +150,6 @@ func (t *tx) insert(s *seat) error {
 	_, err := t.exec(insertSeat, s.code.id, s.license, s.device, s.key.Alg, s.key.Pub, s.env, s.salt, s.parts, s.seen, s.seenAt, s.status, s.reason,
 		s.seq, s.head, s.prevSeq, s.prevHead, s.lastNonce, s.lastIdem, s.lastBody, s.lastLicense, s.lastNotice, s.lastKeySet,
 		s.noticed, s.contested, s.contestWhy, s.rebound, s.rolled, s.lastDay, s.renewals, s.agent, s.created, s.contact, s.openUntil, s.epoch, s.uses, s.usesMost, s.told)
-	return err
-}
-
-func (t *tx) save(s *seat) error {
-	n, err := t.exec(updateSeat, s.parts, s.status, s.reason, s.seq, s.head, s.prevSeq, s.prevHead,
-		s.lastNonce, s.lastIdem, s.lastBody, s.lastLicense, s.lastNotice, s.lastKeySet, s.noticed,
-		s.contested, s.contestWhy, s.rebound, s.rolled, s.lastDay, s.renewals, s.agent, s.contact, s.seen, s.seenAt, s.openUntil, s.epoch, s.uses, s.usesMost, s.told, s.license)
-	if err == nil && n != 1 {
-		err = fmt.Errorf("merchant: activation %s: %d rows changed", s.license, n)
-	}
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 )
 
@@ -16,12 +17,14 @@ type tx struct {
 	svc *Service
 	now int64 // UTC seconds
 	// keys is what this transaction signs with.
-	keys  *keyState
-	epoch int64      // of the database, see epoch.go
-	by    string     // who asks for the job that runs now: the actor of its audit rows
-	rows  []auditRow // audit rows of this transaction, chained by finish
-	news  []string   // codes whose devices should learn something
-	work  bool       // there are new jobs
+	keys   *keyState
+	epoch  int64      // of the database, see epoch.go
+	by     string     // who asks for the job that runs now: the actor of its audit rows
+	rows   []auditRow // audit rows of this transaction, chained by finish
+	news   []string   // codes whose devices should learn something
+	work   bool       // there are new jobs
+	ahead  ahead      // seats read and written for many at once
+	failed error      // of a statement whose caller could not be told
 }
 
 // tell lets the devices of a code that wait for a notice know after the commit.
@@ -38,6 +41,14 @@ func (t *tx) stmt(query string) *sql.Stmt {
 }
 
 func (t *tx) exec(query string, args ...any) (int64, error) {
+	if err := t.before(query); err != nil {
+		return 0, err
+	}
+	return t.write(query, args...)
+}
+
+// write is exec for flush.
+func (t *tx) write(query string, args ...any) (int64, error) {
 	var res sql.Result
 	var err error
 	if s := t.stmt(query); s != nil {
@@ -55,7 +66,20 @@ func (t *tx) exec(query string, args ...any) (int64, error) {
 	return n, nil
 }
 
+func (t *tx) query(query string, args ...any) (*sql.Rows, error) {
+	if err := t.before(query); err != nil {
+		return nil, err
+	}
+	if s := t.stmt(query); s != nil {
+		return s.QueryContext(t.ctx, args...)
+	}
+	return t.sql.QueryContext(t.ctx, query, args...)
+}
+
+// row is a single row. A *sql.Row cannot be made with an error of one's own, so
+// that one of flush is kept for the end of the transaction.
 func (t *tx) row(query string, args ...any) *sql.Row {
+	t.failed = errors.Join(t.failed, t.before(query))
 	if s := t.stmt(query); s != nil {
 		return s.QueryRowContext(t.ctx, args...)
 	}
@@ -135,6 +159,9 @@ const (
 
 // finish writes what the requests of the transaction share.
 func (t *tx) finish() error {
+	if err := errors.Join(t.failed, t.flush()); err != nil {
+		return err
+	}
 	if err := t.tidy(); err != nil {
 		return err
 	}

@@ -36,6 +36,7 @@ const batchSize = 128
 type job struct {
 	ctx  context.Context
 	lock string // what it locks first, see attempt
+	seat string // the license whose seat it reads, "" for none or many
 	run  func(t *tx) error
 	err  error
 	done chan struct{}
@@ -52,17 +53,17 @@ func (s *Service) change(ctx context.Context, run func(t *tx) error) error {
 // changeFirst is change for a caller with little patience: it overtakes what
 // waits already. The marketplace hangs up after five seconds.
 func (s *Service) changeFirst(ctx context.Context, lock string, run func(t *tx) error) error {
-	return s.changeBy(ctx, s.urgent, lock, run)
+	return s.put(s.urgent, &job{ctx: ctx, lock: lock, run: run})
 }
 
 // changeLocking is change for work that locks rows which other instances of the
 // service may want in the same second: lock names the first of them.
 func (s *Service) changeLocking(ctx context.Context, lock string, run func(t *tx) error) error {
-	return s.changeBy(ctx, s.queue, lock, run)
+	return s.put(s.queue, &job{ctx: ctx, lock: lock, run: run})
 }
 
-func (s *Service) changeBy(ctx context.Context, queue chan *job, lock string, run func(t *tx) error) error {
-	j := &job{ctx: ctx, lock: lock, run: run, done: make(chan struct{})}
+func (s *Service) put(queue chan *job, j *job) error {
+	j.done = make(chan struct{})
 	s.closing.RLock()
 	if s.closed {
 		s.closing.RUnlock()
@@ -186,7 +187,12 @@ func (s *Service) attempt(jobs []*job) bool {
 	if err := s.loadKeys(t); err != nil {
 		return undo(err)
 	}
-	for _, j := range jobs {
+	for i, j := range jobs {
+		if j.seat != "" && t.ahead.read == nil { // not earlier: codes are locked before seats
+			if err := t.readAhead(jobs[i:]); err != nil {
+				return undo(err)
+			}
+		}
 		t.by = actorOf(j.ctx)
 		j.err = protect(j.run, t)
 		var refusal *Refusal
