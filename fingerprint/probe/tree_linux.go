@@ -155,6 +155,9 @@ func (t *tree) readInto(name string, buf []byte) ([]byte, error) {
 		return nil, err
 	}
 	n, err := readRetry(fd, buf)
+	if n == 0 && err == nil && !plain(fd) { // an empty pipe would pass for "there is none"
+		err = errNotPlain
+	}
 	unix.Close(fd)
 	if err != nil {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
@@ -173,6 +176,12 @@ func (t *tree) openPlain(name string) (int, error) {
 		}
 	}
 	return fd, err
+}
+
+// plain says whether an open file is a regular one, as those of sysfs are.
+func plain(fd int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG
 }
 
 // readRetry reads once, again after a signal.
