@@ -102,7 +102,7 @@ bindings: build ## Python, Node and Java clients: shared vectors, fakes and live
 
 .PHONY: corpus
 corpus: ## SMBIOS reader and placeholder rules over recorded machines (CORPUS=dir for other people's)
-	go test -count=1 -v -run 'TestCorpus' ./fingerprint/... | grep -v '^=== '
+	[ -z "$${CORPUS:-}" ] || CORPUS=$$(realpath "$$CORPUS"); go test -count=1 -v -run 'TestCorpus' ./fingerprint/... | grep -v '^=== '
 
 .PHONY: lint
 lint: ## gofumpt, go vet and staticcheck, pinned
