@@ -290,7 +290,8 @@ func (l *Lifecycle) failed(key Key, p Pending, cause error) error {
 	if e == nil || e.rec.Pending == nil || e.rec.Pending.Nonce != p.Nonce {
 		return cause
 	}
-	now, _ := v.clock.Believe(l.cfg.Clock())
+	r := l.cfg.Clock()
+	now, _ := v.clock.Believe(r)
 	rec := e.rec
 	rec.Failures++
 	rec.LastError = cause.Error()
@@ -305,7 +306,7 @@ func (l *Lifecycle) failed(key Key, p Pending, cause error) error {
 	var free int64
 	l.budget[key.Issuer], free = l.budget[key.Issuer].Take(now)
 	failures := rec.Failures
-	if e.claims != nil && e.claims.RenewBy-now > 2*ContactEvery {
+	if e.claims != nil && e.claims.RenewBy-now > 2*ContactEvery && Decide(l.inputs(v, e, r)).Runs {
 		failures += CalmSteps
 	}
 	rec.NextTry = max(now+Backoff(l.uniform, failures, wait), free)

@@ -79,6 +79,7 @@ type Lifecycle struct {
 	told     string // what OnChange was last called for
 	fresh    opened // the answer that is just being taken, verified already
 	count    int64  // what Counter said last, 0: nothing yet
+	askFirst []Key  // see AskFirst
 }
 
 // New loads the state and verifies every envelope. A license that does not
@@ -142,20 +143,29 @@ func (l *Lifecycle) starting() Change {
 	now, _ := v.clock.Believe(l.cfg.Clock())
 	for _, e := range v.entries {
 		rec := e.rec
-		if rec.NextTry > 0 && rec.NextTry <= now {
+		switch ask := e.read(&rec, now); {
+		case ask:
+			l.askFirst = append(l.askFirst, rec.Key)
+		case rec.NextTry > 0 && rec.NextTry <= now:
 			renewBy := int64(0)
 			if e.claims != nil {
 				renewBy = e.claims.RenewBy
 			}
 			rec.NextTry = BootContact(l.uniform, now, renewBy)
 		}
-		e.read(&rec, now)
 		if rec.Worse != e.rec.Worse || rec.NextTry != e.rec.NextTry {
 			c.put(rec)
 		}
 	}
 	return c
 }
+
+// AskFirst lists the licenses whose contact has to come before the first answer
+// of this run: the virtual machine's only value was made anew, so that the
+// answer is no until the merchant has taken the new one over. Whoever runs the
+// agent calls Renew for them and gives no answer meanwhile, for a bounded time.
+// It never changes.
+func (l *Lifecycle) AskFirst() []Key { return l.askFirst }
 
 // put adds a record to a change, in place of an earlier form of it.
 func (c *Change) put(r Record) {

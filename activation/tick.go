@@ -147,15 +147,18 @@ func stopsAtOnce(c fingerprint.Comparison) bool { return !c.StrongMatch && c.Str
 // read books the newest read of the hardware: one step of the debounce, and the
 // contact that is due at once when a virtual machine has lost the one made-up
 // value that it was held by, because the merchant takes the new one over there.
-// Only the first such read does that: a restart must not trigger a contact, and
-// a license that has ended has none.
-func (e *entry) read(rec *Record, now int64) {
+// It says whether that is the case. Only the first such read does that, or one
+// of an agent that was stopped before it could ask: a restart must not trigger a
+// contact, and a license that has ended has none.
+func (e *entry) read(rec *Record, now int64) (ask bool) {
 	if e.claims == nil {
-		return
+		return false
 	}
-	first := rec.Worse.Reads == 0
+	first := rec.Worse.Reads == 0 || rec.NextTry <= now && rec.Failures == 0
 	rec.Worse = rec.Worse.After(e.cmp, now)
-	if first && rec.NextTry > 0 && enrolled(e.claims).Remade(e.cmp) {
-		rec.NextTry = min(rec.NextTry, now+1)
+	if !first || rec.NextTry == 0 || !enrolled(e.claims).Remade(e.cmp) {
+		return false
 	}
+	rec.NextTry = min(rec.NextTry, now)
+	return true
 }

@@ -100,7 +100,8 @@ type bench struct {
 	memory *activation.Memory
 	daemon *agent.Daemon
 	log    bytes.Buffer
-	down   bool // the merchant cannot be reached
+	down   bool   // the merchant cannot be reached
+	before func() // called before each contact, nil: nothing is
 	// observe reads the hardware in place of under, nil: under does.
 	observe func() fingerprint.Device
 }
@@ -194,6 +195,9 @@ func (b *bench) start() {
 				return b.under.Collect(context.Background())
 			},
 			Issuer: func(string) (activation.Issuer, error) {
+				if b.before != nil {
+					b.before()
+				}
 				if b.down {
 					return nil, errors.New("the cable is out")
 				}
@@ -285,6 +289,15 @@ func newBoard() []string {
 	return []string{"E4N0CV39K51716B", "K7N0CV12345678X", "5f1b8b80-9d5c-11e3-a0f4-bcee7b0c5a21", "0aa1bb22-9d5c-11e3-a0f4-0102030405ff"}
 }
 func newCard() []string { return []string{"bc:ee:7b:0c:5a:21", "bc:ee:7b:99:98:97"} }
+
+// bare is the virtual machine of vm-kvm without a UUID and a disk serial: its
+// address is all that it can be known by.
+func bare() []string {
+	return []string{"UUID: 7c9e6679-7425-40de-944b-e07fc1f90ae7", "Family: none", "serial a1b2c3d4-e5f6-4789-a", `serial ""`}
+}
+
+// remade is bare with its network device, and so its address, made anew.
+func remade(mac string) []string { return append(bare(), "fa:16:3e:1b:72:0c", mac) }
 
 // hidden is a machine whose firmware table nobody may read.
 func hidden() []string {

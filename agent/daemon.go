@@ -88,6 +88,7 @@ type Daemon struct {
 	slots     chan struct{}
 	seats     *seats.Table
 	restored  []*seats.Held
+	settled   chan struct{} // closed when answers may be given
 
 	mu       sync.Mutex
 	contacts map[activation.Key]*attempt
@@ -105,6 +106,7 @@ func New(cfg Config) (*Daemon, error) {
 	d := &Daemon{
 		cfg: cfg, log: cfg.Log, redact: cfg.Redact,
 		wake: make(chan struct{}, 1), attention: make(chan struct{}, 1), contacts: map[activation.Key]*attempt{}, slots: make(chan struct{}, contactsAtOnce),
+		settled: make(chan struct{}),
 	}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
@@ -130,7 +132,10 @@ func New(cfg Config) (*Daemon, error) {
 	d.life = life
 	held := d.life.Held()
 	d.hub.update(held, d.now())
-	d.reviseSeats(held)
+	if len(life.AskFirst()) == 0 {
+		d.reviseSeats(held)
+		close(d.settled)
+	}
 	return d, nil
 }
 
@@ -151,8 +156,14 @@ func (d *Daemon) changed() {
 	}
 }
 
-// tell publishes what is different since last time.
+// tell publishes what is different since last time, and nothing before the
+// first answer may be given.
 func (d *Daemon) tell() {
+	select {
+	case <-d.settled:
+	default:
+		return
+	}
 	held := d.life.Held()
 	d.reviseSeats(held)
 	for _, e := range d.hub.update(held, d.now()) {
@@ -173,6 +184,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	plan := schedule{observe: d.cfg.Boot() + observeEvery, cross: d.cfg.Boot()}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	d.settle(ctx)
 	if d.cfg.Notices != nil {
 		d.working.Go(func() { d.attend(ctx) })
 	}
@@ -217,6 +229,7 @@ func (d *Daemon) step(ctx context.Context, plan *schedule) time.Duration {
 		if err := d.life.Observed(); err != nil {
 			d.log.Error("the observation could not be stored", "error", d.redact.Error(err))
 		}
+		due = d.life.Due() // it may have made a contact due
 	}
 	if boot >= plan.cross && d.cfg.CrossCheck != nil {
 		plan.cross = boot + crossEvery
@@ -255,22 +268,28 @@ func (d *Daemon) contact(ctx context.Context, key activation.Key, boot int64) {
 			a.running = false
 			d.mu.Unlock()
 		}()
-		select {
-		case d.slots <- struct{}{}:
-			defer func() { <-d.slots }()
-		case <-ctx.Done():
-			return
-		}
-		ctx, cancel := context.WithTimeout(ctx, contactTimeout)
-		defer cancel()
-		began := d.cfg.Boot()
-		h, err := d.life.Renew(ctx, key)
-		if err != nil {
-			d.log.Warn("contact with the merchant failed", "issuer", key.Issuer, "product", key.Product, "seconds", d.cfg.Boot()-began, "error", d.redact.Error(err))
-			return
-		}
-		d.log.Info("contact with the merchant", "issuer", h.Key.Issuer, "product", h.Key.Product, "phase", h.Verdict.Phase, "next", h.NextTry)
+		_ = d.meet(ctx, key) // what failed is in the log and planned again
 	})
+}
+
+// meet makes one contact as soon as there is room for it.
+func (d *Daemon) meet(ctx context.Context, key activation.Key) error {
+	select {
+	case d.slots <- struct{}{}:
+		defer func() { <-d.slots }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(ctx, contactTimeout)
+	defer cancel()
+	began := d.cfg.Boot()
+	h, err := d.life.Renew(ctx, key)
+	if err != nil {
+		d.log.Warn("contact with the merchant failed", "issuer", key.Issuer, "product", key.Product, "seconds", d.cfg.Boot()-began, "error", d.redact.Error(err))
+		return err
+	}
+	d.log.Info("contact with the merchant", "issuer", h.Key.Issuer, "product", h.Key.Product, "phase", h.Verdict.Phase, "next", h.NextTry)
+	return nil
 }
 
 // crossCheck compares with independent sources in the background.

@@ -286,10 +286,9 @@ func TestMachineWithoutIdentity(t *testing.T) {
 // month it is another machine.
 func TestOnlyAddressMadeAnew(t *testing.T) {
 	v := newVendor(t, nil)
-	bare := []string{"UUID: 7c9e6679-7425-40de-944b-e07fc1f90ae7", "Family: none", "serial a1b2c3d4-e5f6-4789-a", `serial ""`}
-	with := func(mac string) []string { return append(bare, "fa:16:3e:1b:72:0c", mac) }
+	with := remade
 	b := v.machine(t)
-	b.boot("vm-kvm", bare...)
+	b.boot("vm-kvm", bare()...)
 	b.activate("balanced")
 	b.down = true
 	b.boot("vm-kvm", with("fa:16:3e:44:55:66")...)
@@ -299,6 +298,7 @@ func TestOnlyAddressMadeAnew(t *testing.T) {
 	if next := held.Records[0].NextTry; next > b.now+1 {
 		t.Errorf("the next contact is %d s away", next-b.now)
 	}
+	b.must(b.renewUnreachable())
 	b.now += hour
 	b.boot("vm-kvm", with("fa:16:3e:44:55:66")...)
 	held, err = b.memory.Load()

@@ -88,7 +88,9 @@ type Agent struct {
 var ErrAnchor = errors.New("embed: no usable trust anchor")
 
 // Open loads the state and starts to keep it alive in the background. Call
-// Close before the program ends. Errors: ErrAnchor, store.ErrOwned (another
+// Close before the program ends. On a virtual machine whose only network address
+// or disk serial was made anew it asks the merchant first, once, and may take 20
+// seconds. Errors: ErrAnchor, store.ErrOwned (another
 // process uses the directory), securefile and devicekey errors that say which
 // file is wrong and what to do.
 func Open(cfg Config) (*Agent, error) {
@@ -144,6 +146,7 @@ func Open(cfg Config) (*Agent, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	a := &Agent{daemon: d, store: st, seats: journal, pid: os.Getpid(), lang: api.Language(cfg.Language), cancel: cancel, done: make(chan error, 1)}
 	go func() { a.done <- d.Run(ctx) }()
+	<-d.Settled()
 	return a, nil
 }
 

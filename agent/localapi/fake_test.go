@@ -31,6 +31,7 @@ type fake struct {
 	changed chan struct{}
 	table   *seats.Table
 	total   int64 // seats of the license
+	settled chan struct{}
 }
 
 func newFake() *fake {
@@ -63,6 +64,16 @@ func (f *fake) Seats() api.Seats {
 		out.Seats = append(out.Seats, api.Seat{ID: h.Seat, Product: h.Key.Product, User: h.User, Account: h.Account, PID: h.PID, Since: h.Since, Detached: h.Detached})
 	}
 	return out
+}
+
+// Settled is closed at once unless a test opens it.
+func (f *fake) Settled() <-chan struct{} {
+	if f.settled != nil {
+		return f.settled
+	}
+	done := make(chan struct{})
+	close(done)
+	return done
 }
 
 func (f *fake) called(name string) error {

@@ -22,6 +22,8 @@ import (
 // Errors are those of package activation, or an *api.Error.
 type Licenses interface {
 	Version() api.Version
+	// Settled is closed when the first answer may be given.
+	Settled() <-chan struct{}
 	// Serial grows with each change; it is cheap and called for every status.
 	Serial() uint64
 	Status(lang string) api.Status
@@ -149,10 +151,15 @@ func checkTable(routes map[string]*route) error {
 }
 
 // Serve answers connections of ln until Shutdown. It closes ln and returns
-// nil after Shutdown, or the reason why accepting failed.
+// nil after Shutdown, or the reason why accepting failed. Until the licenses are
+// settled, callers wait in the queue of ln.
 func (s *Server) Serve(ln net.Listener) error {
 	l := &limiter{Listener: ln, identify: s.cfg.Identify, limits: s.limits, refused: s.rejected.add, users: map[string]map[*accepted]struct{}{}}
 	s.limiter.Store(l)
+	select {
+	case <-s.cfg.Licenses.Settled():
+	case <-s.ctx.Done():
+	}
 	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) && !s.closing.Load() {
 		return err
 	}

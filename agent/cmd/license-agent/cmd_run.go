@@ -164,8 +164,12 @@ func (a *app) serve(ctx context.Context, p paths.Paths, s settings, redact *agen
 	go func() { failed <- parts.server.Serve(parts.listener) }()
 	go func() { failed <- parts.daemon.Run(ctx) }()
 	go watch(ctx, parts.daemon)
-	log.Info(sayAnswers, "version", a.version, "instance", p.Instance, "socket", p.Socket, "state", p.State)
-	ready()
+	select {
+	case <-parts.daemon.Settled(): // the first answer may be given
+		log.Info(sayAnswers, "version", a.version, "instance", p.Instance, "socket", p.Socket, "state", p.State)
+		ready()
+	case <-ctx.Done():
+	}
 	var errs []error
 	ended := 0
 	select {
