@@ -19,6 +19,14 @@ import (
 	"github.com/google/go-tpm/tpm2/transport/linuxudstpm"
 )
 
+// DefaultTPM: a TPM has to be asked for. Whoever may open the device may also
+// clear it, see docs/adr/0007-device-key-in-the-tpm.md.
+const DefaultTPM = ""
+
+// tpmOptional: somebody has asked for the chip, so that one which refuses is an
+// error and not a reason to make the key elsewhere.
+const tpmOptional = false
+
 // chipFile is what the key file holds: the key and the sealed secret as only
 // the chip that made them can load them, and what tells that chip from another.
 // The key attributes are fixedTPM and fixedParent, without encryptedDuplication:
@@ -395,6 +403,8 @@ func step(t transport.TPM, index uint32, auth []byte, bump bool) (int64, error) 
 	}
 	return int64(binary.BigEndian.Uint64(rsp.Data.Buffer)), nil
 }
+
+func (*chip) counts() bool { return true }
 
 func (c *chip) count(bump bool) (n int64, err error) {
 	err = c.with(func(t transport.TPM) error {

@@ -1,9 +1,8 @@
-//go:build !linux
+//go:build !linux && !windows
 
 package devicekey
 
-// chip is a key in a TPM. On Windows the platform's own key store would be its
-// home; until that is tested on real hardware there is no chip, and Tier says so.
+// chip is a key in a TPM: not on this system, and Tier says so.
 type chip struct{ public []byte }
 
 func makeInChip(string, []byte) ([]byte, error) { return nil, ErrNoChip }
@@ -15,3 +14,10 @@ func (*chip) sign([]byte) ([]byte, error) { return nil, ErrChip }
 func (*chip) count(bool) (int64, error) { return 0, ErrChip }
 
 func (*chip) close() error { return nil }
+
+func (*chip) counts() bool { return false }
+
+// DefaultTPM: a TPM has to be asked for.
+const DefaultTPM = ""
+
+const tpmOptional = false

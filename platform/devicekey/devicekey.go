@@ -12,7 +12,7 @@
 // it is useless elsewhere, and administrators of the same machine can still
 // extract it. "tpm": the key was made in the machine's TPM 2.0 and cannot leave
 // it; the file holds what only this chip can load, and a counter of the chip
-// shows when old files were put back (docs/adr/0007-device-key-in-the-tpm.md).
+// shows when old files were put back (docs/adr/0007-device-key-in-the-tpm.md; on Windows there is no counter).
 //
 // The tier is chosen once, when the key is made, and never changed behind the
 // operator's back: another key is another device.
@@ -50,6 +50,9 @@ const (
 	TierOS   = "os"   // the file is sealed by the operating system for this machine
 	TierTPM  = "tpm"  // the key is in the machine's TPM and cannot leave it
 )
+
+// NoTPM, as Places.TPM, is none, where the default would be one.
+const NoTPM = "none"
 
 // maxFile bounds what is read; a sealed file is about 500 bytes.
 const maxFile = 8 << 10
@@ -89,7 +92,9 @@ type Key struct {
 type Places struct {
 	// TPM is the device of a TPM 2.0 with a resource manager (/dev/tpmrm0), or the
 	// Unix socket of an emulator; "" for none. Where the device does not exist the
-	// next best place is taken, and Key.Note says so.
+	// next best place is taken, and Key.Note says so. On Windows DefaultTPM is the
+	// platform provider of CNG, which is used where there is one, and any other
+	// name is none.
 	TPM string
 	// Seal is a file with at least 32 secret bytes that the operating system hands
 	// over on this machine only, such as a credential of systemd (systemd.exec(5),
@@ -145,20 +150,32 @@ func (p Places) create(rand io.Reader) (content []byte, note string, err error) 
 	if _, err := io.ReadFull(rand, secret); err != nil {
 		return nil, "", fmt.Errorf("%w: %w", ErrRand, err)
 	}
-	if p.TPM != "" {
+	if p.TPM != "" && p.TPM != NoTPM && (DefaultTPM == "" || p.TPM == DefaultTPM) {
 		b, err := makeInChip(p.TPM, secret[ed25519.SeedSize:])
 		if err == nil {
 			return encode(TierTPM, b), "", nil
 		}
-		// Only where there is no chip at all. A chip that refuses is an error: a
-		// key once made in a file would stay there.
-		if !errors.Is(err, ErrNoChip) {
+		if note, err = p.without(err); err != nil {
 			return nil, "", err
 		}
-		note = "no TPM at " + p.TPM + ": the device key is kept without one"
 	}
 	sealed, tier, err := seal(p.Seal, secret)
 	return encode(tier, sealed), note, err
+}
+
+// without decides whether the key may be made without the chip that failed. Only
+// where there is none at all: a chip that refuses is an error, because a key once
+// made in a file would stay there, unless nobody has asked for the chip.
+func (p Places) without(err error) (note string, _ error) {
+	switch {
+	case errors.Is(err, ErrNoChip) && tpmOptional:
+		return "", nil // an ordinary machine
+	case errors.Is(err, ErrNoChip):
+		return "no TPM at " + p.TPM + ": the device key is kept without one", nil
+	case tpmOptional:
+		return "the device key is kept without the TPM: " + err.Error(), nil
+	}
+	return "", err
 }
 
 func (p Places) read(d *securefile.Dir) (*Key, error) {
@@ -258,7 +275,7 @@ func (k *Key) Note() string { return k.note }
 func (k *Key) Created() bool { return k.created }
 
 // HasCounter reports whether the key has a counter in its chip.
-func (k *Key) HasCounter() bool { return k.chip != nil }
+func (k *Key) HasCounter() bool { return k.chip != nil && k.chip.counts() }
 
 // Count reads the counter that belongs to the key. It only ever grows, whatever
 // happens to files: one that is remembered in a file and is behind the chip's

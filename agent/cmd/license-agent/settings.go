@@ -13,6 +13,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"licenseagent.example/agent/api"
+	"licenseagent.example/platform/devicekey"
 	"licenseagent.example/platform/paths"
 	"licenseagent.example/platform/securefile"
 )
@@ -36,7 +37,7 @@ func knownSettings() []known {
 		{"warn-days", "14", "days before the entitlement end at which the phase becomes expiring"},
 		{"notices", "off", "on: hold a question open at the merchant and learn of a freeze or renewal within seconds"},
 		{"smbios-file", "", "copy of the SMBIOS table, for agents that may not read it themselves"},
-		{"tpm", "", "device of a TPM in which a new device key is made, such as /dev/tpmrm0; empty: the key is kept in a file"},
+		{"tpm", devicekey.DefaultTPM, "where a new device key is made: the device of a TPM, such as /dev/tpmrm0; platform for the one that Windows knows (default there, used if there is one); none"},
 	}
 }
 
