@@ -3,6 +3,7 @@ package localapi
 import (
 	"context"
 	"net"
+	"time"
 
 	"licenseagent.example/platform/ipc"
 )
@@ -41,9 +42,10 @@ type callerKey struct{}
 // accepted is a connection that passed the limiter.
 type accepted struct {
 	net.Conn
-	caller Caller
-	owner  *limiter
-	state  connState
+	caller   Caller
+	owner    *limiter
+	state    connState
+	patience *time.Timer // ends the wait for a place; nil for who has not waited
 }
 
 // withConn is http.Server.ConnContext: it hands the identity to the requests.

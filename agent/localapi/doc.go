@@ -5,7 +5,7 @@
 //
 //   - a user who opens connections until nobody else gets one (FlexNet,
 //     CVE-2018-20033, shows what a starved license daemon does to a plant):
-//     limiter;
+//     limiter, with a queue for the many connections of honest jobs;
 //   - a caller who claims to be somebody: identity comes from the kernel
 //     through Config.Identify and from nowhere else; snapd parsed it out of
 //     text and became CVE-2019-7304;

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// drainFor bounds how long a caller that connects and says nothing can hold up
-// the end of the agent.
+// drainFor bounds how long callers that connect and say nothing can hold up the
+// end of the agent: as long as one after the other asks, the next ones have
+// that time as well, in all no longer than headers may take.
 const drainFor = 300 * time.Millisecond
 
 // drainStep is how often it is looked whether all have asked.
@@ -25,16 +26,26 @@ func (s *Server) drain(ctx context.Context) {
 	if l == nil {
 		return
 	}
-	l.Close() //nolint:errcheck // Shutdown reports it again
-	ctx, cancel := context.WithTimeout(ctx, drainFor)
+	l.Close()         //nolint:errcheck // Shutdown reports it again
+	defer l.dismiss() // who has no place by now gets none
+	ctx, cancel := context.WithTimeout(ctx, s.limits.Header)
 	defer cancel()
 	tick := time.NewTicker(drainStep)
 	defer tick.Stop()
-	for l.silent() > 0 {
+	patience := time.NewTimer(s.patience)
+	defer patience.Stop()
+	least := l.silent()
+	for least > 0 {
 		select {
 		case <-ctx.Done():
 			return
+		case <-patience.C:
+			return
 		case <-tick.C:
+		}
+		if n := l.silent(); n < least {
+			least = n
+			patience.Reset(s.patience)
 		}
 	}
 }
@@ -46,11 +57,12 @@ func asked(ctx context.Context) {
 	}
 }
 
-// silent counts the connections on which no request has arrived yet.
+// silent counts the connections on which no request has arrived yet, with those
+// that wait for a place.
 func (l *limiter) silent() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := 0
+	n := l.waiting
 	for _, mine := range l.users {
 		for a := range mine {
 			if !a.state.asked.Load() {

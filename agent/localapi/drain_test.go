@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"net/http"
 	"testing"
+	"time"
 )
 
 // A caller that was accepted before the end began gets its answer, although it
@@ -29,6 +30,7 @@ func TestShutdownAnswersWhoWasAccepted(t *testing.T) {
 	}
 	l := r.server.limiter.Load
 	eventually(t, func() bool { return l() != nil && l().silent() == callers })
+	r.server.patience, r.server.limits.Header = time.Minute, time.Minute
 	ended := make(chan error, 1)
 	go func() { ended <- r.server.Shutdown(t.Context()) }()
 	eventually(t, func() bool { return r.server.closing.Load() })

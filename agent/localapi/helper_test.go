@@ -199,7 +199,7 @@ func helperServer() {
 		}
 	}
 	fail(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 256, Max: 256}))
-	cfg := Config{Licenses: newFake(), Now: time.Now, Identify: FromKernel(nil)}
+	cfg := Config{Licenses: newFake(), Now: time.Now, Identify: FromKernel(nil), Limits: For(256)}
 	if os.Getenv("LOCALAPI_CAP") == "off" { // the control: no defence
 		cfg.Limits = Limits{PerUser: 1 << 30, Total: 1 << 30, Header: time.Hour, Idle: time.Hour}
 	}

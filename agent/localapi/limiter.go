@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
-
-	"licenseagent.example/agent/api"
 )
 
 // connState is what http.Server.ConnState told us about a connection.
@@ -17,70 +15,73 @@ type connState struct {
 	serial uint64      // order of acceptance
 }
 
-// limiter is the listener that counts connections per user. It answers a
-// connection over the limit with one sentence and closes it; before that it
-// gives up the oldest connection of the same user on which nothing happens,
-// because a job of many processes with one kept connection each is normal use.
+// limiter is the listener that counts connections per user. For a connection
+// over the limit it gives up the oldest one of the same user on which nothing
+// happens, because a job of many processes with one kept connection each is
+// normal use. When all are in use the new one waits for a place, unread, see
+// queue.go; where too many wait it is answered with one sentence and closed.
 type limiter struct {
 	net.Listener
 	identify func(net.Conn) (Caller, error)
 	limits   Limits
 	refused  func(code string)
 
-	once     sync.Once
-	closeErr error
+	once      sync.Once
+	closeErr  error
+	receiving sync.Once
+	arrived   chan arrival  // from the socket
+	wake      chan struct{} // for Accept: ready or waiting has changed
+	gone      chan struct{} // nobody calls Accept any more
+	end       error         // why nothing comes from the socket any more; Accept's own
 
-	mu     sync.Mutex
-	users  map[string]map[*accepted]struct{}
-	total  int
-	serial uint64
+	mu      sync.Mutex
+	users   map[string]map[*accepted]struct{}
+	queues  map[string][]*accepted // those who wait, per user, in order of arrival
+	ready   []*accepted            // those who have waited and go to Accept
+	total   int
+	waiting int
+	serial  uint64
 }
 
-// Accept returns the next connection that has an identity and a place.
-func (l *limiter) Accept() (net.Conn, error) {
-	for {
-		c, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		caller, err := l.identify(c)
-		if err != nil || caller.User == "" {
-			l.turnAway(c, api.CodeNoIdentity)
-			continue
-		}
-		if a := l.admit(c, caller); a != nil {
-			return a, nil
-		}
-		l.turnAway(c, api.CodeBusy)
+func newLimiter(ln net.Listener, s *Server) *limiter {
+	return &limiter{
+		Listener: ln, identify: s.cfg.Identify, limits: s.limits, refused: s.rejected.add,
+		arrived: make(chan arrival), wake: make(chan struct{}, 1), gone: make(chan struct{}),
+		users: map[string]map[*accepted]struct{}{}, queues: map[string][]*accepted{},
 	}
 }
 
-// admit gives c a place, or returns nil.
-func (l *limiter) admit(c net.Conn, caller Caller) *accepted {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	mine := l.users[caller.User]
+// free says whether c can have a place, and whose it would be instead if all
+// are taken; mu is held.
+func (l *limiter) free(c Caller) (instead *accepted, ok bool) {
+	mine := l.users[c.User]
 	room := l.limits.Total
-	if !caller.Admin {
+	if !c.Admin {
 		room -= l.limits.Reserve
 	}
-	if len(mine) >= l.limits.PerUser || l.total >= room {
-		oldest := oldestIdle(mine)
-		if oldest == nil {
-			return nil
-		}
-		l.forget(oldest)
-		oldest.Conn.Close() //nolint:errcheck // the connection is given up; there is nobody to tell
+	if len(mine) < l.limits.PerUser && l.total < room {
+		return nil, true
 	}
-	l.serial++
-	a := &accepted{Conn: c, caller: caller, owner: l}
-	a.state.serial = l.serial
-	if l.users[caller.User] == nil {
-		l.users[caller.User] = map[*accepted]struct{}{}
+	instead = oldestIdle(mine)
+	return instead, instead != nil
+}
+
+// enter gives a a place if there is one; mu is held.
+func (l *limiter) enter(a *accepted) bool {
+	instead, ok := l.free(a.caller)
+	if !ok {
+		return false
 	}
-	l.users[caller.User][a] = struct{}{}
+	if instead != nil {
+		l.forget(instead)
+		instead.Conn.Close() //nolint:errcheck // the connection is given up; there is nobody to tell
+	}
+	if l.users[a.caller.User] == nil {
+		l.users[a.caller.User] = map[*accepted]struct{}{}
+	}
+	l.users[a.caller.User][a] = struct{}{}
 	l.total++
-	return a
+	return true
 }
 
 func oldestIdle(of map[*accepted]struct{}) *accepted {
@@ -112,6 +113,7 @@ func (l *limiter) forget(a *accepted) {
 func (a *accepted) leave() {
 	a.owner.mu.Lock()
 	a.owner.forget(a)
+	a.owner.next()
 	a.owner.mu.Unlock()
 }
 
@@ -147,7 +149,14 @@ func (l *limiter) open() (connections, users int) {
 
 // noteState is http.Server.ConnState.
 func noteState(c net.Conn, s http.ConnState) {
-	if a, ok := c.(*accepted); ok {
-		a.state.idle.Store(s == http.StateIdle)
+	a, ok := c.(*accepted)
+	if !ok {
+		return
+	}
+	a.state.idle.Store(s == http.StateIdle)
+	if s == http.StateIdle {
+		a.owner.mu.Lock()
+		a.owner.next()
+		a.owner.mu.Unlock()
 	}
 }

@@ -40,7 +40,7 @@ func claimed(who func(n int64) Caller) func(net.Conn) (Caller, error) {
 // A user over his cap with all connections in use is told so; another user is not touched.
 func TestCapPerUser(t *testing.T) {
 	f := newFake()
-	limits := Limits{PerUser: 3, Total: 10, Reserve: 2}
+	limits := Limits{PerUser: 3, Total: 10, Reserve: 2, Queue: -1}
 	var other atomic.Bool
 	r := start(t, Config{Licenses: f, Limits: limits, Identify: func(net.Conn) (Caller, error) {
 		if other.Load() {
@@ -107,7 +107,7 @@ func TestReserveForAdministrators(t *testing.T) {
 		}
 		return Caller{User: fmt.Sprint("uid:", 1000+n)}
 	})
-	r := start(t, Config{Limits: Limits{PerUser: 3, Total: 6, Reserve: 2}, Identify: who})
+	r := start(t, Config{Limits: Limits{PerUser: 3, Total: 6, Reserve: 2, Queue: -1}, Identify: who})
 	for range 4 {
 		c := r.dial()
 		if _, err := io.WriteString(c, "GET /v1/events?since=99&wait=30s HTTP/1.1\r\nHost: license-agent\r\n\r\n"); err != nil {

@@ -90,6 +90,7 @@ type Server struct {
 	buffers  sync.Pool // of *[]byte, answers to checks
 	limiter  atomic.Pointer[limiter]
 	closing  atomic.Bool
+	patience time.Duration // drainFor
 	held     holdings
 	http     *http.Server
 	ctx      context.Context
@@ -108,7 +109,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Licenses == nil || cfg.Identify == nil || cfg.Now == nil {
 		return nil, ErrConfig
 	}
-	s := &Server{cfg: cfg, limits: cfg.Limits.orDefault(), log: cfg.Log}
+	s := &Server{cfg: cfg, limits: cfg.Limits.orDefault(), log: cfg.Log, patience: drainFor}
 	s.held.users, s.held.open = map[string]int{}, map[io.Closer]string{}
 	if s.cfg.Keep == nil {
 		s.cfg.Keep = func(Holding) func() { return func() {} }
@@ -132,7 +133,6 @@ func New(cfg Config) (*Server, error) {
 		MaxHeaderBytes:    4 << 10, // net/http adds 4 KiB of its own: 8 KiB in all
 		ConnContext:       withConn,
 		ConnState:         noteState,
-		BaseContext:       func(net.Listener) context.Context { return s.ctx },
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		// OPTIONS * is not ours; the mux of net/http never sees it.
 		DisableGeneralOptionsHandler: true,
@@ -154,7 +154,8 @@ func checkTable(routes map[string]*route) error {
 // nil after Shutdown, or the reason why accepting failed. Until the licenses are
 // settled, callers wait in the queue of ln.
 func (s *Server) Serve(ln net.Listener) error {
-	l := &limiter{Listener: ln, identify: s.cfg.Identify, limits: s.limits, refused: s.rejected.add, users: map[string]map[*accepted]struct{}{}}
+	l := newLimiter(ln, s)
+	defer l.abandon()
 	s.limiter.Store(l)
 	select {
 	case <-s.cfg.Licenses.Settled():
@@ -235,9 +236,22 @@ func (x *exchange) run(rt *route) {
 	case slow:
 		x.extend(x.s.limits.Action)
 	}
+	if rt.pace != quick {
+		defer x.untilShutdown()()
+	}
 	if err := rt.serve(x); err != nil {
 		x.fail(err)
 	}
+}
+
+// untilShutdown ends the context of a request that may last when the server
+// ends. A quick one, and above all its wait at the gate, goes on instead: the
+// caller is owed the answer, and there is nobody else who could give it.
+func (x *exchange) untilShutdown() (done func()) {
+	ctx, cancel := context.WithCancel(x.r.Context())
+	stop := context.AfterFunc(x.s.ctx, cancel)
+	x.r = x.r.WithContext(ctx)
+	return func() { stop(); cancel() }
 }
 
 // extend moves the deadlines of the connection: the shipped ones are for quick

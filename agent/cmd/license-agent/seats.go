@@ -11,12 +11,6 @@ import (
 	"licenseagent.example/platform/service"
 )
 
-// seatConnections is how many connections may be seats: two descriptors each,
-// and a third of what the process may open stays for everything else.
-func seatConnections() int {
-	return max(1, min(localapi.Default().Seats, ipc.Descriptors()/3))
-}
-
 // keepSeats gives the connection and the process of each seat to the service
 // manager, which holds them while this program is started anew.
 func keepSeats(k *service.Keeper, log *slog.Logger) func(localapi.Holding) func() {

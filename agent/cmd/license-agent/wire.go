@@ -144,7 +144,7 @@ func (a *app) wire(p paths.Paths, s settings, redact *agent.Redactor, log *slog.
 	out.keeper = service.NewKeeper()
 	out.server, err = localapi.New(localapi.Config{
 		Licenses: out.daemon, Identify: localapi.FromKernel(groups), Now: a.now, Log: log, Start: uint64(a.now().UnixNano()),
-		Limits: localapi.Limits{Seats: seatConnections()}, Process: ipc.ProcessOf, Keep: keepSeats(out.keeper, log),
+		Limits: localapi.For(ipc.Descriptors()), Process: ipc.ProcessOf, Keep: keepSeats(out.keeper, log),
 	})
 	if err != nil {
 		return out, err
