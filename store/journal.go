@@ -46,7 +46,8 @@ func OpenJournal(dir, boot string) (*Journal, [][]byte, error) {
 		return nil, nil, errors.Join(err, d.Close())
 	}
 	var lines [][]byte
-	if rest, ok := bytes.CutPrefix(b, j.head); ok {
+	rest, ours := bytes.CutPrefix(b, j.head)
+	if ours {
 		for line := range bytes.Lines(rest) {
 			if whole, ok := bytes.CutSuffix(line, []byte("\n")); ok && len(whole) > 0 {
 				lines = append(lines, whole)
@@ -56,8 +57,13 @@ func OpenJournal(dir, boot string) (*Journal, [][]byte, error) {
 	err = j.Replace(lines)
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		// A full disk must not keep the agent from answering (P06). What is known
-		// is known; Append says no until a Replace succeeds.
+		// is known. Lines of this boot behind the head of another would be lost, so
+		// Append then says no until a Replace succeeds.
 		err = nil
+		if !ours && j.file != nil {
+			err = j.file.Close()
+			j.file = nil
+		}
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, d.Close())

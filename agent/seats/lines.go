@@ -21,18 +21,25 @@ type peak struct {
 // maxLines is how many lines may be appended before they are written anew.
 const maxLines = 8192
 
-// keep writes one line; mu is held.
+// keep writes one line; mu is held. Once a line could not be written, or half
+// of it was, as on a full disk, everything is written anew until that succeeds:
+// a holder whose line is missing would be unknown to the next start.
 func (t *Table) keep(e entry) {
 	if t.cfg.Append == nil {
 		return
 	}
-	line, err := json.Marshal(e)
-	if err == nil {
-		err = t.cfg.Append(line)
+	var err error
+	if !t.behind {
+		var line []byte
+		if line, err = json.Marshal(e); err == nil {
+			err = t.cfg.Append(line)
+		}
 	}
-	if t.lines++; err == nil && t.lines >= maxLines {
+	t.lines++
+	if t.behind || err != nil || t.lines >= maxLines {
 		t.lines = 0
 		err = t.rewrite()
+		t.behind = err != nil
 	}
 	if err != nil && t.cfg.Failed != nil {
 		t.cfg.Failed(err)

@@ -92,10 +92,11 @@ type Config struct {
 type Table struct {
 	cfg Config
 
-	mu    sync.Mutex
-	pools map[activation.Key]*pool
-	ids   uint64
-	lines int // appended since the last Replace
+	mu     sync.Mutex
+	pools  map[activation.Key]*pool
+	ids    uint64
+	lines  int  // appended since the last Replace
+	behind bool // something could not be kept: Replace has to
 }
 
 // pool is the seats of one license.
@@ -143,7 +144,7 @@ func (t *Table) Take(ctx context.Context, c Claim, total int64) (*Held, Count, e
 	p := t.pool(c.Key)
 	p.total = total
 	if s := p.seats[c.counted("")]; s != nil {
-		h, err := t.join(s, c)
+		h, err := t.join(p, s, c)
 		n := p.count()
 		t.mu.Unlock()
 		return h, n, err
@@ -183,7 +184,7 @@ func (t *Table) Take(ctx context.Context, c Claim, total int64) (*Held, Count, e
 
 // join adds a holder to a seat that is taken already. What an earlier run of
 // the agent knew of the same process is this caller: it goes. mu is held.
-func (t *Table) join(s *seat, c Claim) (*Held, error) {
+func (t *Table) join(p *pool, s *seat, c Claim) (*Held, error) {
 	for h := range s.holders {
 		if h.Detached && h.PID == c.PID && h.Birth == c.Birth {
 			t.drop(s, h)
@@ -192,11 +193,11 @@ func (t *Table) join(s *seat, c Claim) (*Held, error) {
 	if len(s.holders) >= maxHolders {
 		return nil, ErrTooMany
 	}
-	return t.hold(s, c), nil
+	return t.hold(p, s, c), nil
 }
 
-// hold makes a holder; mu is held.
-func (t *Table) hold(s *seat, c Claim) *Held {
+// hold makes a holder of a seat of p; mu is held.
+func (t *Table) hold(p *pool, s *seat, c Claim) *Held {
 	t.ids++
 	h := &Held{Holder: Holder{Claim: c, ID: t.cfg.Start + "-" + strconv.FormatUint(t.ids, 10), Since: t.cfg.Now()}, table: t}
 	if s.id == "" {
@@ -204,6 +205,7 @@ func (t *Table) hold(s *seat, c Claim) *Held {
 	}
 	h.Seat = s.id
 	s.holders[h] = struct{}{}
+	p.seats[c.counted(h.ID)] = s // before it is kept, because that may write all anew
 	t.keep(entry{Take: &h.Holder})
 	return h
 }
@@ -214,9 +216,8 @@ func (t *Table) serve(p *pool) {
 		w := p.next()
 		p.leave(w)
 		s := &seat{account: w.claim.Account, holders: map[*Held]struct{}{}}
-		w.held = t.hold(s, w.claim)
+		w.held = t.hold(p, s, w.claim)
 		name := w.claim.counted(w.held.ID)
-		p.seats[name] = s
 		close(w.done)
 		if used := int64(len(p.seats)); used > p.peak {
 			p.peak = used
@@ -227,7 +228,7 @@ func (t *Table) serve(p *pool) {
 		for _, other := range slices.Clone(p.queue) {
 			if other.claim.counted("") == name {
 				p.leave(other)
-				other.held, other.err = t.join(s, other.claim)
+				other.held, other.err = t.join(p, s, other.claim)
 				close(other.done)
 			}
 		}

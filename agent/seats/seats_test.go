@@ -324,13 +324,61 @@ func TestLinesAreWrittenAnew(t *testing.T) {
 	}
 }
 
-// A disk that takes no line does not keep anybody from a seat.
+// Whatever line the writing anew falls on, the holder of that line is among what is written.
+func TestHolderOfTheLastLine(t *testing.T) {
+	var j journal
+	tb, _ := New(j.config(), nil)
+	for tb.lines < maxLines-1 {
+		take(t, tb, process("u", 1), 1).End()
+	}
+	take(t, tb, process("u", 2), 1)
+	if len(j.lines) > 2 {
+		t.Fatalf("%d lines: the last one was not written anew", len(j.lines))
+	}
+	if _, back := New(j.config(), j.lines); len(back) != 1 || back[0].PID != 2 {
+		t.Errorf("%d back", len(back))
+	}
+}
+
+// A disk that takes no line, or half of one, does not keep anybody from a seat,
+// and the next start knows the holders as soon as there is space again.
 func TestFailedAppend(t *testing.T) {
-	failed := 0
-	tb, _ := New(Config{Now: func() int64 { return 1 }, Append: func([]byte) error { return errors.New("full") }, Failed: func(error) { failed++ }}, nil)
-	take(t, tb, process("u", 1), 1).End()
+	var j journal
+	full, half, failed := true, false, 0
+	c := j.config()
+	keep, replace := c.Append, c.Replace
+	c.Append = func(b []byte) error {
+		switch {
+		case full:
+			half = true
+			j.lines = append(j.lines, b[:len(b)/2])
+			return errors.New("full")
+		case half:
+			j.lines[len(j.lines)-1] = append(j.lines[len(j.lines)-1], b...)
+			return nil
+		}
+		return keep(b)
+	}
+	c.Replace = func(l [][]byte) error {
+		if full {
+			return errors.New("full")
+		}
+		half = false
+		return replace(l)
+	}
+	c.Failed = func(error) { failed++ }
+	tb, _ := New(c, nil)
+	take(t, tb, process("u", 1), 2)
 	if failed == 0 {
 		t.Error("not told")
+	}
+	if _, back := New(j.config(), j.lines); len(back) != 0 {
+		t.Fatalf("control: %d back from a full disk", len(back))
+	}
+	full, failed = false, 0
+	take(t, tb, process("u", 2), 2)
+	if _, back := New(j.config(), j.lines); len(back) != 2 || failed != 0 {
+		t.Errorf("%d back, told of %d failures", len(back), failed)
 	}
 }
 
