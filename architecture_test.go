@@ -73,8 +73,9 @@ func table() map[string]rule {
 
 		"docs/promise": {}, // for tests: what a proof reached
 
-		"installer/e2e/swtpm":    {},                    // software TPMs for tests
-		"installer/e2e/vm/guest": {nil, []string{xsys}}, // process 1 of a test machine, never shipped
+		"installer/e2e/swtpm":       {},                                        // software TPMs for tests
+		"installer/e2e/vm/guest":    {nil, []string{xsys}},                     // process 1 of a test machine, never shipped
+		"installer/e2e/wine/udisks": {nil, []string{"github.com/godbus/dbus"}}, // the disk of a test machine, never shipped
 	}
 }
 
