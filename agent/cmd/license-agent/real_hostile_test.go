@@ -128,7 +128,7 @@ func proveHostile(t *testing.T, bin string) {
 	}
 	waited := ""
 	if silent > 0 {
-		waited = ", silent ones given up after " + silent.Round(time.Second).String()
+		waited = ", silent ones given up after " + silent.Round(time.Second).String() + " and three attempts"
 	}
 	promise.Reached(t, "P23", fmt.Sprintf("license-agent run: %d contacts with %d hostile endpoints: resident memory %+d KiB, license, files and place in the chain unchanged, refused within %v%s",
 		tried, len(behaviours), after.rss-before.rss, slow.Round(time.Millisecond), waited),
