@@ -49,6 +49,7 @@ soak: tools ## months of running at once and what else takes hours (FUZZTIME=25m
 	@mkdir -p $(TIERDIR) && rm -f $(TIERDIR)/promises.soak
 	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak go test -count=1 -timeout 12h -v -run '^TestReal$$/^(Kill|Soak)$$' ./agent/cmd/license-agent
 	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak go test -count=1 -timeout 12h -v -run '^TestP17$$' ./activation
+	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak go test -count=1 -timeout 12h -v -run '^TestAdminQueriesAtVolume$$' ./activation/merchant
 	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak go test -count=1 -timeout 12h -v -run '^TestP34MalformedRequests$$' ./agent/localapi
 	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak .ci/fuzz $${FUZZTIME:-60s}
 
