@@ -81,7 +81,7 @@ type Daemon struct {
 
 	wake      chan struct{} // something changed: plan again
 	attention chan struct{} // something changed: look whom to ask for notices
-	beat      atomic.Int64  // boot seconds of the last step
+	health    health
 	cross     atomic.Pointer[[]string]
 	ready     atomic.Pointer[readyVerdict]
 	working   sync.WaitGroup
@@ -206,17 +206,10 @@ type schedule struct {
 	quiet          int64 // no tick before this, after one that failed
 }
 
-// Alive says whether the loop still turns: what a watchdog wants to know. It
-// is false before Run.
-func (d *Daemon) Alive() bool {
-	beat := d.beat.Load()
-	return beat != 0 && d.cfg.Boot()-beat <= 3*longestSleep
-}
-
 // step does what is due and says how long to sleep.
 func (d *Daemon) step(ctx context.Context, plan *schedule) time.Duration {
 	boot := d.cfg.Boot()
-	d.beat.Store(max(boot, 1))
+	d.health.turns.Add(1)
 	due := d.life.Due()
 	if due.Tick && boot >= plan.quiet {
 		if err := d.life.Tick(); err != nil {
@@ -282,6 +275,7 @@ func (d *Daemon) meet(ctx context.Context, key activation.Key) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, contactTimeout)
 	defer cancel()
+	defer d.health.timed()()
 	began := d.cfg.Boot()
 	h, err := d.life.Renew(ctx, key)
 	if err != nil {

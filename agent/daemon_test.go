@@ -417,22 +417,3 @@ func (b *breaking) Apply(c activation.Change) error {
 	}
 	return b.StateStore.Apply(c)
 }
-
-func TestAlive(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := start(t, nil)
-		if r.daemon.Alive() {
-			t.Error("alive before it runs")
-		}
-		loop(t, r, func(advance func(int64)) {
-			advance(600)
-			if !r.daemon.Alive() {
-				t.Error("not alive while it runs")
-			}
-		})
-		r.machine.Clock.Advance(4 * longestSleep)
-		if r.daemon.Alive() {
-			t.Error("alive after it stopped")
-		}
-	})
-}

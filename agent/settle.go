@@ -36,7 +36,7 @@ func (d *Daemon) settle(ctx context.Context) {
 	if len(keys) == 0 {
 		return
 	}
-	d.beat.Store(max(d.cfg.Boot(), 1)) // the loop begins here
+	d.health.turns.Add(1) // the loop begins here
 	ctx, cancel := context.WithTimeout(ctx, settleWait)
 	defer cancel()
 	var asking sync.WaitGroup

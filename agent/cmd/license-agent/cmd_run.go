@@ -163,7 +163,9 @@ func (a *app) serve(ctx context.Context, p paths.Paths, s settings, redact *agen
 	failed := make(chan error, 2)
 	go func() { failed <- parts.server.Serve(parts.listener) }()
 	go func() { failed <- parts.daemon.Run(ctx) }()
-	go watch(ctx, parts.daemon)
+	if every, kick := service.Watchdog(); every > 0 {
+		go parts.daemon.Feed(ctx, every, kick)
+	}
 	select {
 	case <-parts.daemon.Settled(): // the first answer may be given
 		log.Info(sayAnswers, "version", a.version, "instance", p.Instance, "socket", p.Socket, "state", p.State)

@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"licenseagent.example/activation"
 	"licenseagent.example/activation/license"
@@ -342,26 +341,6 @@ func smbiosFile(p paths.Paths, s settings) string {
 		return f
 	}
 	return ""
-}
-
-// watch kicks the service manager's watchdog while the daemon's loop turns.
-func watch(ctx context.Context, d *agent.Daemon) {
-	every, kick := service.Watchdog()
-	if every <= 0 {
-		return
-	}
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			if d.Alive() {
-				kick()
-			}
-		}
-	}
 }
 
 // splitList splits a comma separated setting.
