@@ -293,6 +293,35 @@ func TestAlteredBundleChangesNothing(t *testing.T) {
 	}
 }
 
+// A configuration with a key of another version is named before anything changes:
+// the new program would stop at its next start.
+func TestKeyOfAnotherVersion(t *testing.T) {
+	v := newVendor(t, "acme")
+	p := newPlace(t, v.bundle(t, v.working(t, "My CAD")), "acme-my-cad")
+	p.ok("install")
+	p.ok("start")
+	config := filepath.Join(p.base(), "etc", "agent.toml")
+	check(t, os.WriteFile(config, []byte("log_levle = \"debug\"\n"), 0o644))
+	before, agents := p.files(), p.processes("agent")
+	for _, stage := range []string{"install", "update"} {
+		text, err := p.run(stage)
+		for _, words := range []string{`unknown key "log_levle", did you mean "log_level"?`, config, "nothing was changed", "next:"} {
+			if err == nil || !strings.Contains(text, words) {
+				t.Errorf("%s: %q is not said: %v %s", stage, words, err, text)
+			}
+		}
+	}
+	if diff := cmp.Diff(before, p.files()); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(agents, p.processes("agent")); diff != "" {
+		t.Error(diff)
+	}
+	check(t, os.WriteFile(config, []byte("log_level = \"debug\"\n"), 0o644))
+	p.ok("update")
+	p.ok("uninstall", "--purge")
+}
+
 // Two vendors with products of the same name on one machine.
 func TestTwoVendors(t *testing.T) {
 	var places []*place

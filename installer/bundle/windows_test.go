@@ -119,6 +119,14 @@ func TestLifeOnWindows(t *testing.T) {
 	if out, err := w.run(`>>"Z:` + strings.ReplaceAll(w.home, "/", `\`) + `\bin\my product.exe" call `); err != nil {
 		t.Errorf("the older one runs still: %s", out)
 	}
+	config := filepath.Join(data, "config", "agent.toml")
+	kept := must[[]byte](t)(os.ReadFile(config))
+	check(t, os.WriteFile(config, []byte("log_levle = \"debug\"\n"), 0o644))
+	if out, err := next.stage("update"); err == nil || !strings.Contains(out, `did you mean "log_level"`) || !strings.Contains(out, "nothing was changed") {
+		t.Errorf("a key of an older configuration: %v %s", err, out)
+	}
+	check(t, os.WriteFile(config, kept, 0o644))
+	next.ok("update", "updated to 2.0")
 	next.ok("stop")
 	if out, err := next.stage("poststart"); err == nil || !strings.Contains(out, "has ended") {
 		t.Errorf("after stop: %v %s", err, out)

@@ -100,6 +100,13 @@ if exist "%base%\config\anchors" for %%F in ("%base%\config\anchors\*.json") do 
   call :fail "the instance %instance% belongs to another vendor (%%~nxF)" "ask the vendor for a bundle with another --instance; nothing was changed"
   exit /b 1
 )
+rem A key that this version does not know would stop the agent at its next start.
+if not exist "%base%\config\agent.toml" exit /b 0
+"%here%\bin\license-agent.exe" run --check-config --instance %instance% >nul
+if errorlevel 1 (
+  call :fail "the agent in this package cannot read %base%\config\agent.toml: see above; nothing was changed" "mend or remove the line and run this again"
+  exit /b 1
+)
 exit /b 0
 
 rem bring: agent, trust anchor and mark are those of this bundle. The variable is

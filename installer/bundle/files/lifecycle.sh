@@ -139,6 +139,13 @@ check() {
 		[ ! -f "$other" ] || [ "$other" = "$etc/anchors/$issuer.json" ] ||
 			fail "the instance $instance belongs to another vendor (${other##*/})" "ask the vendor for a bundle with another --instance; nothing was changed"
 	done
+	# A key that this version does not know would stop the agent at its next start.
+	if [ -f "$etc/agent.toml" ]; then
+		cp -- "$here/bin/license-agent" "$scratch/new"
+		chmod 700 "$scratch/new"
+		"$scratch/new" run --check-config --instance "$instance" ${private:+--dir "$LICENSE_AGENT_DIR"} >"$scratch/said" ||
+			fail "the agent in this package cannot read $etc/agent.toml: see above; nothing was changed" "mend or remove the line and run this again"
+	fi
 }
 
 restart_service() {

@@ -179,6 +179,25 @@ func TestBundles(t *testing.T) {
 		t.Logf("%d of 8 updates cut off", cut)
 	})
 
+	t.Run("a key of an older configuration", func(t *testing.T) {
+		const config = "/etc/license-agent-acme-cad/agent.toml"
+		good := m.run("cat", config)
+		m.put(config, []byte("log_levle = \"debug\"\n"), 0o644)
+		pid := m.show("license-agent-acme-cad.service", "MainPID")
+		out, err := m.stage("/opt/acme2", "update")
+		for _, words := range []string{"log_levle", `did you mean "log_level"`, "next"} {
+			if err == nil || !strings.Contains(out, words) {
+				t.Errorf("%q is not said: %v %s", words, err, out)
+			}
+		}
+		if now := m.show("license-agent-acme-cad.service", "MainPID"); now != pid {
+			t.Errorf("the agent was restarted into a configuration that it cannot read: %s, %s", pid, now)
+		}
+		m.put(config, []byte(good+"\n"), 0o644)
+		m.staged("/opt/acme2", "update")
+		licensed("acme")
+	})
+
 	m.staged("/opt/acme2", "uninstall", "--purge")
 	licensed("other")
 	m.staged("/opt/other", "restart")
