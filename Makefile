@@ -97,6 +97,10 @@ e2e: ## install, upgrade and remove on a booted Debian (needs Debian and root)
 postgres: ## the merchant's tests on a real PostgreSQL
 	@.ci/postgres
 
+.PHONY: pkcs11
+pkcs11: ## the merchant with its online keys in a PKCS#11 token (SoftHSM)
+	@.ci/pkcs11
+
 .PHONY: bindings
 bindings: build ## Python, Node and Java clients: shared vectors, fakes and live checks
 	@.ci/bindings

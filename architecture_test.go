@@ -54,6 +54,8 @@ func table() map[string]rule {
 			[]string{"activation", "activation/protocol", "activation/license", "activation/koogallery", "fingerprint"}, // activation: Decide, for the support view
 			[]string{"github.com/jackc/pgx/v5", "modernc.org/sqlite", "github.com/pressly/goose/v3", "github.com/prometheus/client_golang"},
 		},
+		// miekg/pkcs11 is C and comes in with the build tag pkcs11 only, see TestNoC.
+		"activation/merchant/hsm":   {[]string{"activation/license", "activation/merchant"}, []string{"github.com/miekg/pkcs11"}},
 		"activation/merchant/admin": {[]string{"activation", "activation/merchant", "activation/protocol"}, nil},
 
 		"store":           {[]string{"activation", "platform/securefile"}, []string{"go.etcd.io/bbolt"}},
@@ -264,6 +266,29 @@ func TestAgentBinaryHoldsNoSecretsOfTheVendor(t *testing.T) {
 				t.Errorf("GOOS=%s: module %s is linked into license-agent without its reason in docs/adr/0001-modules-of-the-agent.md", goos, m)
 			}
 		}
+	}
+}
+
+// The binaries that are shipped hold no C, whether cgo is on or off; only the
+// build tag pkcs11 brings some, the bridge to the libraries of tokens.
+func TestNoC(t *testing.T) {
+	c := func(goos, tags, cmd string) (found []string) {
+		out, err := exec.Command("env", "CGO_ENABLED=1", "GOOS="+goos, "go", "list", "-deps", "-tags", tags,
+			"-f", "{{if and .CgoFiles (not .Standard)}}{{.ImportPath}}{{end}}", cmd).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Fields(string(out))
+	}
+	for _, goos := range []string{"linux", "windows"} {
+		for _, cmd := range []string{"./agent/cmd/license-agent", "./activation/cmd/license-merchant"} {
+			if got := c(goos, "", cmd); len(got) != 0 {
+				t.Errorf("GOOS=%s %s: C in %v", goos, cmd, got)
+			}
+		}
+	}
+	if got := c("linux", "pkcs11", "./activation/cmd/license-merchant"); !slices.Equal(got, []string{"github.com/miekg/pkcs11"}) {
+		t.Errorf("with the tag pkcs11: C in %v; this test cannot fail", got)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -35,6 +36,7 @@ const (
 	problemBehind         = "database-behind"
 	problemKeys           = "keys-expired"
 	problemKeysSoon       = "keyset-expires-soon"
+	problemKeyStore       = "key-store-unavailable"
 	problemCertificate    = "certificate-expired"
 	problemCertificateDay = "certificate-expires-soon"
 )
@@ -71,6 +73,11 @@ func Problems() []Problem {
 			"密钥集即将到期；到期后许可证将无法续约。",
 			"Run license-merchant keys publish with the root keys.",
 			"请使用根密钥执行 license-merchant keys publish。"),
+		p(problemKeyStore,
+			"The token that holds the online keys does not sign. Requests are answered with \"unavailable\" and tried again by the agents; existing licenses keep running until their grace ends.",
+			"存放在线密钥的令牌无法签名。请求会以“不可用”应答并由代理自动重试；已有许可证在宽限期结束前继续有效。",
+			"Look at the module, the token and its PIN ([pkcs11] in merchant.toml); the service goes on by itself when the token is back.",
+			"请检查 PKCS#11 模块、令牌及其 PIN（merchant.toml 中的 [pkcs11]）；令牌恢复后服务会自动继续。"),
 		p(problemCertificate,
 			"The TLS certificate has expired: agents do not connect. Existing licenses keep running until their grace ends.",
 			"TLS 证书已过期：代理无法连接。已有许可证在宽限期结束前继续有效。",
@@ -110,7 +117,13 @@ func (s *Service) Check(ctx context.Context) []Problem {
 		if t.keys.set != nil {
 			ends = t.keys.set.Expires
 		}
-		_, err := t.keys.signer(license.UseLicense, t.now)
+		signer, err := t.keys.signer(license.UseLicense, t.now)
+		if err != nil {
+			return err
+		}
+		if _, err = signer.Sign([]byte("license-merchant asks whether this key signs")); err == nil {
+			s.solved(problemKeyStore)
+		}
 		return err
 	})
 	var refusal *Refusal
@@ -209,9 +222,13 @@ func (s *Service) query(ctx context.Context, query string, args ...any) (*sql.Ro
 	return rows, s.databaseFailed(err)
 }
 
-// databaseFailed notes an error of a transaction. What says that the database is
-// away is reported and becomes ErrUnavailable.
+// databaseFailed notes an error of a transaction. What says that the database or
+// the key store is away is reported and becomes ErrUnavailable.
 func (s *Service) databaseFailed(err error) error {
+	if errors.Is(err, ErrKeyStore) {
+		s.report(problemKeyStore, strings.TrimPrefix(err.Error(), "merchant: "))
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
 	why := away(err)
 	if why == "" {
 		return err

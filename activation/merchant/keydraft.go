@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -72,7 +70,7 @@ func (s *Service) draft(ctx context.Context, d KeyDraft) (KeyDraft, error) {
 func (s *Service) Discard(d KeyDraft) error {
 	var errs []error
 	for _, k := range d.Add {
-		errs = append(errs, os.Remove(filepath.Join(s.opts.KeyDir, keyFileName(license.KeyID(k.PublicKey)))))
+		errs = append(errs, s.opts.Keys.Remove(license.KeyID(k.PublicKey)))
 	}
 	return errors.Join(errs...)
 }

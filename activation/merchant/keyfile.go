@@ -22,6 +22,42 @@ import (
 // not what it should be.
 var ErrKeyFile = errors.New("merchant: unusable key file")
 
+// ErrKeyStore is wrapped by the errors of a key store that does not answer: a
+// token that was taken out, a PIN that is wrong.
+var ErrKeyStore = errors.New("merchant: the key store does not answer")
+
+// KeyStore keeps the online signing keys. A kid is a key's license.KeyID.
+type KeyStore interface {
+	// Create draws an Ed25519 key and keeps it.
+	Create() (license.Signer, error)
+	// Load returns the signer of a key; the error wraps fs.ErrNotExist when the
+	// store has no such key.
+	Load(kid string) (license.Signer, error)
+	// Remove forgets a key that has never signed anything.
+	Remove(kid string) error
+}
+
+// FileKeys are online keys in files of a directory that only the owner can read.
+type FileKeys struct {
+	Dir  string
+	Rand io.Reader
+}
+
+// Create writes a new file.
+func (k FileKeys) Create() (license.Signer, error) { return createKey(k.Dir, "", k.Rand) }
+
+// Load reads the file of a key.
+func (k FileKeys) Load(kid string) (license.Signer, error) {
+	signer, err := loadKey(filepath.Join(k.Dir, keyFileName(kid)))
+	if err == nil && license.KeyID(signer.Public()) != kid {
+		err = fmt.Errorf("%w: the file of %s holds another key", ErrKeyFile, kid)
+	}
+	return signer, err
+}
+
+// Remove deletes the file of a key.
+func (k FileKeys) Remove(kid string) error { return os.Remove(filepath.Join(k.Dir, keyFileName(kid))) }
+
 // createKey draws an Ed25519 key and writes it as PKCS#8 PEM (RFC 5958), which
 // openssl reads, to a new file that only the owner can read.
 func createKey(dir, name string, rand io.Reader) (license.Signer, error) {

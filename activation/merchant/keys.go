@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sort"
 
 	"licenseagent.example/activation/license"
@@ -107,15 +106,12 @@ func (s *Service) readKeys(t *tx, version int64) (*keyState, error) {
 	}
 	k := &keyState{set: set, envelope: []byte(text), signers: map[string]license.Signer{}}
 	for _, o := range set.Keys {
-		signer, err := loadKey(filepath.Join(s.opts.KeyDir, keyFileName(o.ID)))
+		signer, err := s.opts.Keys.Load(o.ID)
 		if errors.Is(err, os.ErrNotExist) {
 			continue // retired, or on another machine
 		}
 		if err != nil {
 			return nil, err
-		}
-		if license.KeyID(signer.Public()) != o.ID {
-			return nil, fmt.Errorf("%w: the file of %s holds another key", ErrKeyFile, o.ID)
 		}
 		k.signers[o.ID] = signer
 	}
@@ -212,7 +208,7 @@ type onlineKey struct {
 func (s *Service) createOnline(uses ...string) ([]onlineKey, error) {
 	var keys []onlineKey
 	for _, use := range uses {
-		signer, err := createKey(s.opts.KeyDir, "", s.opts.Rand)
+		signer, err := s.opts.Keys.Create()
 		if err != nil {
 			return nil, err
 		}

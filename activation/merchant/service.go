@@ -33,10 +33,11 @@ func DefaultTerms() Terms {
 	return Terms{Renew: 7 * day, Grace: 14 * day, Rebind: 30 * day, Roll: 30 * day, PopularAt: 20}
 }
 
-// Options are what a Service is made of. All but Terms and Log are required.
+// Options are what a Service is made of. All but Keys, Terms and Log are required.
 type Options struct {
 	DB     *Database
-	KeyDir string // directory of the online keys and of the secrets
+	KeyDir string   // directory of the online keys and of the secrets
+	Keys   KeyStore // online keys, nil: files in KeyDir
 	Clock  func() time.Time
 	Rand   io.Reader
 	Log    *slog.Logger // nil: nothing is logged
@@ -91,6 +92,9 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	}
 	if o.Terms == (Terms{}) {
 		o.Terms = DefaultTerms()
+	}
+	if o.Keys == nil {
+		o.Keys = FileKeys{Dir: o.KeyDir, Rand: o.Rand}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

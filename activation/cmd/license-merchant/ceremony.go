@@ -41,11 +41,13 @@ func (o *ceremony) flags(c *cobra.Command) {
 }
 
 // errDeclined is returned when somebody was asked and did not say yes.
-var errDeclined = errors.New("not confirmed: nothing was published")
+var errDeclined = errors.New("not confirmed: nothing was done")
 
 // confirm shows what will be done and asks. An empty answer is no.
-func (a *app) confirm(d merchant.KeyDraft, yes bool) error {
-	for _, line := range d.Summary() {
+func (a *app) confirm(d merchant.KeyDraft, yes bool) error { return a.confirmed(d.Summary(), yes) }
+
+func (a *app) confirmed(summary []string, yes bool) error {
+	for _, line := range summary {
 		fmt.Fprintf(a.stderr, "- %s\n", line)
 	}
 	if yes {

@@ -21,6 +21,7 @@ type initOptions struct {
 	url       string
 	tls       string
 	hosts     []string
+	ask       bool // wait for a yes
 }
 
 func (a *app) initCmd() *cobra.Command {
@@ -68,6 +69,9 @@ func (a *app) runInit(ctx context.Context, o initOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := a.confirmInit(final, o, m, n); err != nil {
+		return err
+	}
 	// Everything is made beside the directory and renamed into place: an init
 	// that was interrupted leaves nothing that looks like a data directory.
 	if err := os.MkdirAll(filepath.Dir(final), 0o755); err != nil {
@@ -98,6 +102,22 @@ func (a *app) runInit(ctx context.Context, o initOptions) error {
 		fmt.Fprintf(w, "trust anchor\t%s: give it to agents and programs\n", a.path("anchor.json"))
 		fmt.Fprintf(w, "next\tlicense-merchant codes add --dir %s --product NAME\n", final)
 	})
+}
+
+// confirmInit says in plain words what init will do, and asks when it should.
+func (a *app) confirmInit(dir string, o initOptions, m, n int) error {
+	where := "files of " + filepath.Join(dir, "keys")
+	if c, err := a.loadConfig(); err == nil && c.PKCS11.Module != "" {
+		where = "the token " + c.PKCS11.Token
+	}
+	list := []string{
+		fmt.Sprintf("Creates the vendor %q in %s, which must not exist yet; nothing that exists is changed.", o.issuer, dir),
+		fmt.Sprintf("Creates %d root keys in %s. Any %d of them can replace all other keys, fewer can do nothing: move each to a medium of its own and keep them off line.", n, filepath.Join(dir, "root"), m),
+		fmt.Sprintf("Creates three online keys in %s, which sign licenses, notices and bundles from now on.", where),
+		"Publishes key set 1, good for 400 days: publish another one before it ends.",
+		"Writes anchor.json, which agents and programs are given. It names the root keys for good: with fewer than the threshold left, every customer needs another anchor.",
+	}
+	return a.confirmed(list, !o.ask)
 }
 
 // vacant checks that dir does not exist, is empty, or holds a configuration

@@ -35,6 +35,7 @@ type config struct {
 	market      merchant.MarketOptions
 	Notices     int64             `toml:"notices"` // agents that may wait for a notice at a time, 0 for none
 	KooGallery  koogallerySection `toml:"koogallery"`
+	PKCS11      pkcs11Section     `toml:"pkcs11"`
 }
 
 type tlsSection struct {

@@ -19,6 +19,7 @@ import (
 
 	"licenseagent.example/activation/merchant"
 	"licenseagent.example/activation/merchant/admin"
+	"licenseagent.example/activation/merchant/hsm"
 	"licenseagent.example/activation/protocol"
 	"licenseagent.example/installer/bundle"
 	"licenseagent.example/installer/bundle/manifest"
@@ -147,9 +148,9 @@ func exitCode(ctx context.Context, err error) int {
 	switch {
 	case errors.As(err, &answered):
 		return admin.Lookup(answered.Code).Exit
-	case errors.Is(err, admin.ErrUnreachable), errors.Is(err, merchant.ErrUnavailable):
+	case errors.Is(err, admin.ErrUnreachable), errors.Is(err, merchant.ErrUnavailable), errors.Is(err, merchant.ErrKeyStore):
 		return exitUnreachable
-	case errors.As(err, &use), errors.Is(err, merchant.ErrInput), errors.Is(err, merchant.ErrRoots), errors.Is(err, errNoCertificate), errors.Is(err, errDeclined),
+	case errors.As(err, &use), errors.Is(err, merchant.ErrInput), errors.Is(err, merchant.ErrRoots), errors.Is(err, errNoCertificate), errors.Is(err, errDeclined), errors.Is(err, hsm.ErrNotBuilt),
 		errors.Is(err, bundle.ErrInput), errors.Is(err, bundle.ErrExists), errors.Is(err, manifest.ErrManifest):
 		return exitUsage
 	case errors.As(err, &refusal):

@@ -27,13 +27,18 @@ func (a *app) withService(ctx context.Context, do func(svc *merchant.Service, c 
 }
 
 func (a *app) withConfig(ctx context.Context, c config, log *slog.Logger, do func(svc *merchant.Service, c config) error) (err error) {
+	keys, closeKeys, err := a.keyStore(c.PKCS11)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeKeys()) }()
 	db, err := a.database(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	svc, err := merchant.New(ctx, merchant.Options{
-		DB: db, KeyDir: a.path("keys"), Clock: a.now, Rand: a.rand, Log: log, Terms: c.terms(), Market: c.market, Notices: int(c.Notices),
+		DB: db, KeyDir: a.path("keys"), Keys: keys, Clock: a.now, Rand: a.rand, Log: log, Terms: c.terms(), Market: c.market, Notices: int(c.Notices),
 	})
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"licenseagent.example/activation/license"
 	"licenseagent.example/activation/merchant"
 	"licenseagent.example/activation/merchant/admin"
+	"licenseagent.example/activation/merchant/hsm"
 	"licenseagent.example/activation/protocol"
 	"licenseagent.example/installer/bundle"
 	"licenseagent.example/installer/bundle/manifest"
@@ -66,6 +67,10 @@ func explain(err error) (code, message, hint string) {
 		return string(answered.Code), answered.Error(), answered.Hint
 	case errors.Is(err, admin.ErrUnreachable):
 		return "unreachable", strings.TrimPrefix(err.Error(), "admin: "), "Check --server and --ca, and that the service runs with --admin."
+	case errors.Is(err, hsm.ErrNotBuilt):
+		return "built-without-pkcs11", strings.TrimPrefix(message, "hsm: "), "Build it so, or take [pkcs11] out of merchant.toml to keep the online keys in files."
+	case errors.Is(err, merchant.ErrKeyStore):
+		return "key-store-unavailable", message, "Check module, token and PIN in [pkcs11] of merchant.toml, and that the token is there: pkcs11-tool --module MODULE --list-slots."
 	case errors.Is(err, merchant.ErrUnavailable):
 		spec := admin.Lookup(admin.CodeUnavailable)
 		return string(spec.Code), spec.Message.EN + ": " + message, spec.Hint.EN

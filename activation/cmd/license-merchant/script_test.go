@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"licenseagent.example/activation/merchant/hsm"
 )
 
 // TestMain installs two commands for the scripts: the program itself, and a
@@ -32,16 +34,25 @@ func TestMain(m *testing.M) {
 	})
 }
 
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+func TestScripts(t *testing.T) { testscript.Run(t, scripts("testdata/script")) }
+
+func scripts(dir string) testscript.Params {
+	return testscript.Params{
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Values[serverKey{}] = new(server)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"serve": serveCommand, "exit": exitCommand, "setline": setLine, "buildagent": buildAgent, "flip": flip},
-	})
+		Condition: func(name string) (bool, error) {
+			if name != "pkcs11" {
+				return false, fmt.Errorf("there is no condition %s", name)
+			}
+			_, err := hsm.Open(hsm.Config{}, nil)
+			return !errors.Is(err, hsm.ErrNotBuilt), nil
+		},
+	}
 }
 
 // exitCommand is "exit CODE COMMAND ARGS…": the command ends with that status.
@@ -120,6 +131,9 @@ func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 	cmd := exec.Command("license-merchant", append([]string{"serve", "--listen", "127.0.0.1:0"}, args[1:]...)...)
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("WORK"), "TMPDIR=" + ts.Getenv("TMPDIR")}
+	if conf := ts.Getenv("SOFTHSM2_CONF"); conf != "" {
+		cmd.Env = append(cmd.Env, "SOFTHSM2_CONF="+conf)
+	}
 	log, err := os.Create(ts.MkAbs("serve.log"))
 	ts.Check(err)
 	cmd.Stderr = log
