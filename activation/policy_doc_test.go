@@ -177,10 +177,10 @@ func measuredTable() (string, error) {
 	b.WriteString("| | wrongly refused | refused after a board swap | change tolerated | strangers accepted, of a million | of these with a readable board |\n|---|---|---|---|---|---|\n")
 	for _, name := range presets() {
 		r := rows[name]
-		if len(r) != 2 || len(r[0]) != 7 || len(r[1]) != 8 || r[0][1] != "1000000" || r[1][1] != "1000000" {
+		if len(r) != 2 || len(r[0]) != 6 || len(r[1]) != 8 || r[0][1] != "1000000" || r[1][1] != "1000000" {
 			return "", fmt.Errorf("%s: the measurements have another form: %q", name, r)
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", name, r[0][2], r[0][4], r[0][6], r[1][2], r[1][4])
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", name, r[0][2], r[0][3], r[0][5], r[1][2], r[1][4])
 	}
 	return b.String(), nil
 }

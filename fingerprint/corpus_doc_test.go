@@ -4,7 +4,7 @@ package fingerprint
 const docText = `# How well the fingerprint tells machines apart
 
 All figures come from simulations with seed %d and reproduce with
-` + "`DOC=1 go test -count=1 -timeout 40m -run TestCorpusTables ./fingerprint`" + `, which writes this file. ` + "`go test`" + ` runs a reduced form,
+` + "`DOC=1 go test -count=1 -timeout 60m -run TestCorpusTables ./fingerprint`" + `, which writes this file. ` + "`go test`" + ` runs a reduced form,
 ` + "`FULL=1`" + ` the full one; each fails when a limit is missed.
 
 CPU ids and firmware texts: linuxhw/DMI, Linux Hardware Project, https://github.com/linuxhw/DMI, CC-BY-4.0 (own counts;
@@ -29,10 +29,11 @@ that reorder its disks and adapters, docks daily or migrates between hosts. The 
 refusal per 10,000 machine-years.
 
 %s
-*Wrongly refused*: although no board was replaced. *Settled by the contact*: a virtual machine held by an address or a disk
-serial alone, which was made anew; the contact that is due at once takes the new value over, once in 30 days, and until
-then the answer is no. *After a board swap*: self-service re-bind. *Undetermined*: too little was readable for more than
-30 days. The row with another seed plays other machines and other lives.
+*Wrongly refused*: every refusal although no board was replaced, whatever the reason and however short. *After a board
+swap*: self-service re-bind. *Undetermined*: too little was readable for more than 30 days. *Change tolerated* includes
+virtual machines held by an address or a disk serial alone, which was made anew: the agent asks the merchant before it
+gives its first answer, and the merchant takes the new value over, once in 30 days. The row with another seed plays other
+machines and other lives.
 
 "tolerant" shows more wrong refusals than "balanced" because it accepts most board swaps: where the new board has no serial,
 the old one stays enrolled and lost, and a change years later is one too many. Under "balanced" the operator re-binds at the
@@ -66,6 +67,8 @@ no strong part was usable on the licensed machine itself; such a license is neve
 - A bad read makes one part unreadable for one observation. It strikes the boot after a change like any other boot.
 - Boots per year: 365 (laptops, desktops, micro-VMs), 24 (virtual machines), 12 (servers).
 - A bad read that would stop a license at once is read again; one in ten is still bad then.
+- The configuration of a virtual machine changes while it is off. At one start in fifty of those that ask before the first
+  answer the merchant is not reached within the 20 seconds that answers wait, and the machine counts as wrongly refused.
 - The machine contacts the merchant daily. An accepted change is rolled forward then, one strong part per 30 days.
 - The debounce and the roll-forward are modelled locally; the comparison is the shipped code.
 

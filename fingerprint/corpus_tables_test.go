@@ -106,14 +106,14 @@ func groups(values map[string]int) (have, shared, largest int) {
 
 func honestRow(name string, t tallies) string {
 	per := func(n int) string { return fmt.Sprintf("%.2f", float64(n)*10_000/float64(t.years)) }
-	return fmt.Sprintf("| %s | %d | %s | %s | %s | %s | %s |\n", name, t.years, per(t.wrong), per(t.settled), per(t.board), per(t.undetermined), per(t.drifted))
+	return fmt.Sprintf("| %s | %d | %s | %s | %s | %s |\n", name, t.years, per(t.wrong), per(t.board), per(t.undetermined), per(t.drifted))
 }
 
 func strangerRow(name string, e encounters) string {
 	return fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %d |\n", name, e.pairs, e.accepted, e.boardBoth, e.acceptedSeen, e.undetermined, e.strongMatch, e.unbound)
 }
 
-const honestHead = "| | machine-years | wrongly refused | settled by the contact | refused after a board swap | undetermined > 30 days | change tolerated |\n|---|---|---|---|---|---|---|\n"
+const honestHead = "| | machine-years | wrongly refused | refused after a board swap | undetermined > 30 days | change tolerated |\n|---|---|---|---|---|---|\n"
 
 const strangerHead = "| | strangers | accepted | board readable on both | of these accepted | undetermined | refused after a day | nothing to bind to |\n|---|---|---|---|---|---|---|---|\n"
 
@@ -144,6 +144,8 @@ func wholeDoc(pop population, tables []string) string {
 		{"control: roll-forward of lost parts only, the CPU counted", func(w *world) { w.lostOnly = true }},
 		{"control: no roll-forward", func(w *world) { w.rollForward = false }},
 		{"control: the agent looks once", func(w *world) { w.oneLook = true }},
+		{"the merchant is not reached at one such start in ten", func(w *world) { w.unreached = 100 }},
+		{"control: the first answer does not wait for the contact", func(w *world) { w.noAsking = true }},
 		{"control: a value made anew is not taken over", func(w *world) { w.noTakeOver = true }},
 	} {
 		w := defaultWorld(balanced)

@@ -91,3 +91,21 @@ func TestHonestControls(t *testing.T) {
 		}
 	}
 }
+
+// TestAskingFirst: virtual machines whose only value was made anew are not
+// refused, because the contact comes before the first answer. With the answer
+// first they are.
+func TestAskingFirst(t *testing.T) {
+	pop, years := readPopulation(t), 10_000
+	first := defaultWorld(Presets()[PresetBalanced])
+	control := first
+	control.noAsking = true
+	asked, answered := simulate(first, pop, years), simulate(control, pop, years)
+	t.Logf("of %d machine-years wrongly refused: %d, with the answer first %d", years, asked.wrong, answered.wrong)
+	if asked.wrong > 1 {
+		t.Errorf("%d wrongly refused", asked.wrong)
+	}
+	if answered.wrong < 5 {
+		t.Errorf("the answer first: %d wrongly refused, so that the simulation does not see such machines", answered.wrong)
+	}
+}

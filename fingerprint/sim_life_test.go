@@ -19,20 +19,21 @@ type world struct {
 	badAsAbsent  int  // per mille of bad reads that look like "there is none"
 	oneLook      bool // control: the agent does not read again before it acts at once; otherwise one bad read in ten persists
 	noTakeOver   bool // control: the merchant does not take over a virtual machine's only value that was made anew
+	noAsking     bool // control: the first answer does not wait for the contact that takes such a value over
+	unreached    int  // per mille of those starts at which the merchant is not reached while answers wait
 	lostOnly     bool // control: roll-forward replaces lost parts only and counts the CPU as one
 	dockOnly     bool // laptops whose only network adapter is the dock
 	seed         uint64
 }
 
 func defaultWorld(p Policy) world {
-	return world{policy: p, rollForward: true, debounce: true, contactEvery: 24, seed: simSeed}
+	return world{policy: p, rollForward: true, debounce: true, contactEvery: 24, unreached: 20, seed: simSeed}
 }
 
 // tallies counts machine-years by the worst thing that happened in them.
 type tallies struct {
 	years        int
 	wrong        int // refused although no board was replaced
-	settled      int // the contact that was due at once took the machine over (Enrolled.Remade)
 	board        int // refused after a board was replaced: self-service re-bind
 	undetermined int // could not be told for more than 30 days
 	drifted      int // something changed and was tolerated
@@ -43,7 +44,6 @@ type tallies struct {
 func (t *tallies) add(o tallies) {
 	t.years += o.years
 	t.wrong += o.wrong
-	t.settled += o.settled
 	t.board += o.board
 	t.undetermined += o.undetermined
 	t.drifted += o.drifted
@@ -115,7 +115,7 @@ func live(w world, pop population, r *rand.Rand, years int) tallies {
 			l.contact(e.hour)
 			l.play(e)
 		}
-		for _, n := range []*int{&l.year.wrong, &l.year.settled, &l.year.board, &l.year.undetermined, &l.year.drifted} {
+		for _, n := range []*int{&l.year.wrong, &l.year.board, &l.year.undetermined, &l.year.drifted} {
 			*n = min(*n, 1)
 		}
 		total.add(l.year)
@@ -169,7 +169,7 @@ func (l *life) settle(hour int) {
 		cmp := l.compare(d)
 		switch {
 		case cmp.Outcome == Different:
-			l.refuse(cmp, hour)
+			l.refuse(cmp, d, hour)
 			return
 		case cmp.Outcome == Indeterminate && l.lockUntil-hour > 30*24:
 			l.year.undetermined++
@@ -206,19 +206,34 @@ func (l *life) compare(d Device) Comparison {
 }
 
 // refuse counts a refusal by its cause and lets the operator re-bind. A virtual
-// machine whose only value was made anew is taken over by the contact that is due
-// at once, where the merchant is reachable and no re-bind was in the last month.
-func (l *life) refuse(cmp Comparison, hour int) {
+// machine whose only value was made anew is not refused where the contact takes
+// it over before the first answer is given.
+func (l *life) refuse(cmp Comparison, d Device, hour int) {
 	switch {
 	case l.boardSwap:
 		l.year.board++
-	case l.ref.Remade(cmp) && !l.noTakeOver && l.contactEvery <= 24 && hour-l.rebound >= 30*24:
-		l.year.settled++
+	case l.takenOver(cmp, d, hour):
+		l.year.drifted++
 	default:
 		l.year.wrong++
 	}
 	l.rebound = hour
 	l.enroll()
+}
+
+// takenOver says whether the merchant is asked before the first answer, is
+// reached and enrols the machine anew: it shows something to know it by, and the
+// last re-bind is a month ago. A merchant that is asked every 180 days only is
+// not reached.
+func (l *life) takenOver(cmp Comparison, d Device, hour int) bool {
+	if !l.ref.Remade(cmp) || l.noAsking || l.contactEvery > 24 {
+		return false
+	}
+	away := rand.New(rand.NewPCG(l.seed, uint64(hour)<<16|uint64(l.salt[0])<<8|uint64(l.salt[1])))
+	if perMille(away, l.unreached) {
+		return false
+	}
+	return !l.noTakeOver && hour-l.rebound >= 30*24 && Enroll(l.salt, d).Identified()
 }
 
 // badRead is one observation in which one part cannot be read. It is read again
@@ -243,7 +258,7 @@ func (l *life) badRead(pick *rand.Rand, hour int) {
 		return
 	}
 	if cmp.Outcome == Different && atOnce {
-		l.refuse(cmp, hour)
+		l.refuse(cmp, d, hour)
 	}
 }
 
