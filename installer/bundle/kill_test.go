@@ -4,7 +4,11 @@ package bundle
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strconv"
 	"syscall"
 	"testing"
@@ -104,5 +108,36 @@ func TestStagesKilled(t *testing.T) {
 	t.Logf("%d kills in six stages, %d of them left something in between", kills, between)
 	if kills < 60/stride || between < kills/4 {
 		t.Errorf("%d kills, %d in between: the test shows nothing", kills, between)
+	}
+}
+
+// A product that is just beginning, because the stage that started it was
+// killed, is found by the next stage although it has not written down its number.
+func TestProductThatIsBeginning(t *testing.T) {
+	v := newVendor(t, "acme")
+	p := newPlace(t, v.bundle(t, v.working(t, "CAD")), "acme-cad")
+	p.ok("install")
+	p.ok("start")
+	t.Cleanup(func() { p.ok("uninstall", "--purge") })
+	first, run := p.pid("app"), filepath.Join(p.base(), "bundle")
+	number := must[[]byte](t)(os.ReadFile(filepath.Join(run, "app.pid")))
+	lock := must[*os.File](t)(os.OpenFile(filepath.Join(run, "app.lock"), os.O_RDWR, 0))
+	defer lock.Close() //nolint:errcheck // nothing was written
+	check(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
+	check(t, os.Remove(filepath.Join(run, "app.pid")))
+	ended := make(chan error, 1)
+	go func() {
+		_, err := p.run("restart")
+		ended <- err
+	}()
+	inode := must[os.FileInfo](t)(lock.Stat()).Sys().(*syscall.Stat_t).Ino
+	waits := regexp.MustCompile(fmt.Sprintf(`->.*:%d `, inode))
+	until(t, func() bool { return waits.Match(must[[]byte](t)(os.ReadFile("/proc/locks"))) })
+	check(t, os.WriteFile(filepath.Join(run, "app.pid"), number, 0o644))
+	check(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_UN))
+	check(t, <-ended)
+	p.count(1, 1)
+	if p.pid("app") == first {
+		t.Error("restart left the product as it was")
 	}
 }

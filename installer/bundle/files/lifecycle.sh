@@ -87,7 +87,11 @@ launch() { # NAME
 		sleep 0.1
 	done
 }
+# finish: one that is just becoming NAME has written its number or has not begun
+# to; without the lock its number would be removed and it would run unknown.
 finish() { # NAME
+	exec 8>"$run/$1.lock"
+	flock 8
 	if alive "$1"; then
 		kill -s TERM -- "-$pid" 2>/dev/null || true
 		waited=0
@@ -99,6 +103,7 @@ finish() { # NAME
 		done
 	fi
 	rm -f -- "$run/$1.pid" "$run/$1.pid.part"
+	exec 8>&-
 }
 
 folders() { mkdir -p -- "$run" "$log"; }
