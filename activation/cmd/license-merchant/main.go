@@ -148,7 +148,7 @@ func exitCode(ctx context.Context, err error) int {
 	switch {
 	case errors.As(err, &answered):
 		return admin.Lookup(answered.Code).Exit
-	case errors.Is(err, admin.ErrUnreachable), errors.Is(err, merchant.ErrUnavailable), errors.Is(err, merchant.ErrKeyStore):
+	case errors.Is(err, admin.ErrUnreachable), errors.Is(err, merchant.ErrUnavailable), errors.Is(err, merchant.ErrKeyStore), errors.Is(err, syscall.EADDRINUSE):
 		return exitUnreachable
 	case errors.As(err, &use), errors.Is(err, merchant.ErrInput), errors.Is(err, merchant.ErrRoots), errors.Is(err, errNoCertificate), errors.Is(err, errDeclined), errors.Is(err, hsm.ErrNotBuilt),
 		errors.Is(err, bundle.ErrInput), errors.Is(err, bundle.ErrExists), errors.Is(err, manifest.ErrManifest):

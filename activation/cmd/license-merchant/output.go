@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -117,6 +118,8 @@ func explain(err error) (code, message, hint string) {
 		return "not-a-bundle", message, "Packages are made by license-merchant bundle and not changed afterwards."
 	case errors.Is(err, merchant.ErrKeyFile):
 		return "key-file", message, "Key files belong to the user of the service, with mode 0600."
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "address-taken", message, "Another program listens there, perhaps another license-merchant: find and stop it (ss -ltnp), or choose another address (--listen, admin.listen, metrics)."
 	case errors.Is(err, fs.ErrNotExist):
 		return "no-such-file", message, "Correct the path."
 	}

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -191,5 +192,21 @@ func TestErrorsHaveCodes(t *testing.T) {
 		if code != c.code || message == "" || hint == "" || exitCode(context.Background(), c.err) != c.exit {
 			t.Errorf("%v: %s %q %q exit %d", c.err, code, message, hint, exitCode(context.Background(), c.err))
 		}
+	}
+}
+
+// A port that is taken is named, with what to do.
+func TestPortTaken(t *testing.T) {
+	s := openShop(t)
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	defer other.Close() //nolint:errcheck // its test is over
+	pair, err := loadPair(s.app.path("tls/server.pem"), s.app.path("tls/server.key"))
+	check(t, err)
+	address := other.Addr().String()
+	err = s.app.serve(t.Context(), s.svc, config{Listen: address}, serveOptions{}, pair, slog.New(slog.DiscardHandler), nil)
+	code, message, hint := explain(err)
+	if code != "address-taken" || !strings.Contains(message, address) || !strings.Contains(hint, "--listen") || exitCode(t.Context(), err) != exitUnreachable {
+		t.Errorf("%v: %s %q %q exit %d", err, code, message, hint, exitCode(t.Context(), err))
 	}
 }
