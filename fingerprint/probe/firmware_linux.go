@@ -83,6 +83,19 @@ func (h Host) table(t *tree, f *Firmware) (SMBIOS, string, error) {
 	return s, "SMBIOS", err
 }
 
+func (h Host) rawTable() ([]byte, error) {
+	t := openTree(h.Root)
+	defer t.close()
+	if t.err != nil {
+		return nil, t.err
+	}
+	b, err := t.readAll(dmiTable)
+	if absent(err) {
+		return nil, nil
+	}
+	return b, err
+}
+
 // fromSysfs fills the texts that the kernel took out of the table at boot. The
 // serials are mode 0400, names and tags are for everybody.
 func (id *identity) fromSysfs(t *tree) {

@@ -68,6 +68,11 @@ func (h Host) Disks() fingerprint.Component { return h.disks() }
 // of machine, which are read together because each needs the others.
 func (h Host) Firmware() Firmware { return h.firmware() }
 
+// Table is the SMBIOS table as the kernel has it, which only root may read, for
+// whoever hands it over to an agent that is not root; nothing where the machine
+// has none. errors.ErrUnsupported where everybody may read it (Windows).
+func (h Host) Table() ([]byte, error) { return h.rawTable() }
+
 // Firmware is the part of an observation that comes from SMBIOS, device tree
 // and CPU.
 type Firmware struct {

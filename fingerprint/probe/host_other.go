@@ -2,7 +2,11 @@
 
 package probe
 
-import "licenseagent.example/fingerprint"
+import (
+	"errors"
+
+	"licenseagent.example/fingerprint"
+)
 
 // unsupported is the observation of a part on a system without collectors.
 func unsupported(kind fingerprint.Kind) fingerprint.Component {
@@ -19,3 +23,5 @@ func (h Host) firmware() Firmware {
 		Env: fingerprint.Environment{Kind: fingerprint.Physical, Reason: "not examined on this operating system"},
 	}
 }
+
+func (h Host) rawTable() ([]byte, error) { return nil, errors.ErrUnsupported }

@@ -175,3 +175,5 @@ func systemDrive() string {
 	}
 	return dir[:2]
 }
+
+func (h Host) rawTable() ([]byte, error) { return nil, errors.ErrUnsupported }

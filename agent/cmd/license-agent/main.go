@@ -106,7 +106,7 @@ command talks to it.
 	f.StringVar(&a.lang, "lang", "", "en or zh-CN (LICENSE_AGENT_LANG, default from LC_ALL, LC_MESSAGES, LANG)")
 	root.AddCommand(
 		a.runCmd(), a.activateCmd(), a.statusCmd(), a.whyCmd(), a.seatsCmd(), a.renewCmd(), a.releaseCmd(), a.rebindCmd(), a.requestCmd(),
-		a.importCmd(), a.fingerprintCmd(), a.verifyCmd(), a.simulateCmd(), a.diagnoseCmd(), a.versionCmd(), a.probeCmd(), a.crossCheckCmd(),
+		a.importCmd(), a.fingerprintCmd(), a.verifyCmd(), a.simulateCmd(), a.diagnoseCmd(), a.versionCmd(), a.probeCmd(), a.handOverCmd(), a.crossCheckCmd(),
 		a.installCmd(), a.upgradeCmd(), a.uninstallCmd(), a.planCmd(), a.verifyBundleCmd(),
 	)
 	return root
