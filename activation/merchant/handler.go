@@ -26,8 +26,7 @@ const (
 
 // handler is the HTTP face of a service.
 type handler struct {
-	svc     *Service
-	guesses guesses
+	svc *Service
 }
 
 // Handler returns the HTTP interface of openapi.yaml.
@@ -190,15 +189,21 @@ func (h *handler) request(w http.ResponseWriter, r *http.Request, kind string) e
 	}
 	from, guessing := address(r.RemoteAddr), kind == license.RequestActivate || kind == license.RequestRebind
 	if guessing {
-		if wait := h.guesses.wait(from, h.svc.clock()); wait > 0 {
+		wait, err := h.svc.guessWait(r.Context(), from)
+		if err != nil {
+			return err
+		}
+		if wait > 0 {
 			h.svc.metrics.throttled.Inc()
-			return &Refusal{Code: protocol.CodeRateLimited, After: int64(wait/time.Second) + 1}
+			return &Refusal{Code: protocol.CodeRateLimited, After: wait}
 		}
 	}
 	answer, err := h.svc.Process(r.Context(), body, kind, idem)
 	var refusal *Refusal
 	if guessing && errors.As(err, &refusal) && refusal.Code == protocol.CodeUnknownCode {
-		h.guesses.wrong(from, h.svc.clock())
+		if e := h.svc.guessedWrong(r.Context(), from); e != nil {
+			return e
+		}
 	}
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -119,57 +118,6 @@ func TestInstancesShareEverything(t *testing.T) {
 	if _, err := o.svc.Authenticate(ctx, token); !errors.Is(err, ErrToken) {
 		t.Errorf("a token revoked at the other instance: %v", err)
 	}
-}
-
-// An instance that holds a seat and does not go on (stopped, or cut off from the
-// network) delays the others no longer than its lease; what it had not committed
-// is undone, and it cannot commit it later. The control holds without a lease.
-func TestStalledInstance(t *testing.T) {
-	b := newBed(t)
-	if b.dsn == "" {
-		t.Skip("SQLite has one writer and its own time limit") // not on this system: it needs PostgreSQL, see make postgres
-	}
-	stall := func(lease time.Duration, d *device) (release func() error) {
-		stalled := must(newPostgres(b.dsn, lease))(t)
-		hold := must(stalled.write.BeginTx(context.Background(), nil))(t)
-		must(hold.Exec(`UPDATE activations SET reason = 'stalled' WHERE license_id = $1`, d.license))(t)
-		return func() error { return errors.Join(hold.Commit(), stalled.Close()) }
-	}
-	code, _ := b.code()
-	d := b.device(1)
-	must0(t, d.activate(code))
-	release := stall(300*time.Millisecond, d)
-	must0(t, d.renew())
-	if d.state() != "license" {
-		t.Errorf("after the lease: %s", d.state())
-	}
-	if err := release(); err == nil {
-		t.Error("the stalled instance committed after its lease")
-	}
-	if got := must(b.svc.Device(context.Background(), d.license))(t); got.Reason == "stalled" {
-		t.Error("what the stalled instance wrote is there")
-	}
-
-	// The control: with an endless lease the row stays locked until the
-	// instance itself lets go, which here is after the other one has given up.
-	impatient := must(newPostgres(b.dsn, lease))(t)
-	impatient.timeout = time.Second
-	svc := must(New(context.Background(), Options{DB: impatient, KeyDir: filepath.Join(b.dir, "keys"), Clock: b.clock.Now, Rand: b.svc.opts.Rand}))(t)
-	release = stall(0, d)
-	env := d.request(license.RequestRenew, "")
-	if _, err := svc.Process(context.Background(), env, "", ""); !errors.Is(err, ErrUnavailable) {
-		t.Errorf("without a lease: %v; this test cannot fail", err)
-	}
-	if err := release(); err != nil {
-		t.Error(err)
-	}
-	a := must(svc.Process(context.Background(), env, "", ""))(t)
-	d.take(a)
-	if d.state() != "license" {
-		t.Errorf("afterwards: %s", d.state())
-	}
-	svc.Close()
-	must0(t, impatient.Close())
 }
 
 // TestKilledInstance: two processes serve one database; one after the other is

@@ -1,31 +1,26 @@
 package merchant
 
 import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
-	"sync"
-	"time"
 )
 
 // Guessing limits: an address may send this many wrong codes at once and gets
-// one more per interval. 2^120 codes cannot be guessed anyway; the limit keeps
-// the database out of the game and makes an attempt visible.
+// one more per interval, whichever instances of the service it reaches. Our own
+// codes, of 120 bits, cannot be guessed anyway; how long a marketplace's are is
+// nowhere written. The limit also keeps the database and the marketplace out of
+// the game and makes an attempt visible.
 const (
 	guessBurst    = 10
-	guessInterval = 30 * time.Second
-	guessMemory   = 65536 // addresses remembered at most
+	guessInterval = 30 // seconds
 )
-
-// guesses counts wrong codes per address. The zero value is ready.
-type guesses struct {
-	mu  sync.Mutex
-	bad map[string]guess
-}
-
-type guess struct {
-	tokens float64
-	at     time.Time
-}
 
 // address is the unit that is counted: an IPv4 address, or an IPv6 /64, which
 // is what one customer gets.
@@ -48,57 +43,35 @@ func address(remote string) string {
 	return p.String()
 }
 
-// wait returns 0 when the address may try a code, else how long it must wait.
-func (g *guesses) wait(addr string, now time.Time) time.Duration {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	b, known := g.bad[addr]
-	if !known {
-		return 0
-	}
-	if b = refill(b, now); b.tokens >= 1 {
-		return 0
-	}
-	return time.Duration((1 - b.tokens) * float64(guessInterval)).Round(time.Millisecond)
+// addressName is an address as the database knows it.
+func (s *Service) addressName(addr string) string {
+	mac := hmac.New(sha256.New, s.pepper)
+	mac.Write([]byte("address\n" + addr))
+	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// wrong counts a wrong code.
-func (g *guesses) wrong(addr string, now time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.bad == nil {
-		g.bad = map[string]guess{}
+// guessWait returns 0 when an address may try a code, else for how many seconds
+// it must wait.
+func (s *Service) guessWait(ctx context.Context, addr string) (int64, error) {
+	var clear int64
+	err := s.db.read.QueryRowContext(ctx, `SELECT clear FROM guesses WHERE address = $1`, s.addressName(addr)).Scan(&clear)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
 	}
-	b, known := g.bad[addr]
-	if !known {
-		b = guess{tokens: guessBurst, at: now}
-		if len(g.bad) >= guessMemory {
-			g.forget(now)
-		}
+	if err != nil {
+		return 0, s.databaseFailed(fmt.Errorf("merchant: guesses: %w", err))
 	}
-	b = refill(b, now)
-	b.tokens--
-	g.bad[addr] = b
+	return max(0, clear-s.clock().Unix()-(guessBurst-1)*guessInterval), nil
 }
 
-// forget makes room. It looks at a few entries only, in the random order of a
-// map: a full table must not make every further wrong code expensive. Whoever
-// has been quiet goes first, else the last one looked at.
-func (g *guesses) forget(now time.Time) {
-	looked, victim := 0, ""
-	for a, b := range g.bad {
-		victim = a
-		if looked++; looked == 64 || refill(b, now).tokens >= guessBurst {
-			break
-		}
-	}
-	delete(g.bad, victim)
-}
-
-func refill(b guess, now time.Time) guess {
-	if d := now.Sub(b.at); d > 0 {
-		b.tokens = min(guessBurst, b.tokens+float64(d)/float64(guessInterval))
-		b.at = now
-	}
-	return b
+// guessedWrong counts a wrong code: it is forgiven one interval after those
+// before it. What is refused by guessWait is not counted, so that an address
+// costs no more writes than its limit allows.
+func (s *Service) guessedWrong(ctx context.Context, addr string) error {
+	name := s.addressName(addr)
+	return s.changeLocking(context.WithoutCancel(ctx), "guess "+name, func(t *tx) error {
+		_, err := t.exec(`INSERT INTO guesses (address, clear) VALUES ($1, $2) ON CONFLICT (address) DO UPDATE
+			SET clear = CASE WHEN guesses.clear > $3 THEN guesses.clear ELSE $3 END + $4`, name, t.now+guessInterval, t.now, guessInterval)
+		return err
+	})
 }

@@ -34,39 +34,65 @@ func TestAddress(t *testing.T) {
 	}
 }
 
+// The limit is that of the service, not of an instance: what one has counted the
+// others know, and nobody's address is in the database.
 func TestGuesses(t *testing.T) {
-	var g guesses
-	now := time.Unix(1_800_000_000, 0)
+	b := newBed(t)
+	ctx := context.Background()
+	o := b.second()
+	wait := func(s *Service, addr string) int64 { t.Helper(); return must(s.guessWait(ctx, addr))(t) }
 	for i := range guessBurst {
-		if w := g.wait("a", now); w != 0 {
-			t.Fatalf("guess %d must wait %v", i, w)
+		svc := []*Service{b.svc, o.svc}[i%2]
+		if w := wait(svc, "192.0.2.1"); w != 0 {
+			t.Fatalf("guess %d must wait %d s", i, w)
 		}
-		g.wrong("a", now)
+		must0(t, svc.guessedWrong(ctx, "192.0.2.1"))
 	}
-	if w := g.wait("a", now); w != guessInterval {
-		t.Errorf("after the burst: wait %v, want %v", w, guessInterval)
+	for _, svc := range []*Service{b.svc, o.svc} {
+		if w := wait(svc, "192.0.2.1"); w != guessInterval {
+			t.Errorf("after the burst: wait %d s, want %d", w, guessInterval)
+		}
+		if w := wait(svc, "192.0.2.2"); w != 0 {
+			t.Error("another address has to wait")
+		}
 	}
-	if w := g.wait("b", now); w != 0 {
-		t.Error("another address has to wait")
+	b.clock.Add((guessInterval - 1) * time.Second)
+	if w := wait(o.svc, "192.0.2.1"); w != 1 {
+		t.Errorf("one second early: wait %d s", w)
 	}
-	if w := g.wait("a", now.Add(guessInterval-time.Second)); w != time.Second {
-		t.Errorf("one second early: wait %v", w)
+	b.clock.Add(time.Second)
+	if w := wait(o.svc, "192.0.2.1"); w != 0 {
+		t.Errorf("after the interval: wait %d s", w)
 	}
-	if w := g.wait("a", now.Add(guessInterval)); w != 0 {
-		t.Errorf("after the interval: wait %v", w)
+	// One more per interval, and no more than the burst however long it was quiet.
+	must0(t, b.svc.guessedWrong(ctx, "192.0.2.1"))
+	if w := wait(b.svc, "192.0.2.1"); w != guessInterval {
+		t.Errorf("after one more: wait %d s", w)
 	}
-	// Memory is bounded, whoever comes.
-	for i := range guessMemory + 100 {
-		g.wrong(fmt.Sprint(i), now)
+	b.clock.Add(48 * time.Hour)
+	for range guessBurst {
+		must0(t, b.svc.guessedWrong(ctx, "192.0.2.1"))
 	}
-	if len(g.bad) > guessMemory {
-		t.Errorf("%d addresses remembered", len(g.bad))
+	if w := wait(b.svc, "192.0.2.1"); w != guessInterval {
+		t.Errorf("after two quiet days and a burst: wait %d s", w)
 	}
-	// A clock that goes back neither punishes nor rewards.
-	g.wrong("c", now)
-	g.wrong("c", now.Add(-time.Hour))
-	if got := g.bad["c"].tokens; got != guessBurst-2 {
-		t.Errorf("tokens %v", got)
+	// A clock that goes back does not reward.
+	b.clock.Add(-time.Second)
+	if w := wait(b.svc, "192.0.2.1"); w != guessInterval+1 {
+		t.Errorf("a second back: wait %d s", w)
+	}
+	var kept string
+	must0(t, b.db.read.QueryRow(`SELECT MIN(address) FROM guesses`).Scan(&kept))
+	if strings.Contains(kept, "192") && strings.Contains(kept, ".") {
+		t.Errorf("an address is kept: %s", kept)
+	}
+	// Forgiven, and forgotten by the housekeeping.
+	b.clock.Add(time.Hour)
+	b.svc.housekeep(ctx)
+	var left int
+	must0(t, b.db.read.QueryRow(`SELECT COUNT(*) FROM guesses`).Scan(&left))
+	if left != 0 {
+		t.Errorf("%d addresses are kept for ever", left)
 	}
 }
 
@@ -166,12 +192,12 @@ func TestWrongCodesAreThrottled(t *testing.T) {
 	}
 	// Now even the right code has to wait: the answer must not tell which it is.
 	status, p, h := try(code)
-	if status != http.StatusTooManyRequests || p.Code != protocol.CodeRateLimited || h.Get("Retry-After") != "31" {
+	if status != http.StatusTooManyRequests || p.Code != protocol.CodeRateLimited || h.Get("Retry-After") != "30" {
 		t.Errorf("status %d, %+v, Retry-After %q", status, p, h.Get("Retry-After"))
 	}
 	// Renewals from the same address go on.
 	d.take(decode(t, must(post(c, srv.URL+protocol.PathRenewals, d.request(license.RequestRenew, ""), protocol.ContentEnvelope))(t)))
-	b.clock.Add(guessInterval)
+	b.clock.Add(guessInterval * time.Second)
 	if status, p, _ := try(code); status != http.StatusOK {
 		t.Errorf("after the wait: status %d, %+v", status, p)
 	}

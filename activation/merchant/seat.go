@@ -84,11 +84,12 @@ type seat struct {
 	renewals                int64
 	agent                   string
 	created, contact        int64
-	openUntil               int64 // support lets the next contact be taken as it stands
-	uses, usesMost          int64 // most concurrent uses: of the last report, and ever
-	epoch                   int64 // in which the chain was last accepted, see epoch.go
-	told                    int64 // entitlement.news at the last answer
-	crowded                 int64 // 1: a value of it has become popular since; written by popular and dropPopular alone
+	openUntil               int64                 // support lets the next contact be taken as it stands
+	uses, usesMost          int64                 // most concurrent uses: of the last report, and ever
+	epoch                   int64                 // in which the chain was last accepted, see epoch.go
+	told                    int64                 // entitlement.news at the last answer
+	parsed                  *fingerprint.Enrolled // salt and parts, once somebody asked
+	crowded                 int64                 // 1: a value of it has become popular since; written by popular and dropPopular alone
 }
 
 const seatColumns = `a.license_id, a.device_id, a.device_alg, a.device_pub, a.env, a.salt, a.parts, a.seen, a.seen_at, a.status, a.reason,
@@ -155,6 +156,9 @@ func (t *tx) insert(s *seat) error {
 
 // enrolled is the device as the seat remembers it.
 func (s *seat) enrolled() (fingerprint.Enrolled, error) {
+	if s.parsed != nil {
+		return *s.parsed, nil
+	}
 	e := fingerprint.Enrolled{Env: s.env}
 	var err error
 	if e.Salt, err = base64.StdEncoding.DecodeString(s.salt); err != nil {
@@ -163,10 +167,12 @@ func (s *seat) enrolled() (fingerprint.Enrolled, error) {
 	if err := json.Unmarshal([]byte(s.parts), &e.Parts); err != nil {
 		return e, fmt.Errorf("merchant: activation %s: parts: %w", s.license, err)
 	}
+	s.parsed = &e
 	return e, nil
 }
 
 func (s *seat) enrol(e fingerprint.Enrolled) (err error) {
+	s.parsed = nil
 	s.salt = base64.StdEncoding.EncodeToString(e.Salt)
 	s.parts, err = marshal(e.Parts)
 	return err

@@ -189,6 +189,9 @@ func (s *Service) housekeep(ctx context.Context) {
 		if _, err := t.exec(`DELETE FROM nonces WHERE seen < $1`, t.now-nonceLife); err != nil {
 			return err
 		}
+		if _, err := t.exec(`DELETE FROM guesses WHERE clear < $1`, t.now); err != nil {
+			return err
+		}
 		_, err := t.exec(`DELETE FROM uses WHERE day < $1 AND reported > 0`, before)
 		return err
 	})
