@@ -20,13 +20,12 @@ type failing struct {
 	found         int64 // what the next start reads
 }
 
-func failSync(t *testing.T, n int, goOn bool) failing {
+func failSync(t *testing.T, run runner, n int, goOn bool) failing {
 	t.Helper()
 	dir := newDir(t)
 	log := filepath.Join(t.TempDir(), "log")
-	c := spec{Mode: "eio", Dir: dir, N: int64(n/2 + 2), Go: goOn}
-	cmd := command(t, c, strace(t), "-f", "-qq", "-o", log, "-e", "trace=fdatasync", "-e", fmt.Sprintf("inject=fdatasync:error=EIO:when=%d", n))
-	out, err := cmd.Output()
+	out, err := run(t, spec{Mode: "eio", Dir: dir, N: int64(n/2 + 2), Go: goOn},
+		[]string{strace(t), "-f", "-qq", "-o", log}, fmt.Sprintf("error=EIO:when=%d", n))
 	if err != nil {
 		t.Fatalf("sync %d: %v: %s", n, err, out)
 	}
@@ -52,9 +51,24 @@ func failSync(t *testing.T, n int, goOn bool) failing {
 	return f
 }
 
+// runner runs a child behind strace, which injects the fault into the call that
+// flushes a file, and returns what it said.
+type runner func(t *testing.T, c spec, strace []string, fault string) ([]byte, error)
+
+// here runs this binary.
+func here(t *testing.T, c spec, strace []string, fault string) ([]byte, error) {
+	t.Helper()
+	return command(t, c, append(strace, "-e", "trace=fdatasync", "-e", "inject=fdatasync:"+fault)...).Output()
+}
+
 // P07: a failed sync never leaves agent and disk telling different stories.
 func TestFailedSync(t *testing.T) {
 	t.Parallel()
+	failedSyncs(t, here)
+}
+
+func failedSyncs(t *testing.T, run runner) {
+	t.Helper()
 	var at []int
 	if promise.Tier() != "test" {
 		for n := 1; n <= 200; n++ {
@@ -65,7 +79,7 @@ func TestFailedSync(t *testing.T) {
 	}
 	bad, failures := 0, 0
 	for _, n := range at {
-		f := failSync(t, n, false)
+		f := failSync(t, run, n, false)
 		if !f.injected {
 			t.Errorf("sync %d never happened", n)
 		}
@@ -88,13 +102,13 @@ func TestFailedSync(t *testing.T) {
 			continue // the creation has no caller to mislead
 		}
 		tried++
-		if f := failSync(t, n, true); f.told != f.found {
+		if f := failSync(t, run, n, true); f.told != f.found {
 			diverged++
 		}
 	}
 	if diverged == 0 {
 		t.Error("going on after a failed commit never showed")
 	}
-	promise.Reached(t, "P07", fmt.Sprintf("EIO on %d single fdatasyncs, %d failed commits, %d divergences", len(at), failures, bad),
+	promise.Reached(t, "P07", fmt.Sprintf("EIO on %d single flushes, %d failed commits, %d divergences", len(at), failures, bad),
 		fmt.Sprintf("going on after the error: %d of %d diverge", diverged, tried))
 }

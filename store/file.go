@@ -8,7 +8,9 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -47,6 +49,13 @@ func openDB(path string, readOnly bool) (db *bolt.DB, err error) {
 		return nil, fmt.Errorf("%w: %s is locked by another program", ErrOwned, path)
 	}
 	return db, err
+}
+
+// unsized says that the file could not be given the size of its mapping. bbolt
+// does that on Windows before it maps a file, on a full disk in vain, and hides
+// the cause: without this a sound file would be taken for a damaged one.
+func unsized(err error) bool {
+	return err != nil && runtime.GOOS == "windows" && strings.HasPrefix(err.Error(), "truncate: ")
 }
 
 // manifest names every entry of one commit with the tag of its sealed value.

@@ -79,6 +79,11 @@ func (s *Store) inspect() (found content, whole, err error) {
 func (s *Store) read() (found content, whole, err error) {
 	found = content{img: newImage()}
 	db, err := openDB(s.path(fileDB), false)
+	if unsized(err) {
+		// The file is as it was; what it holds can be answered from, and the next
+		// change opens it again.
+		db, err = openDB(s.path(fileDB), true)
+	}
 	var system syscall.Errno
 	switch {
 	case errors.Is(err, ErrOwned), errors.As(err, &system):

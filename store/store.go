@@ -217,6 +217,16 @@ func (s *Store) Apply(c activation.Change) error {
 	if err != nil {
 		return err
 	}
+	if s.db.IsReadOnly() { // opened on a full disk, see read
+		s.closeDB()
+		if err := s.open(); err != nil {
+			s.stopped = true
+			return fmt.Errorf("%w: %w", ErrCommit, err)
+		}
+		if next, err = s.img.with(c); err != nil {
+			return err
+		}
+	}
 	if s.opts.seams.early != nil {
 		s.opts.seams.early()
 	}
