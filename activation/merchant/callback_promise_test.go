@@ -7,7 +7,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -64,21 +66,28 @@ func (s *stall) attack(kind, i int, body []byte, captured url.Values, defended b
 // answer is recorded while agents renew.
 func TestCallbacksNeverForgedNeverTwice(t *testing.T) {
 	n := promise.Size(1200, 10_000)
-	acted, times := attackCallbacks(t, n, true)
-	control, _ := attackCallbacks(t, 80, false)
+	acted, times, genuine := attackCallbacks(t, n, true)
+	control, _, _ := attackCallbacks(t, 80, false)
 	if acted != 0 {
 		t.Errorf("%d of %d attacks were acted on", acted, n)
 	}
 	if control < 80 {
 		t.Errorf("control: %d of 80 calls were acted on without the defence: this test sees nothing", control)
 	}
-	slices.Sort(times)
-	p := func(q float64) time.Duration { return times[int(q*float64(len(times)-1))].Round(10 * time.Microsecond) }
-	promise.Reached(t, "P28", fmt.Sprintf("%d forged, altered, stale and replayed callbacks: %d acted on; answers among renewals p50 %v, p99.9 %v", n, acted, p(0.5), p(0.999)),
+	p := func(times []time.Duration, q float64) time.Duration {
+		slices.Sort(times)
+		return times[int(math.Ceil(q*float64(len(times))))-1].Round(10 * time.Microsecond)
+	}
+	kind := "SQLite"
+	if os.Getenv("MERCHANT_TEST_POSTGRES") != "" {
+		kind = "PostgreSQL"
+	}
+	promise.Reached(t, "P28", fmt.Sprintf("%s: %d forged, altered, stale and replayed callbacks: %d acted on; refused among renewals in p50 %v, p99.9 %v; %d genuine ones between them carried out in p50 %v, p99.9 %v",
+		kind, n, acted, p(times, 0.5), p(times, 0.999), len(genuine), p(genuine, 0.5), p(genuine, 0.999)),
 		fmt.Sprintf("defences off: %d of 80 acted on", control))
 }
 
-func attackCallbacks(t *testing.T, n int, defended bool) (acted int64, times []time.Duration) {
+func attackCallbacks(t *testing.T, n int, defended bool) (acted int64, refused, genuine []time.Duration) {
 	s, code, d := bought(t)
 	body := must(json.Marshal(freeze(code)))(t)
 	captured := koogallery.SignCallback(callbackKey, "captured", s.clock.Now(), body)
@@ -105,7 +114,16 @@ func attackCallbacks(t *testing.T, n int, defended bool) (acted int64, times []t
 		q := s.attack(i%4, i, body, captured, defended)
 		before := time.Now()
 		s.svc.Callback(context.Background(), q, body)
-		times = append(times, time.Since(before))
+		refused = append(refused, time.Since(before))
+		if defended && i%5 == 0 {
+			order := must(json.Marshal(renewal(code, fmt.Sprintf("CS%d", i), s.clock.Now().Add(time.Duration(9000+i)*time.Hour))))(t)
+			q := koogallery.SignCallback(callbackKey, nonce(), s.clock.Now(), order)
+			before := time.Now()
+			if a, _ := s.svc.Callback(context.Background(), q, order); a.Code != resultOK {
+				t.Errorf("a genuine call: %+v", a)
+			}
+			genuine = append(genuine, time.Since(before))
+		}
 		if i%100 == 99 || !defended {
 			if s.standing() != standAlive {
 				acted++
@@ -126,7 +144,7 @@ func attackCallbacks(t *testing.T, n int, defended bool) (acted int64, times []t
 		}
 		acted += int64(frozen - 2) // the captured call and its unfreeze
 	}
-	return acted, times
+	return acted, refused, genuine
 }
 
 // P28: duplicate orders have one effect, told at once by many, in either unit.

@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -20,6 +21,7 @@ import (
 
 	"licenseagent.example/activation/merchant"
 	"licenseagent.example/activation/merchant/admin"
+	"licenseagent.example/activation/merchant/hsm"
 )
 
 // clientCertificate makes an authority and a certificate for a person, as PEM
@@ -187,6 +189,10 @@ func TestErrorsHaveCodes(t *testing.T) {
 		{merchant.ErrAudit, "audit-broken", exitRefused},
 		{merchant.ErrState, "wrong-state", exitRefused},
 		{usage("x"), "usage", exitUsage},
+		{hsm.ErrNotBuilt, "built-without-pkcs11", exitUsage},
+		{merchant.ErrKeyStore, "key-store-unavailable", exitUnreachable},
+		{fmt.Errorf("%w: %w", merchant.ErrUnavailable, merchant.ErrKeyStore), "key-store-unavailable", exitUnreachable},
+		{errDeclined, "not-confirmed", exitUsage},
 	} {
 		code, message, hint := explain(c.err)
 		if code != c.code || message == "" || hint == "" || exitCode(context.Background(), c.err) != c.exit {
