@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -172,7 +171,7 @@ func (f *fake) Diagnose(context.Context, string) (api.Diagnosis, error) {
 	return api.Diagnosis{}, f.called("diagnose")
 }
 
-// rig is a server on a Unix socket.
+// rig is a server on a Unix socket, or on a pipe.
 type rig struct {
 	t      testing.TB
 	server *Server
@@ -199,11 +198,7 @@ func start(t testing.TB, cfg Config) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	socket := filepath.Join(t.TempDir(), "s")
-	ln, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln, socket := endpoint(t)
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ln) }()
 	t.Cleanup(func() {
@@ -221,7 +216,7 @@ func start(t testing.TB, cfg Config) *rig {
 
 func (r *rig) dial() net.Conn {
 	r.t.Helper()
-	c, err := net.Dial("unix", r.socket)
+	c, err := dial(r.socket)
 	if err != nil {
 		r.t.Fatal(err)
 	}

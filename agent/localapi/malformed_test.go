@@ -50,15 +50,13 @@ func TestP34MalformedRequests(t *testing.T) {
 				b = []byte{0}
 			}
 		}
-		c, err := net.Dial("unix", r.socket)
+		c, err := dial(r.socket)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 		_, _ = c.Write(b) // the other side may have closed already
-		if half, ok := c.(*net.UnixConn); ok {
-			_ = half.CloseWrite()
-		}
+		finish(c)
 		if _, err := io.Copy(io.Discard, c); err != nil {
 			if ne, ok := err.(net.Error); ok && ne.Timeout() {
 				t.Fatalf("no answer and no end to %q", b)
@@ -95,7 +93,7 @@ func dropped(t *testing.T, l Limits, n int, patience time.Duration) (ended int) 
 	r := start(t, Config{Limits: l})
 	var all []net.Conn
 	for range n {
-		c, err := net.Dial("unix", r.socket)
+		c, err := dial(r.socket)
 		if err != nil {
 			t.Fatal(err)
 		}

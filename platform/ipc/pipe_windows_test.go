@@ -12,6 +12,8 @@ import (
 
 	"github.com/Microsoft/go-winio"
 	"golang.org/x/sys/windows"
+
+	"licenseagent.example/docs/promise"
 )
 
 // pipe gives a name of its own to each test.
@@ -72,6 +74,58 @@ func TestPipeListenDialIdentity(t *testing.T) {
 		}
 		c.Close()
 	}
+}
+
+// hostile is how often a caller claims to be somebody else.
+const hostile = 1000
+
+// P29: whatever a caller writes, it is who the kernel says. The control believes
+// the caller, as the service did that parsed the peer's name (CVE-2019-7304).
+func TestCallerIsWhoTheKernelSays(t *testing.T) {
+	path := pipe(t)
+	claimed := make(chan string, 8)
+	l := listenPipe(t, path, Options{})
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				line, _ := bufio.NewReader(c).ReadString('\n')
+				claimed <- strings.TrimSuffix(line, "\n")
+				id, _ := IdentityFrom(c)
+				fmt.Fprintf(c, "%s %d\n", id.Subject(), id.PID)
+			}()
+		}
+	}()
+	self, err := ownToken()
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims := []string{"S-1-5-18", "uid:0", "sid=S-1-5-18;elevated=true", `NT AUTHORITY\SYSTEM`, "uid=0;", "\x00S-1-5-18", "S-1-5-80-1-2-3-4-5"}
+	right, believed := 0, 0
+	for i := range hostile {
+		c, err := Dial(t.Context(), path, DialOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(c, claims[i%len(claims)])
+		got, err := bufio.NewReader(c).ReadString('\n')
+		c.Close()
+		if err == nil && got == fmt.Sprintf("%s %d\n", self.sid, os.Getpid()) {
+			right++
+		}
+		if <-claimed == claims[i%len(claims)] {
+			believed++
+		}
+	}
+	if right != hostile || believed != hostile {
+		t.Errorf("%d of %d are who they are; control: %d claims arrived", right, hostile, believed)
+	}
+	promise.Reached(t, "P29", fmt.Sprintf("%d of %d callers of the pipe that claim to be somebody else are the account and process of their token", right, hostile),
+		fmt.Sprintf("believing what they write: %d of %d are somebody else", believed, hostile))
 }
 
 // A client that does not let itself be identified is refused and reported.
