@@ -191,12 +191,8 @@ func (m *machine) box(user string, argv ...string) (string, error) {
 func (m *machine) contained(vendor merchant, more ...string) {
 	t := m.t
 	t.Helper()
-	self, err := os.ReadFile("/proc/self/exe")
-	must(t, err)
-	b, err := os.ReadFile(vendor.anchor)
-	must(t, err)
-	m.put("/srv/box/app", self, 0o755)
-	m.put("/srv/box/anchor.json", b, 0o644)
+	m.put("/srv/box/anchor.json", read(t, vendor.anchor), 0o644)
+	m.self("/srv/box/app")
 	m.run("cp", "/usr/bin/license-agent", "/srv/box/license-agent")
 	m.run("mkdir", "-p", "/srv/box/run/license-agent", "/srv/box/proc", "/srv/box/sys", "/srv/box/dev")
 	ask := func() (string, error) {

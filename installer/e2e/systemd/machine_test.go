@@ -74,8 +74,8 @@ func (m *machine) off() {
 	if m.hull.wait(0) {
 		return
 	}
-	m.try("systemctl", "poweroff") //nolint:errcheck // the connection may end before the answer
-	if !m.hull.wait(90 * time.Second) {
+	m.try("systemctl", "poweroff", "--no-block") //nolint:errcheck // the connection may end before the answer
+	if !m.hull.wait(5 * time.Minute) {
 		m.hull.kill()
 		m.t.Errorf("the machine did not switch itself off: %s", m.hull.console())
 	}
@@ -96,7 +96,7 @@ const inside = 3 * time.Minute
 
 // environment is what commands inside see.
 func environment() []string {
-	return []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/root", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_PAGER="}
+	return []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/root", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_PAGER=", "SYSTEMD_BUS_TIMEOUT=150s"}
 }
 
 // run is try for what must succeed.
@@ -135,6 +135,18 @@ func (m *machine) put(path string, content []byte, mode fs.FileMode) {
 	if err != nil {
 		m.t.Fatalf("%s: %v %s", path, err, out)
 	}
+}
+
+// self puts this program into the machine, where it is other programs (TestMain).
+func (m *machine) self(path string) {
+	m.t.Helper()
+	if m.exists("/usr/local/sbin/e2e") { // in QEMU it obeys the test
+		m.run("cp", "/usr/local/sbin/e2e", path)
+		return
+	}
+	b, err := os.ReadFile("/proc/self/exe")
+	must(m.t, err)
+	m.put(path, b, 0o755)
 }
 
 func (m *machine) exists(path string) bool {

@@ -6,9 +6,16 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha1"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
+	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -120,35 +127,72 @@ func segments(t *testing.T, b []byte) (raw [][]byte, entries []map[string]*tar.H
 	return raw, entries, content
 }
 
+// signed verifies an apk as apk-tools does: the first stream holds a file whose
+// name says by which key, and in it the RSA signature over the SHA-1 digest of the
+// whole second stream, the control part (Alpine wiki, "Apk spec"; SHA-1 is the
+// format's choice).
+func signed(key *rsa.PublicKey, name string, content map[string]string, control []byte) error {
+	signature, ok := content[".SIGN.RSA."+name]
+	if !ok {
+		return fmt.Errorf("no signature by %s", name)
+	}
+	sum := sha1.Sum(control)
+	return rsa.VerifyPKCS1v15(key, crypto.SHA1, sum[:], []byte(signature))
+}
+
 func TestAPK(t *testing.T) {
 	_, b := packageFile(t, "NEW", "_x86_64.apk")
 	raw, entries, content := segments(t, b)
-	if len(entries) != 2 {
-		t.Fatalf("%d streams, want control and data (unsigned)", len(entries))
+	if len(entries) != 3 {
+		t.Fatalf("%d streams, want signature, control and data", len(entries))
 	}
 	var files []string
-	for name := range entries[1] {
+	for name := range entries[2] {
 		files = append(files, name)
 	}
 	contains(t, files, append(every(), "/etc/init.d/license-agent"))
-	if h := entries[1]["/etc/init.d/license-agent"]; h == nil || h.Mode&0o111 == 0 {
+	if h := entries[2]["/etc/init.d/license-agent"]; h == nil || h.Mode&0o111 == 0 {
 		t.Error("the init script cannot be executed")
 	}
 	for _, script := range []string{".pre-install", ".post-install", ".pre-upgrade", ".post-upgrade", ".pre-deinstall", ".post-deinstall"} {
-		if !strings.Contains(content[script], "\nmain apk ") {
+		if !strings.Contains(content[script], "\nmain apk ") || entries[1]["/"+script] == nil {
 			t.Errorf("%s: %q", script, content[script])
 		}
 	}
-	// The control part holds the digest of the data part.
-	sum := sha256.Sum256(raw[1])
+	// The signature covers the control part, and that holds the digest of the data
+	// part. The controls: a changed byte of either, and a key that did not sign.
+	file := need(t, "E2E_APK_KEY")
+	block, _ := pem.Decode(read(t, file))
+	private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	must(t, err)
+	key, name := &private.(*rsa.PrivateKey).PublicKey, strings.TrimSuffix(filepath.Base(file), ".pem")+".rsa.pub"
+	if err := signed(key, name, content, raw[1]); err != nil {
+		t.Error(err)
+	}
+	sum := sha256.Sum256(raw[2])
 	if info := content[".PKGINFO"]; !strings.Contains(info, "datahash = "+hex.EncodeToString(sum[:])) || !strings.Contains(info, "pkgname = license-agent\n") {
 		t.Errorf("%x is not in\n%s", sum, info)
 	}
-	// The control: with one byte changed the digest must differ.
-	bad := slices.Clone(raw[1])
+	for i := range raw[1] {
+		bad := slices.Clone(raw[1])
+		bad[i] ^= 1
+		if signed(key, name, content, bad) == nil {
+			t.Fatalf("the signature does not see that byte %d of the control part is changed", i)
+		}
+	}
+	bad := slices.Clone(raw[2])
 	bad[len(bad)/2] ^= 1
 	if sha256.Sum256(bad) == sum {
 		t.Error("the digest does not see a changed byte")
+	}
+	other, err := rsa.GenerateKey(rand.Reader, 2048)
+	must(t, err)
+	if signed(&other.PublicKey, name, content, raw[1]) == nil {
+		t.Error("another key verifies it")
+	}
+	_, b = packageFile(t, "OLD", "_x86_64.apk") // built without a key
+	if raw, _, content := segments(t, b); len(raw) != 2 || signed(key, name, content, raw[0]) == nil {
+		t.Error("a package without a signature passes")
 	}
 }
 

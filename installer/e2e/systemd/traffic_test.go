@@ -21,8 +21,8 @@ import (
 	"licenseagent.example/fingerprint/probe"
 )
 
-// TestMain is also the licensed program that runs inside the machine: this
-// binary is copied there and called with the trust anchor and a product.
+// TestMain is also the programs that run inside the machines, where this binary is
+// copied: a licensed one, called with the trust anchor and a product, and others.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 5 && os.Args[1] == "traffic" {
 		os.Exit(traffic(os.Args[2], os.Args[3], os.Args[4]))
@@ -33,7 +33,18 @@ func TestMain(m *testing.M) {
 	if len(os.Args) >= 4 && os.Args[1] == "ask" {
 		os.Exit(ask(os.Args[2], os.Args[3], os.Args[4:]...))
 	}
+	if len(os.Args) == 2 && os.Args[1] == "misbehave" {
+		os.Exit(code(misbehave()))
+	}
 	os.Exit(m.Run())
+}
+
+func code(err error) int {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
 }
 
 // tally is what the program has seen.

@@ -52,14 +52,14 @@ fresh() {
 		if booted; then
 			systemctl start $name.socket $name.service || say "did not start; see: journalctl -u $name"
 		fi
-	elif has rc-update; then
-		rc-update add $name default || true
-	elif has update-rc.d; then
+	elif has update-rc.d; then # Debian without systemd, also one with OpenRC
 		# Not shipped in /etc/init.d: systemd would make a unit of it when the
 		# package is removed and its own unit is gone.
 		install -m 0755 /usr/share/$name/$name.sysv /etc/init.d/$name
 		update-rc.d $name defaults || true
 		/etc/init.d/$name start || say "did not start; see: /var/log/$name.log"
+	elif has rc-update; then
+		rc-update add $name default || true
 	fi
 }
 
@@ -72,27 +72,27 @@ upgraded() {
 	if booted; then
 		systemctl daemon-reload
 		systemctl try-restart $name.service "$name@*.service" || say "did not start; see: journalctl -u $name"
+	elif has update-rc.d; then
+		if /etc/init.d/$name status >/dev/null 2>&1; then /etc/init.d/$name restart || true; fi
 	elif has rc-service; then
 		rc-service --ifstarted $name restart || true
-	elif [ -x /etc/init.d/$name ] && /etc/init.d/$name status >/dev/null 2>&1; then
-		/etc/init.d/$name restart || true
 	fi
 }
 
 stop() {
 	if booted; then
 		systemctl stop $name.socket $name.service "$name@*.socket" "$name@*.service" "$name-user@*.service" || true
+	elif has update-rc.d && [ -x /etc/init.d/$name ]; then
+		/etc/init.d/$name stop || true
 	elif has rc-service; then
 		rc-service --ifstarted $name stop || true
-	elif [ -x /etc/init.d/$name ]; then
-		/etc/init.d/$name stop || true
 	fi
 	if has systemctl; then
 		for link in "$root"/etc/systemd/system/*.wants/$name@*; do
 			[ -L "$link" ] && rm -f "$link" # instances of the template
 		done
 		systemctl disable $name.socket $name.service || true
-	elif has rc-update; then
+	elif has rc-update && ! has update-rc.d; then
 		rc-update del $name default || true
 	fi
 }

@@ -1,0 +1,128 @@
+//go:build e2e
+
+package systemd
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// onDisk is every file that an installation could leave in a root, ours with content.
+// Left out is what the tools of passwd(5) keep as the copy of the state before, and
+// the temporary files of a systemd-sysusers that was killed with its caller.
+func onDisk(t *testing.T, root string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	noise := regexp.MustCompile(`^/etc/((passwd|group|shadow|gshadow|subuid|subgid)-|\.pwd\.lock|\.#(passwd|group|shadow|gshadow)\w+)$`)
+	for _, dir := range []string{"etc", "usr/local", "usr/lib/systemd", "usr/lib/sysusers.d", "var/lib", "run"} {
+		must(t, filepath.WalkDir(filepath.Join(root, dir), func(name string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			rel := strings.TrimPrefix(name, root)
+			fi, err := d.Info()
+			if err != nil || noise.MatchString(rel) {
+				return err
+			}
+			text := fi.Mode().String()
+			if fi.Mode().IsRegular() && !strings.Contains(rel, "license-agent") {
+				text += fmt.Sprint(fi.Size()) // of the system's own
+			} else if fi.Mode().IsRegular() {
+				b, err := os.ReadFile(name)
+				if err != nil {
+					return err
+				}
+				text += fmt.Sprintf(" %x", sha256.Sum256(b))
+			}
+			out[rel] = text
+			return nil
+		}))
+	}
+	// The numbers of users may differ; the lines of passwd(5) are compared by name.
+	// systemd-sysusers replaces its four files one after the other and, killed in
+	// between, does not add the missing line of shadow(5) later; without it nobody
+	// can log in, and with it neither.
+	delete(out, "/etc/shadow")
+	delete(out, "/etc/gshadow")
+	for _, file := range []string{"passwd", "group"} {
+		var names []string
+		for _, line := range strings.Split(string(read(t, filepath.Join(root, "etc", file))), "\n") {
+			name, _, _ := strings.Cut(line, ":")
+			names = append(names, name)
+		}
+		out["/etc/"+file] = strings.Join(names, " ")
+	}
+	return out
+}
+
+// A hundred installations by the program itself, killed with all their helpers at
+// random points: each ends installed, or clean, after one more run.
+func TestInterrupted(t *testing.T) {
+	program, root := agentProgram(t, "NEW"), disk(t, base(t))
+	command := func(argv ...string) *exec.Cmd {
+		cmd := exec.Command(program, append(argv, "--root", root)...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		return cmd
+	}
+	whole := func(argv ...string) time.Duration {
+		t.Helper()
+		began := time.Now()
+		if out, err := command(argv...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v %s", argv, err, out)
+		}
+		return time.Since(began)
+	}
+	install, purge := []string{"install"}, []string{"uninstall", "--purge"}
+	took := whole(install...)
+	installed := onDisk(t, root)
+	whole(purge...)
+	clean := onDisk(t, root)
+	if cmp.Diff(installed, clean) == "" {
+		t.Fatal("nothing was installed")
+	}
+	cut, between := 0, 0
+	for tries := 0; cut < 100; tries++ {
+		if tries == 1000 {
+			t.Fatalf("only %d of %d were cut off", cut, tries)
+		}
+		cmd := command(install...)
+		must(t, cmd.Start())
+		time.Sleep(time.Duration(rand.Int64N(int64(took)))) // polls nothing: the random point
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)     //nolint:errcheck // it may have ended
+		if err := cmd.Wait(); err == nil {
+			took = max(took*9/10, time.Millisecond) // it was faster than that
+			whole(purge...)
+			continue
+		}
+		cut++
+		if now := onDisk(t, root); cmp.Diff(installed, now) != "" && cmp.Diff(clean, now) != "" {
+			between++
+		}
+		if cut%2 == 0 {
+			whole(install...)
+			if diff := cmp.Diff(installed, onDisk(t, root)); diff != "" {
+				t.Fatalf("cut off %d, installed again: %s", cut, diff)
+			}
+		}
+		whole(purge...)
+		if diff := cmp.Diff(clean, onDisk(t, root)); diff != "" {
+			t.Fatalf("cut off %d, removed: %s", cut, diff)
+		}
+	}
+	t.Logf("%d installations cut off at random points, %d of them in between: all installed or clean after one more run", cut, between)
+	if between == 0 {
+		t.Error("the control: none was cut off in between, so this shows nothing")
+	}
+}

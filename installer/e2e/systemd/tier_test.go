@@ -1,0 +1,104 @@
+//go:build e2e
+
+package systemd
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"licenseagent.example/installer/packaging"
+)
+
+// commands are what a drop-in says in its first lines about setting it up.
+func commands(t *testing.T, file string) string {
+	t.Helper()
+	var out []string
+	for _, line := range strings.Split(string(shipped(t, file)), "\n") {
+		if c, ok := strings.CutPrefix(line, "#   "); ok {
+			out = append(out, c)
+		}
+	}
+	if len(out) < 3 {
+		t.Fatalf("%s does not say how it is set up", file)
+	}
+	return strings.Join(out, "\n")
+}
+
+// The device key sealed by what systemd hands over on this machine only: set up
+// by the commands that the shipped file names, with systemd's own tool. A copy of
+// all files on another machine opens nothing.
+func TestSealedByTheSystem(t *testing.T) {
+	root := disk(t, base(t))
+	m := inContainer(t, root, 23)
+	vendor := startMerchant(t, m.host)
+	m.dpkg("NEW")
+	m.active()
+	if st := m.status(); st.KeyTier != "file" {
+		t.Errorf("without a drop-in the tier is %q", st.KeyTier)
+	}
+	m.run("sh", "-ec", commands(t, packaging.Seal))
+	m.active()
+	m.put("/etc/license-agent/anchors/acme.json", read(t, vendor.anchor), 0o644)
+	m.serials("SN-7Q4W-0042", "BN-9K2M-0077")
+	if out, err := m.feed(vendor.code(t)+"\n", "license-agent", "activate", "--yes", "--code-file", "-"); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	m.run("systemctl", "restart", service)
+	m.active()
+	if st := m.status(); st.KeyTier != "os" || m.phase() != "active" {
+		t.Errorf("tier %q, phase %q", st.KeyTier, m.phase())
+	}
+	if out := m.run("license-agent", "status"); !strings.Contains(out, "device key kept by the operating system") {
+		t.Error(out)
+	}
+	m.off()
+
+	// All files on another machine, which has a secret of its own (systemd.exec(5):
+	// LoadCredentialEncrypted=). There systemd itself does not open the credential.
+	other := disk(t, root)
+	must(t, os.Remove(filepath.Join(other, "var/lib/systemd/credential.secret")))
+	n := inContainer(t, other, 24)
+	said := func(words ...string) {
+		t.Helper()
+		for _, w := range words {
+			n.wait("the journal to say "+w, func() bool { return strings.Contains(n.run("journalctl", "--no-pager", "-b", "-o", "cat"), w) })
+		}
+		if s := n.show(service, "ActiveState"); s == "active" {
+			t.Error("the copy runs")
+		}
+	}
+	said("Failed to set up credentials")
+	// With a credential made there the agent starts, and it is its turn to say it.
+	n.run("systemctl", "stop", "license-agent.socket", service)
+	n.run("sh", "-ec", "head -c 32 /dev/urandom | systemd-creds encrypt --name=device-seal - /etc/license-agent/device-seal.cred")
+	n.try("systemctl", "start", "license-agent.socket", service) //nolint:errcheck // what it says is judged
+	said("device-key-unusable", "sealed on another machine")
+	n.off()
+
+	// The control: without the seal a copy of the files opens.
+	m.on()
+	m.active()
+	if m.phase() != "active" {
+		t.Errorf("on its own machine the phase is %q", m.phase())
+	}
+}
+
+// A machine without a TPM starts with the drop-in for it as well; its key is in a
+// file, and log and status say so.
+func TestDropInWithoutATPM(t *testing.T) {
+	m := inContainer(t, disk(t, base(t)), 25)
+	m.put("/etc/systemd/system/license-agent.service.d/tpm.conf", shipped(t, packaging.TPM), 0o644)
+	m.dpkg("NEW")
+	m.active()
+	if st := m.status(); st.KeyTier != "file" {
+		t.Errorf("tier %q", st.KeyTier)
+	}
+	if out, _ := m.try("license-agent", "status"); !strings.Contains(out, "device key in a file") {
+		t.Error(out)
+	}
+	if log := m.run("journalctl", "--no-pager", "-o", "cat", "-u", service); !strings.Contains(log, "TPM") {
+		t.Errorf("the journal does not speak of the missing TPM: %s", log)
+	}
+}
