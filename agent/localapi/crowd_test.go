@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,13 +20,20 @@ func oneUser(net.Conn) (Caller, error) { return Caller{User: "uid:1000"}, nil }
 // the first one asks, which takes seconds over pipes on a busy machine.
 func patient() Limits { return Limits{Header: time.Minute, Request: time.Minute} }
 
-// crowd connects n times, asks on all connections at once and counts the answers by status.
-func crowd(t *testing.T, r *rig, n int) map[int]int {
+// crowd starts a server, connects n times as one user, and asks on all
+// connections when all have been accepted. It counts the answers by status.
+func crowd(t *testing.T, limits Limits, n int) (*rig, map[int]int) {
 	t.Helper()
+	var accepted atomic.Int64
+	r := start(t, Config{Limits: limits, Identify: func(c net.Conn) (Caller, error) {
+		accepted.Add(1)
+		return oneUser(c)
+	}})
 	var conns []net.Conn
 	for range n {
 		conns = append(conns, r.dial())
 	}
+	eventually(t, func() bool { return accepted.Load() == int64(n) })
 	got := map[int]int{}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -42,15 +50,15 @@ func crowd(t *testing.T, r *rig, n int) map[int]int {
 		})
 	}
 	wg.Wait()
-	return got
+	return r, got
 }
 
 // A job of 500 processes that ask at the same moment gets 500 answers from an
 // agent with 32 places per user; without the queue most of them do not.
 func TestCrowdOfOneUser(t *testing.T) {
 	const n = 500
-	r := start(t, Config{Identify: oneUser, Limits: patient()})
-	if got := crowd(t, r, n); got[http.StatusOK] != n {
+	r, got := crowd(t, patient(), n)
+	if got[http.StatusOK] != n {
 		t.Errorf("answers by status: %v", got)
 	}
 	eventually(t, func() bool { n, users := r.server.limiter.Load().open(); return n == 0 && users == 0 })
