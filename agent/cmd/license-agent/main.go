@@ -107,7 +107,7 @@ command talks to it.
 	root.AddCommand(
 		a.runCmd(), a.activateCmd(), a.statusCmd(), a.whyCmd(), a.seatsCmd(), a.renewCmd(), a.releaseCmd(), a.rebindCmd(), a.requestCmd(),
 		a.importCmd(), a.fingerprintCmd(), a.verifyCmd(), a.simulateCmd(), a.diagnoseCmd(), a.versionCmd(), a.probeCmd(), a.handOverCmd(), a.crossCheckCmd(),
-		a.installCmd(), a.upgradeCmd(), a.uninstallCmd(), a.planCmd(), a.verifyBundleCmd(),
+		a.relayCmd(), a.installCmd(), a.upgradeCmd(), a.uninstallCmd(), a.planCmd(), a.verifyBundleCmd(),
 	)
 	return root
 }
