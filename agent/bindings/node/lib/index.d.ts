@@ -76,6 +76,11 @@ export interface Device {
 export interface Options {
   /** Path of the agent's socket. */
   socket?: string;
+  /**
+   * The agent's program, through which it is asked (`license-agent relay`): for a pipe of Windows, which Node cannot open
+   * with the rights that the agent gives. Default there: the installed program; elsewhere the socket is asked directly.
+   */
+  relay?: string;
   /** Name of another instance of the agent. */
   instance?: string;
   /** Further user ids that the agent may run as. */

@@ -106,6 +106,8 @@ function component(kind, candidates) {
 
 /** One observation of this machine, in the form of fingerprint.compare. */
 function observe(root = '') {
+  const unread = { state: 'unreadable' };
+  if (process.platform === 'win32' && !root) return { env: { kind: 'physical' }, mac: unread, disk: unread, board: unread, cpu: unread };
   const tree = new Tree(root);
   const boxed = container(tree);
   const device = { env: { kind: boxed ? 'container' : 'physical' } };

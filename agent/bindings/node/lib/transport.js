@@ -1,21 +1,27 @@
 'use strict';
-// HTTP/1.1 over the agent's Unix socket, with a deadline and limits.
+// HTTP/1.1 over the agent's Unix socket, on Windows through its relay, with a
+// deadline and limits.
 
 const fs = require('node:fs');
 const http = require('node:http');
 const net = require('node:net');
 const path = require('node:path');
 const { AgentError, failure } = require('./errors');
+const { connect, installed } = require('./relay');
 
 const MAX_ANSWER = 1 << 20;
 const MAX_HEADER = 16 << 10;
 const INSTANCE = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/;
 
 /** Where the agent of an instance listens; "" for an impossible name. */
-function socketPath(instance = '') {
+function socketPath(instance = '', platform = process.platform) {
   if (instance !== '' && !INSTANCE.test(instance)) return '';
-  return `/run/license-agent${instance && `-${instance}`}/agent.sock`;
+  const name = `license-agent${instance && `-${instance}`}`;
+  return platform === 'win32' ? `\\\\.\\pipe\\${name}` : `/run/${name}/agent.sock`;
 }
+
+const PIPE = /^\\\\\.\\pipe\\[^\\/]{1,240}$/;
+const usable = (p) => (process.platform === 'win32' ? PIPE.test(p) : path.posix.isAbsolute(p) && Buffer.byteLength(p) <= 107);
 
 const problem = (code, detail) => Object.assign(new Error(detail), { agent: code });
 const foreign = (detail) => problem('agent-wrong-owner', detail);
@@ -67,13 +73,12 @@ function inspect(socket, expect) {
 
 /** Asks one instance of the agent. */
 class Transport {
-  constructor({ socket = '', instance = '', owners = [], language = 'en' }) {
+  constructor({ socket = '', instance = '', owners = [], language = 'en', relay = '' }) {
     this.language = language;
     this.path = socket || socketPath(instance);
-    if (!path.posix.isAbsolute(this.path) || Buffer.byteLength(this.path) > 107) {
-      throw failure('config-invalid', language, '', `socket "${socket}", instance "${instance}"`);
-    }
+    if (!usable(this.path)) throw failure('config-invalid', language, '', `socket "${socket}", instance "${instance}"`);
     this.dial = () => {
+      if (relay || process.platform === 'win32') return connect(relay || installed(instance), this.path);
       inspect(this.path, owners);
       return net.connect(this.path);
     };

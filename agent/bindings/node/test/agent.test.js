@@ -12,8 +12,9 @@ const { AgentError, Checker } = require('..');
 const { pae } = require('../lib/canonical');
 const { keyId } = require('../lib/keys');
 const { sha256 } = require('../lib/license');
+const { installed } = require('../lib/relay');
 const { socketPath } = require('../lib/transport');
-const { load, report } = require('./shared');
+const { REPOSITORY, count, load, report } = require('./shared');
 
 const talk = load('agent/bindings/testdata/conversation.json');
 const { data, start, product } = talk;
@@ -93,10 +94,17 @@ async function codeOf(socket, options) {
     return '';
   } catch (e) {
     assert.ok(e instanceof AgentError, e.stack);
+    sentences(e);
     return e.code;
   } finally {
     k.close();
   }
+}
+
+/** What a support engineer needs: a sentence always, the next step when this side found the error. */
+function sentences(error) {
+  assert.ok(error.sentence, `${error.code} without a sentence`);
+  assert.ok(error.hint || !error.code.startsWith('agent-'), `${error.code} without a next step`);
 }
 
 function judged(want, error, v) {
@@ -104,7 +112,7 @@ function judged(want, error, v) {
     assert.ok(error instanceof AgentError, error.stack);
     assert.equal(error.code, want.code, error.message);
     if (want.cause) assert.equal(error.reason, want.cause);
-    assert.notEqual(error.sentence || 'none', '');
+    sentences(error);
     return;
   }
   assert.equal(want.code, undefined);
@@ -144,17 +152,58 @@ for (const c of talk.files) {
   });
 }
 
+// As on Windows: through a child process of the agent's program.
+const RELAY = path.join(REPOSITORY, 'bin/license-agent');
+
 for (const c of talk.endpoints) {
-  test(`endpoint: ${c.name}`, async () => {
-    const server = net.createServer((conn) => {
-      conn.once('data', () => {
-        conn.write(c.say + (c.with || 'x').repeat(c.fill || 0));
-        if (!c.hang) conn.end();
+  for (const relay of ['', RELAY]) {
+    test(`endpoint${relay && ' through the relay'}: ${c.name}`, async () => {
+      const server = net.createServer((conn) => {
+        conn.once('data', () => {
+          conn.write(c.say + (c.with || 'x').repeat(c.fill || 0));
+          if (!c.hang) conn.end();
+        });
       });
+      await serving(server, async (socket) => assert.equal(await codeOf(socket, { relay, timeoutMs: c.want === 'agent-timeout' ? 400 : 20000 }), c.want));
     });
-    await serving(server, async (socket) => assert.equal(await codeOf(socket, { timeoutMs: c.want === 'agent-timeout' ? 400 : 20000 }), c.want));
-  });
+  }
 }
+
+test('the relay: one child for many checks, started anew when the agent hangs up', () => serving(genuine(), async (socket, open) => {
+  const k = checker(socket, {}, { relay: RELAY });
+  for (let i = 0; i < 3; i++) {
+    assert.ok((await k.check(product)).runs);
+    assert.equal(open.size, 1);
+  }
+  await Promise.all([...open].map((c) => new Promise((resolve) => c.on('close', resolve).destroy())));
+  assert.ok((await k.check(product)).runs);
+  const [last] = open;
+  const gone = new Promise((resolve) => last.on('close', resolve));
+  k.close();
+  await gone; // the child has ended
+}));
+
+test('the relay: what can be wrong with it', () => serving(genuine(), async (socket, open, dir) => {
+  const code = (relay, at = socket) => codeOf(at, { relay, timeoutMs: 2000 });
+  assert.equal(await code(RELAY, path.join(dir, 'none.sock')), 'agent-not-running');
+  fs.writeFileSync(path.join(dir, 'file'), '');
+  assert.equal(await code(RELAY, path.join(dir, 'file')), 'agent-wrong-owner');
+  assert.equal(await code(path.join(dir, 'no-program')), 'agent-not-running');
+  const program = (name, text) => {
+    fs.writeFileSync(path.join(dir, name), `#!/bin/sh\n${text}\n`, { mode: 0o700 });
+    return path.join(dir, name);
+  };
+  assert.equal(await code(program('silent', 'exec sleep 60')), 'agent-timeout');
+  assert.equal(await code(program('ends', 'exit 0')), 'agent-bad-answer');
+  assert.equal(await code(program('loud', 'yes error >&2')), 'agent-timeout');
+}));
+
+test('where an installed agent lies', () => {
+  const where = { ProgramFiles: 'D:\\Programs' };
+  assert.equal(installed('', where), 'D:\\Programs\\license-agent\\license-agent.exe');
+  assert.equal(installed('cad', {}), 'C:\\Program Files\\license-agent-cad\\license-agent.exe');
+  assert.equal(socketPath('cad', 'win32'), '\\\\.\\pipe\\license-agent-cad');
+});
 
 test('control: a program that believes the answer is fooled by at least ten fakes', () => {
   const fooled = talk.checks.filter((c) => {
@@ -165,6 +214,8 @@ test('control: a program that believes the answer is fooled by at least ten fake
     }
   });
   assert.ok(fooled.length >= 10);
+  count('fakes', talk.checks.filter((c) => c.fake).length);
+  count('endpoints', talk.endpoints.length);
   report('P14', `${talk.checks.filter((c) => c.fake).length} kinds of fake agent, 0 believed`, `a program that believes the answer is fooled by ${fooled.length}`);
 });
 

@@ -7,7 +7,7 @@ const path = require('node:path');
 const test = require('node:test');
 const fp = require('../lib/fingerprint');
 const { observe } = require('../lib/probe');
-const { load } = require('./shared');
+const { count, load } = require('./shared');
 
 const vectors = load('fingerprint/testdata/vectors.json');
 const hosts = load('agent/bindings/testdata/hosts.json');
@@ -35,6 +35,7 @@ const lists = {
   },
 };
 for (const [list, run] of Object.entries(lists)) {
+  count('fingerprint', vectors[list].length);
   vectors[list].forEach((v, i) => test(`${list} ${i} ${v.name || ''}`, () => run(v)));
 }
 
@@ -47,6 +48,7 @@ function unpack(root, h) {
   for (const [name, target] of Object.entries(h.links)) fs.symlinkSync(target, at(name));
 }
 
+count('hosts', hosts.length);
 for (const h of hosts) {
   test(`host ${h.name}: the same values as the reader written in Go`, () => {
     const root = fs.mkdtempSync(path.join(os.tmpdir(), 'host'));

@@ -1,4 +1,4 @@
-"""HTTP/1.1 over the agent's Unix socket, with a deadline and limits.
+"""HTTP/1.1 over the agent's Unix socket or named pipe, with a deadline and limits.
 
 http.client is not used: it bounds each read but not the whole answer, so an
 agent that drips one byte at a time would hold the program for ever.
@@ -18,20 +18,43 @@ import time
 from .canonical import loads
 from .errors import AgentError, failure
 
+if os.name == "nt":
+    from . import pipe
+
 MAX_ANSWER, MAX_HEADER = 1 << 20, 16 << 10
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: [^\r\n]*)?\r\n")
 _INSTANCE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 
 
-def socket_path(instance=""):
+_PIPE = re.compile(r"\\\\\.\\pipe\\[^\\/]{1,240}")
+
+
+def socket_path(instance="", windows=os.name == "nt"):
     """Where the agent of an instance listens; None for an impossible name."""
     if instance and not _INSTANCE.fullmatch(instance):
         return None
-    return "/run/license-agent%s/agent.sock" % ("-" + instance if instance else "")
+    name = "license-agent" + ("-" + instance if instance else "")
+    return "\\\\.\\pipe\\" + name if windows else "/run/%s/agent.sock" % name
+
+
+def _usable(path):
+    if os.name == "nt":
+        return bool(_PIPE.fullmatch(path))
+    return os.path.isabs(path) and len(os.fsencode(path)) <= 107
 
 
 class _Foreign(Exception):
     """Somebody else than the agent could have put the socket there."""
+
+
+def _connect(path, expect, deadline):
+    if os.name != "nt":
+        return _Connection(path, expect, deadline)
+    conn = pipe.Connection(path, deadline)
+    if not pipe.trusted(conn.owner, path):
+        conn.close()
+        raise _Foreign("%s belongs to %s" % (path, conn.owner))
+    return conn
 
 
 def _owners(path, expect):
@@ -121,6 +144,16 @@ class _Connection:
         poll.register(self.sock, select.POLLIN)
         return bool(poll.poll(0))
 
+    def abort(self):
+        """Ends what another thread waits for."""
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+    def close(self):
+        self.sock.close()
+
     def receive(self, deadline):
         self._arm(deadline)
         data = self.sock.recv(64 << 10)
@@ -178,7 +211,7 @@ class Transport:
         self._expect = tuple(owners)
         self._idle, self._open, self._lock = [], set(), threading.Lock()
         self._closes = 0
-        if not self.path or not os.path.isabs(self.path) or len(os.fsencode(self.path)) > 107:
+        if not self.path or not _usable(self.path):
             raise failure("config-invalid", language, detail="socket %r, instance %r" % (socket, instance))
 
     def close(self):
@@ -187,16 +220,13 @@ class Transport:
             self._closes += 1
             self._idle.clear()
             for conn in self._open:
-                try:
-                    conn.sock.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
+                conn.abort()
 
     def _take(self, deadline):
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        conn = _Connection(self.path, self._expect, deadline)
+        conn = _connect(self.path, self._expect, deadline)
         with self._lock:
             self._open.add(conn)
         return conn
@@ -205,10 +235,10 @@ class Transport:
         """Ends one connection."""
         with self._lock:
             self._open.discard(conn)
-        conn.sock.close()
+        conn.close()
 
     def _alone(self, request, deadline):
-        conn = _Connection(self.path, self._expect, deadline)
+        conn = _connect(self.path, self._expect, deadline)
         with self._lock:
             self._open.add(conn)
         try:
@@ -234,7 +264,7 @@ class Transport:
                     raise
                 # The agent closed a kept connection, as after a restart.
                 self.drop(conn)
-                conn = _Connection(self.path, self._expect, deadline)
+                conn = _connect(self.path, self._expect, deadline)
                 with self._lock:
                     self._open.add(conn)
                 conn.send(request, deadline)

@@ -39,6 +39,7 @@ public final class Checker implements AutoCloseable {
         private final byte[] anchor;
         private String socket = "";
         private String instance = "";
+        private String relay = "";
         private Set<Integer> owners = Set.of();
         private long timeoutMs = 5000;
         private String language = "en";
@@ -56,6 +57,16 @@ public final class Checker implements AutoCloseable {
         /** Path of the agent's socket. */
         public Builder socket(String path) {
             socket = path;
+            return this;
+        }
+
+        /**
+         * The agent's program, through which it is asked ({@code license-agent relay}): for a pipe of
+         * Windows, which Java cannot open with the rights that the agent gives. Default there: the
+         * installed program; elsewhere the socket is asked directly.
+         */
+        public Builder relay(String program) {
+            relay = program;
             return this;
         }
 
@@ -132,7 +143,7 @@ public final class Checker implements AutoCloseable {
         } catch (FormatException e) {
             throw AgentException.of("anchor", with.language, "anchor", e.getMessage());
         }
-        transport = new Transport(with.socket, with.instance, with.owners, with.language);
+        transport = new Transport(with.socket, with.instance, with.owners, with.language, with.relay);
         verifier = new License.Verifier(anchor);
     }
 

@@ -2,6 +2,7 @@ package example.licenseagent;
 
 import java.io.IOException;
 import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
@@ -28,12 +29,31 @@ final class Endpoint {
 
     private Endpoint() {}
 
-    /** The socket of an instance; null for an impossible name. */
-    static String path(String instance) {
+    /** Whether this is Windows, where the agent listens on a pipe. */
+    static final boolean WINDOWS = System.getProperty("os.name", "").startsWith("Windows");
+    private static final Pattern PIPE = Pattern.compile("\\\\\\\\\\.\\\\pipe\\\\[^\\\\/]{1,240}");
+
+    /** The socket or pipe of an instance; null for an impossible name. */
+    static String path(String instance, boolean windows) {
         if (!instance.isEmpty() && !INSTANCE.matcher(instance).matches()) {
             return null;
         }
-        return "/run/license-agent" + (instance.isEmpty() ? "" : "-" + instance) + "/agent.sock";
+        return windows ? "\\\\.\\pipe\\" + name(instance) : "/run/" + name(instance) + "/agent.sock";
+    }
+
+    private static String name(String instance) {
+        return "license-agent" + (instance.isEmpty() ? "" : "-" + instance);
+    }
+
+    /** Whether a socket or pipe can be asked on this system. */
+    static boolean usable(String path) {
+        return WINDOWS ? PIPE.matcher(path).matches() : path.startsWith("/") && path.getBytes(StandardCharsets.UTF_8).length <= 107;
+    }
+
+    /** The program of an installed agent on Windows. */
+    static String program(String instance, Map<String, String> env) {
+        String files = env.getOrDefault("ProgramW6432", env.getOrDefault("ProgramFiles", "C:\\Program Files"));
+        return files + "\\" + name(instance) + "\\license-agent.exe";
     }
 
     /** Somebody else than the agent could have put the socket there. */

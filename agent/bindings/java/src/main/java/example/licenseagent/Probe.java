@@ -43,6 +43,10 @@ final class Probe {
 
     /** One observation of the machine below root; null for this machine. */
     static Device observe(Path root) {
+        if (root == null && Endpoint.WINDOWS) { // nothing is read there
+            Device.Part unread = Device.Part.none("unreadable");
+            return new Device(unread, unread, unread, unread, "physical");
+        }
         Probe p = new Probe(new Tree(root));
         String boxed = HostInfo.container(p.tree);
         return new Device(part(p::mac, boxed, boxed.equals("wsl")), part(p::disk, boxed, false), part(p::board, boxed, false),

@@ -13,7 +13,7 @@ public final class Seat implements AutoCloseable {
     private static final List<String> AGAIN = List.of("busy", "agent-not-running", "agent-timeout", "agent-bad-answer");
 
     /** What one attempt gives. */
-    record Taken(Verdict verdict, Transport.Connection connection) {}
+    record Taken(Verdict verdict, Connection connection) {}
 
     private final Checker checker;
     private final String product;

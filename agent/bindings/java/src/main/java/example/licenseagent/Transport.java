@@ -1,17 +1,11 @@
 package example.licenseagent;
 
 import java.io.ByteArrayOutputStream;
-import java.io.EOFException;
 import java.io.IOException;
 import java.net.ConnectException;
 import java.net.SocketException;
 import java.net.SocketTimeoutException;
-import java.net.StandardProtocolFamily;
-import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
-import java.nio.channels.SelectionKey;
-import java.nio.channels.Selector;
-import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.NoSuchFileException;
 import java.util.ArrayDeque;
@@ -24,10 +18,7 @@ import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/**
- * HTTP/1.1 over the agent's Unix socket, with a deadline and limits. A blocking
- * channel of this kind has no time limit, so each waits with a selector.
- */
+/** HTTP/1.1 over the agent's Unix socket, on Windows through its relay, with a deadline and limits. */
 final class Transport {
     private static final int MAX_ANSWER = 1 << 20;
     private static final int MAX_HEADER = 16 << 10;
@@ -35,15 +26,17 @@ final class Transport {
     private final String language;
     private final String path;
     private final Set<Integer> expect;
+    private final String relay; // "": the socket itself
     private final Deque<Connection> idle = new ArrayDeque<>();
     private final Set<Connection> open = new HashSet<>();
     private int closes;
 
-    Transport(String socket, String instance, Set<Integer> owners, String language) throws AgentException {
+    Transport(String socket, String instance, Set<Integer> owners, String language, String relay) throws AgentException {
         this.language = language;
         this.expect = Set.copyOf(owners);
-        this.path = socket.isEmpty() ? Endpoint.path(instance) : socket;
-        if (path == null || !path.startsWith("/") || path.getBytes(StandardCharsets.UTF_8).length > 107) {
+        this.path = socket.isEmpty() ? Endpoint.path(instance, Endpoint.WINDOWS) : socket;
+        this.relay = relay.isEmpty() && Endpoint.WINDOWS ? Endpoint.program(instance, System.getenv()) : relay;
+        if (path == null || !Endpoint.usable(path)) {
             throw fail("config-invalid", "socket '" + socket + "', instance '" + instance + "'", "");
         }
     }
@@ -67,85 +60,6 @@ final class Transport {
 
         BadAnswerException(String detail) {
             super(detail);
-        }
-    }
-
-    static final class Connection {
-        final SocketChannel channel = SocketChannel.open(StandardProtocolFamily.UNIX);
-        final Selector selector = Selector.open();
-        boolean used;
-        boolean received;
-
-        Connection(String path, Set<Integer> expect, long deadline) throws IOException {
-            try {
-                Set<Integer> owners = Endpoint.inspect(path, expect);
-                channel.configureBlocking(false);
-                SelectionKey key = channel.register(selector, 0);
-                if (!channel.connect(UnixDomainSocketAddress.of(path))) {
-                    do {
-                        await(key, SelectionKey.OP_CONNECT, deadline);
-                    } while (!channel.finishConnect());
-                }
-                Endpoint.checkPeer(channel, owners);
-            } catch (IOException | RuntimeException e) {
-                close();
-                throw e;
-            }
-        }
-
-        private void await(SelectionKey key, int what, long deadline) throws IOException {
-            key.interestOps(what);
-            long left = (deadline - System.nanoTime()) / 1_000_000;
-            if (left <= 0 || Thread.currentThread().isInterrupted()) {
-                throw new SocketTimeoutException("deadline");
-            }
-            selector.select(left);
-            selector.selectedKeys().clear();
-        }
-
-        void send(byte[] data, long deadline) throws IOException {
-            ByteBuffer b = ByteBuffer.wrap(data);
-            while (true) {
-                channel.write(b);
-                if (!b.hasRemaining()) {
-                    return;
-                }
-                await(channel.keyFor(selector), SelectionKey.OP_WRITE, deadline);
-            }
-        }
-
-        /** Fills b with what is there, waiting for at least a byte. */
-        void receive(ByteBuffer b, long deadline, String where) throws IOException {
-            b.clear();
-            int n;
-            while ((n = channel.read(b)) == 0) {
-                await(channel.keyFor(selector), SelectionKey.OP_READ, deadline);
-            }
-            if (System.nanoTime() > deadline) {
-                throw new SocketTimeoutException("deadline");
-            }
-            if (n < 0) {
-                throw new EOFException("connection ended within the " + where);
-            }
-            received = true;
-            b.flip();
-        }
-
-        /** Says whether the other side has ended a connection on which it says nothing. */
-        boolean ended() {
-            try {
-                return channel.read(ByteBuffer.allocate(1)) != 0;
-            } catch (IOException e) {
-                return true;
-            }
-        }
-
-        void close() {
-            try (selector) {
-                channel.close();
-            } catch (IOException e) {
-                return; // it is gone either way
-            }
         }
     }
 
@@ -193,7 +107,7 @@ final class Transport {
     private Connection dial(long deadline) throws IOException {
         while (true) {
             try {
-                Connection c = new Connection(path, expect, deadline);
+                Connection c = relay.isEmpty() ? new Connection.Socket(path, expect, deadline) : new Relay(relay, path);
                 synchronized (this) {
                     open.add(c);
                 }
@@ -307,6 +221,8 @@ final class Transport {
             throw fail("agent-timeout", e.getMessage(), "");
         } catch (Endpoint.ForeignException e) {
             throw fail("agent-wrong-owner", e.getMessage(), "");
+        } catch (Relay.RefusedException e) {
+            throw fail(e.code, e.getMessage(), "");
         } catch (NoSuchFileException | ConnectException e) {
             throw fail("agent-not-running", e.getMessage(), "");
         } catch (IOException | RuntimeException e) {

@@ -93,12 +93,22 @@ final class AgentCases {
     }
 
     private String code(Path socket, Set<Integer> owners, long timeoutMs) {
-        try (Checker k = checker(socket.toString(), genuine).owners(owners).timeoutMs(timeoutMs).build()) {
+        return code(socket, owners, timeoutMs, "");
+    }
+
+    String code(Path socket, Set<Integer> owners, long timeoutMs, String relay) {
+        try (Checker k = checker(socket.toString(), genuine).owners(owners).timeoutMs(timeoutMs).relay(relay).build()) {
             k.check("studio");
             return "";
         } catch (AgentException e) {
+            sentences(e);
             return e.code();
         }
+    }
+
+    /** What a support engineer needs: a sentence always, the next step when this side found the error. */
+    private static void sentences(AgentException e) {
+        Cases.that(!e.sentence().isEmpty() && (!e.hint().isEmpty() || !e.code().startsWith("agent-")), "sentences of " + e.code());
     }
 
     private String code(Path socket) {
@@ -108,6 +118,7 @@ final class AgentCases {
     private static void judge(Members want, AgentException e, Verdict v) {
         if (e != null) {
             Cases.equal(e.code(), Cases.text(want, "code"), e.toString());
+            sentences(e);
             Cases.that(!want.has("cause") || want.text("cause").equals(e.reason()), "reason " + e.reason());
             return;
         }
@@ -130,13 +141,13 @@ final class AgentCases {
             });
         }
         for (Members c : talk.objects("endpoints")) {
-            cases.run("endpoint: " + c.text("name"), () -> {
-                byte[] said = License.bytes(Cases.text(c, "say") + (c.has("with") ? c.text("with") : "x").repeat((int) Cases.number(c, "fill")));
-                try (FakeAgent a = new FakeAgent((t, b) -> new FakeAgent.Reply(0, said, c.bool("hang")))) {
-                    Cases.equal(code(a.socket, Set.of(), c.text("want").equals("agent-timeout") ? 400 : 20_000), c.text("want"), "code");
-                }
-            });
+            for (String relay : List.of("", RelayCases.PROGRAM)) {
+                endpoint(c, relay);
+            }
         }
+        RelayCases relays = new RelayCases(this);
+        cases.run("the relay: one child for many checks, started anew when the agent hangs up", relays::manyChecks);
+        cases.run("the relay: what can be wrong with it", relays::wrong);
         cases.run("control: a program that believes the answer is fooled by at least ten fakes", this::control);
         cases.run("a seat is taken up again after a restart, and lost", () -> new SeatCases(this).takenUpAgainAndLost());
         cases.run("a seat that proves nothing is given back", () -> new SeatCases(this).refused());
@@ -151,6 +162,15 @@ final class AgentCases {
         cases.run("watch", this::watch);
         cases.run("close ends a watch", this::closeEndsWatch);
         cases.run("one byte at a time keeps no program waiting past its deadline", this::drip);
+    }
+
+    private void endpoint(Members c, String relay) {
+        cases.run("endpoint" + (relay.isEmpty() ? "" : " through the relay") + ": " + c.text("name"), () -> {
+            byte[] said = License.bytes(Cases.text(c, "say") + (c.has("with") ? c.text("with") : "x").repeat((int) Cases.number(c, "fill")));
+            try (FakeAgent a = new FakeAgent((t, b) -> new FakeAgent.Reply(0, said, c.bool("hang")))) {
+                Cases.equal(code(a.socket, Set.of(), c.text("want").equals("agent-timeout") ? 400 : 20_000, relay), c.text("want"), "code");
+            }
+        });
     }
 
     private void check(Members c) throws Exception {
@@ -188,10 +208,12 @@ final class AgentCases {
         }
         Cases.that(fooled >= 10, fooled + " fooled");
         long kinds = talk.objects("checks").stream().filter(c -> Cases.bool(c, "fake")).count();
+        Cases.count("fakes", kinds);
+        Cases.count("endpoints", talk.objects("endpoints").size());
         Cases.report("P14", kinds + " kinds of fake agent, 0 believed", "a program that believes the answer is fooled by " + fooled);
     }
 
-    private FakeAgent real() throws Exception {
+    FakeAgent real() throws Exception {
         return new FakeAgent((t, b) -> answer(genuine, b));
     }
 
@@ -289,8 +311,10 @@ final class AgentCases {
     }
 
     private void configuration() throws Exception {
-        Cases.equal(Endpoint.path(""), "/run/license-agent/agent.sock", "unnamed");
-        Cases.equal(Endpoint.path("cad"), "/run/license-agent-cad/agent.sock", "named");
+        Cases.equal(Endpoint.path("", false), "/run/license-agent/agent.sock", "unnamed");
+        Cases.equal(Endpoint.path("cad", false), "/run/license-agent-cad/agent.sock", "named");
+        Cases.equal(Endpoint.path("cad", true), "\\\\.\\pipe\\license-agent-cad", "pipe");
+        Cases.equal(Endpoint.program("cad", Map.of("ProgramFiles", "D:\\P")), "D:\\P\\license-agent-cad\\license-agent.exe", "program");
         String anchor = talk.text("anchor");
         for (Checker.Builder b : List.of(Checker.of(anchor).instance("Bad Name"), Checker.of(anchor).instance("../x"),
                 Checker.of(anchor).socket("relative"), Checker.of(anchor).socket("/" + "x".repeat(200)))) {

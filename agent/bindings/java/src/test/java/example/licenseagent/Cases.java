@@ -34,6 +34,11 @@ final class Cases {
         System.out.println("promise " + id + "|Java: " + number + "|" + control);
     }
 
+    /** How many cases of a kind there are, for the table of README.md. */
+    static void count(String kind, long number) {
+        System.out.println("count " + kind + " " + number);
+    }
+
     static void equal(Object got, Object want, String what) {
         if (!Objects.equals(got, want)) {
             throw new AssertionError(what + ": " + got + ", want " + want);

@@ -30,6 +30,7 @@ final class FingerprintCases {
 
     private void list(String name, Check check) {
         int i = 0;
+        Cases.count("fingerprint", vectors.objects(name).size());
         for (Members v : vectors.objects(name)) {
             cases.run(name + " " + i++ + " " + Cases.text(v, "name"), () -> check.of(v));
         }
@@ -52,6 +53,7 @@ final class FingerprintCases {
         list("placeholder", v -> Cases.equal(Fingerprint.placeholder(v.text("kind"), v.text("value")), v.bool("placeholder"), v.text("value")));
         list("cpu_forms", v -> Cases.equal(Fingerprint.cpuForms(v.text("value")), v.texts("forms"), "forms"));
         list("compare", this::compare);
+        Cases.count("hosts", hosts.size());
         for (Members h : hosts) {
             cases.run("host " + h.text("name"), () -> host(h));
         }

@@ -151,6 +151,8 @@ final class LicenseCases {
         System.out.println("java: this library alone " + (library ? "accepts" : "refuses") + " a signature of 65 bytes");
         Cases.that(!Keys.verify(genuine.object("key").key(), hex(genuine.texts("args").get(0)), longer), "65 bytes are refused here");
         int open = Cases.load("agent/bindings/testdata/wycheproof.json").objects("vectors").size();
+        Cases.count("license", file.objects("vectors").size());
+        Cases.count("signatures", open);
         Cases.report("P10", file.objects("vectors").size() + " license vectors and " + open + " public signatures, 0 other verdicts",
                 "the library alone accepts " + (library ? 1 : 0) + " of 1 signature with a byte appended");
     }
