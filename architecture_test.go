@@ -89,6 +89,7 @@ func roots() map[string][]string {
 		"installer/packaging/msi":         nil, // build tool, never shipped
 		"agent/embed":                     nil,
 		"agent/client/example":            nil,
+		"agent/bindings/fixture/live":     nil, // a test program, never shipped
 		"agent/cmd/license-agent":         cli,
 		"activation/cmd/license-merchant": cli,
 		"installer/release":               {"github.com/CycloneDX/cyclonedx-go", "golang.org/x/mod"}, // a tool of .ci/release, never shipped

@@ -85,6 +85,7 @@ func unhex(t testing.TB, s string) []byte {
 }
 
 func TestVectorsFormat(t *testing.T) {
+	t.Logf("count fingerprint %d", len(readVectors(t).Format))
 	for _, v := range readVectors(t).Format {
 		want := Text{String: v.String, DroppedDisks: v.DroppedDisks, DroppedMACs: v.DroppedMACs}
 		if diff := cmp.Diff(want, Format(v.Device)); diff != "" {
@@ -99,6 +100,7 @@ func TestVectorsParse(t *testing.T) {
 		"empty-value": ErrEmptyValue, "duplicate": ErrDuplicate, "value-too-long": ErrValueTooLong,
 	}
 	seen := map[string]bool{}
+	t.Logf("count fingerprint %d", len(readVectors(t).Parse))
 	for _, v := range readVectors(t).Parse {
 		got, err := Parse(v.String)
 		seen[v.Error] = true
@@ -127,6 +129,7 @@ func TestVectorsParse(t *testing.T) {
 
 func TestVectorsValues(t *testing.T) {
 	v := readVectors(t)
+	t.Logf("count fingerprint %d", len(v.Canonical)+len(v.Hash)+len(v.Placeholder)+len(v.CPUForms))
 	for _, c := range v.Canonical {
 		in := c.Input
 		if c.InputHex != "" {
@@ -155,6 +158,7 @@ func TestVectorsValues(t *testing.T) {
 }
 
 func TestVectorsCompare(t *testing.T) {
+	t.Logf("count fingerprint %d", len(readVectors(t).Compare))
 	for _, v := range readVectors(t).Compare {
 		policy, err := Preset(v.Preset)
 		if err != nil {

@@ -201,6 +201,7 @@ func TestVectors(t *testing.T) {
 			t.Errorf("no vector wants %q", code)
 		}
 	}
+	t.Logf("count license %d", len(file.Vectors))
 	promise.Reached(t, "P10", fmt.Sprintf("Go: %d shared vectors, %d to accept: every verdict as the file says", len(file.Vectors), codes["ok"]),
 		fmt.Sprintf("a reader that accepts everything disagrees on %d", len(file.Vectors)-codes["ok"]))
 }

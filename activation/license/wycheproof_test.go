@@ -72,6 +72,7 @@ func TestWycheproof(t *testing.T) {
 			if c.alg == AlgEd25519 && fooled == 0 {
 				t.Error("control: without the check of the length no verdict differs")
 			}
+			t.Logf("count signatures %d", run)
 			promise.Reached(t, "P10", fmt.Sprintf("Go: %d Wycheproof vectors of %s agree, %d of them valid", run, c.alg, valid),
 				fmt.Sprintf("a reader that accepts everything disagrees on %d, one without the check of the length on %d", run-valid, fooled))
 		})

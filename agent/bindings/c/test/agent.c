@@ -194,6 +194,9 @@ static license_agent *checker(const char *path, world *w, la_options *o, la_erro
 
 static la_verdict V;
 
+/* What a support engineer needs: a sentence always, the next step when this side found the error. */
+static int sentences(const la_error *e) { return *e->message && (*e->hint || strncmp(e->code, "agent-", 6) != 0); }
+
 /* A closed connection leaves no hanging server: freed before the agent stops. */
 static int check_case(str c) {
     world w = world_of(c);
@@ -208,7 +211,7 @@ static int check_case(str c) {
         la_status s = la_check(la, words(TALK, "product"), &V, &e);
         int ok;
         if (s != LA_OK)
-            ok = strcmp(e.code, words(want, "code")) == 0 && (json_member(want, "cause").n == 0 || strcmp(e.cause, words(want, "cause")) == 0) && *e.message &&
+            ok = strcmp(e.code, words(want, "code")) == 0 && (json_member(want, "cause").n == 0 || strcmp(e.cause, words(want, "cause")) == 0) && sentences(&e) &&
                  !V.runs;
         else
             ok = json_member(want, "code").n == 0 && V.runs == truth(want, "runs") && strcmp(V.phase, words(want, "phase")) == 0 &&
@@ -254,7 +257,7 @@ static void endpoint_case(str c) {
     license_agent *la = checker(begin(a)->path, &w, &o, &e);
     int64_t from = now_ms();
     la_status s = la_check(la, "studio", &V, &e);
-    result(s != LA_OK && strcmp(e.code, words(c, "want")) == 0 && now_ms() - from < 20000, "endpoint", words(c, "name"), e.code);
+    result(s != LA_OK && strcmp(e.code, words(c, "want")) == 0 && sentences(&e) && now_ms() - from < 20000, "endpoint", words(c, "name"), e.code);
     la_free(la);
     stop(a);
 }
@@ -266,7 +269,7 @@ static const char *code(const char *path, la_options *o) {
     if (la == NULL) return e.code;
     la_status s = la_check(la, "studio", &V, &e);
     la_free(la);
-    return s == LA_OK ? "" : e.code;
+    return s == LA_OK ? "" : sentences(&e) ? e.code : "no sentences";
 }
 
 static void gives(const char *name, const char *have, const char *want) { result(strcmp(have, want) == 0, "behaviour", name, have); }
@@ -473,7 +476,7 @@ int main(int argc, char **argv) {
     for (str c; each(json_member(TALK, "checks"), &at, &c);)
         if (strcmp(words(c, "name"), "frozen") == 0) seats(repository, c);
     result(believing >= 10 && fakes >= 10 && fooled == 0, "control", "a program that believes the answer", "is hardly fooled");
-    printf("c fakes: %d of %d refused; bad endpoints %d\n", fakes - fooled, fakes, endpoints);
+    printf("count fakes %d\ncount endpoints %d\n", fakes, endpoints);
     printf("promise P14|C: %d kinds of fake agent, %d believed|a program that believes the answer is fooled by %d\n", fakes, fooled, believing);
     printf("c agent: %d passed, %d failed\n", passed, failed);
     return failed != 0;

@@ -1,5 +1,7 @@
-/* Against a real agent: live ANCHOR STRANGERS-ANCHOR SOCKET PRODUCT
- * Prints one line of passes and one of latencies. */
+/* Against real agents: live SCRIPT PLACES
+ * SCRIPT is agent/bindings/testdata/live.txt, PLACES a folder with own.json,
+ * stranger.json and mirror.json and the endpoints in places.txt. Prints one line of
+ * passes and one of latencies. */
 #ifndef _WIN32
 #define _GNU_SOURCE
 #endif
@@ -13,21 +15,98 @@
 #include <windows.h>
 #endif
 
-static int passed, failed;
+static const char *places;
+static license_agent *own;
+static struct {
+    char user[16];
+    la_seat *seat;
+} taken[16];
 static la_verdict V;
 static la_error E;
 
-static void result(const char *name, int ok) {
-    passed += ok != 0, failed += ok == 0;
-    if (!ok) printf("FAILED live: %s: %s %s %s\n", name, E.code, E.cause, E.detail);
-}
-
-static char *load(const char *path, size_t *n) {
-    char *b = malloc(1 << 20);
+static char *load(const char *name, size_t *n) {
+    char path[1024], *b = malloc(1 << 20);
+    snprintf(path, sizeof path, "%s/%s", places, name);
     FILE *f = fopen(path, "rb");
     *n = f ? fread(b, 1, 1 << 20, f) : 0;
     if (f) fclose(f);
     return b;
+}
+
+static license_agent *make(const char *place, const char *anchor) {
+    static char line[600], socket[500];
+    char name[40], path[1024];
+    size_t n;
+    la_options o;
+    memset(&o, 0, sizeof o);
+    snprintf(path, sizeof path, "%s/places.txt", places);
+    if (strcmp(place, "instance") == 0) o.instance = "no-such-instance";
+    else {
+        FILE *f = fopen(path, "r");
+        while (f && fgets(line, sizeof line, f))
+            if (sscanf(line, "%39s %499s", name, socket) == 2 && strcmp(name, place) == 0) break;
+        if (f) fclose(f);
+        o.socket = socket;
+    }
+    snprintf(path, sizeof path, "%s.json", anchor);
+    char *a = load(path, &n);
+    license_agent *la = la_new(a, n, &o, &E);
+    free(a);
+    return la;
+}
+
+/* The phase of a verdict that runs, or the code of an error with its sentences. */
+static const char *said(la_status status) {
+    if (status == LA_OK) return V.runs ? V.phase : "no";
+    return E.message[0] && E.hint[0] ? E.code : "no sentences";
+}
+
+static const char *check(const char *place, const char *anchor, const char *product) {
+    static la_error none;
+    E = none;
+    license_agent *la = make(place, anchor);
+    const char *out = said(la ? la_check(la, product, &V, &E) : LA_UNTRUSTED);
+    la_free(la);
+    return out;
+}
+
+static const char *files(const char *product) {
+    size_t n;
+    char *file = load("mirror.json", &n);
+    la_status s = la_check_files(own, product, file, n, &V, &E);
+    free(file);
+    return said(s);
+}
+
+static const char *watch(void) {
+    uint64_t serial = 0;
+    int changed = 0;
+    la_status s = la_watch(own, &serial, 1000, &changed, &E);
+    return s == LA_OK && changed && serial > 0 ? "changed" : said(s);
+}
+
+static const char *seat(const char *user, int wait) {
+    int i = 0;
+    while (i < 15 && taken[i].seat) i++;
+    la_status s = la_seat_take(own, "studio", user, wait, &taken[i].seat, &V, &E);
+    if (s == LA_OK && la_seat_held(taken[i].seat, &E) != LA_OK) return "not held";
+    if (s != LA_OK) taken[i].seat = NULL;
+    snprintf(taken[i].user, sizeof taken[i].user, "%s", user);
+    return said(s);
+}
+
+static const char *give_back(const char *user) {
+    for (int i = 0; i < 16; i++)
+        if (taken[i].seat && strcmp(taken[i].user, user) == 0) la_seat_free(taken[i].seat), taken[i].seat = NULL;
+    return "";
+}
+
+static const char *step(char w[5][64]) {
+    if (strcmp(w[0], "check") == 0) return check(w[1], w[2], w[3]);
+    if (strcmp(w[0], "files") == 0) return files(w[1]);
+    if (strcmp(w[0], "watch") == 0) return watch();
+    if (strcmp(w[0], "seat") == 0) return seat(w[1], atoi(w[2]));
+    return strcmp(w[0], "free") == 0 ? give_back(w[1]) : "no such step";
 }
 
 static double now_us(void) {
@@ -48,92 +127,49 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static void report(const char *name, double *took, int n) {
-    qsort(took, (size_t)n, sizeof *took, by_value);
-    printf("%s p50 %.0f us, p99 %.0f us", name, took[n / 2], took[n * 99 / 100]);
-}
-
-/* Takes all seats, one too many, gives one back. Returns the median of taking and giving back. */
-static double seats(license_agent *la, const char *product, int all) {
-    static double took[200];
-    la_seat *s[16], *other = NULL;
-    char user[16];
-    int ok = all > 1 && all <= 16;
-    for (int i = 0; ok && i < all; i++) {
-        snprintf(user, sizeof user, "user-%d", i);
-        ok = la_seat_take(la, product, user, 0, &s[i], &V, &E) == LA_OK && la_seat_held(s[i], &E) == LA_OK;
-    }
-    result("seats: all taken", ok);
-    if (!ok) return 0;
-    result("seats: one more", la_seat_take(la, product, "one-more", 0, &other, &V, &E) == LA_REFUSED && strcmp(E.code, "seats-taken") == 0);
-    result("seats: the same user again", la_seat_take(la, product, "user-0", 0, &other, &V, &E) == LA_OK);
-    la_seat_free(other);
-    la_seat_free(s[1]);
-    result("seats: given back and taken by another", la_seat_take(la, product, "other", 2000, &other, &V, &E) == LA_OK);
-    la_seat_free(other);
-    la_seat_free(s[0]);
-    for (int i = 2; i < all; i++) la_seat_free(s[i]);
-    for (int i = 0; i < 200; i++) {
+static void measure(const char *before, const char *kind, int n) {
+    static double took[2000];
+    for (int i = 0; i < n; i++) {
         double from = now_us();
-        result("seats: again and again", la_seat_take(la, product, NULL, 2000, &other, &V, &E) == LA_OK);
-        passed--; /* one case, not 200 */
-        la_seat_free(other);
+        if (strcmp(kind, "cached") == 0) la_check(own, "studio", &V, &E);
+        else if (strcmp(kind, "uncached") == 0) check("own", "own", "studio");
+        else {
+            la_seat *s = NULL;
+            la_seat_take(own, "studio", NULL, 2000, &s, &V, &E);
+            la_seat_free(s);
+        }
         took[i] = now_us() - from;
     }
-    passed++;
-    qsort(took, 200, sizeof *took, by_value);
-    return took[100];
+    qsort(took, (size_t)n, sizeof *took, by_value);
+    printf("%s%s p50 %.0f us", before, kind, took[n / 2]);
+    if (strcmp(kind, "seat") != 0) printf(", p99 %.0f us", took[n * 99 / 100]);
 }
 
 int main(int argc, char **argv) {
-    static double took[2000];
-    size_t size, strange;
-    if (argc < 5) return 2;
-    char *anchor = load(argv[1], &size), *stranger = load(argv[2], &strange);
-    const char *product = argv[4];
-    la_options o;
-    uint64_t serial = 0;
-    int changed = 0;
-    memset(&o, 0, sizeof o);
-    o.socket = argv[3];
-    license_agent *la = la_new(anchor, size, &o, &E), *other = la_new(stranger, strange, &o, &E);
-    if (!la || !other) return printf("FAILED live: %s %s\n", E.code, E.detail), 1;
-    result("check", la_check(la, product, &V, &E) == LA_OK && V.runs && strcmp(V.phase, "active") == 0 && la_has(&V, "mesh"));
-    result("unknown product", la_check(la, "no-such-product", &V, &E) == LA_REFUSED && strcmp(E.code, "not-activated") == 0);
-    result("another vendor's anchor", la_check(other, product, &V, &E) == LA_UNTRUSTED);
-    if (argc > 5) { /* the mirrored file */
-        size_t n;
-        char *file = load(argv[5], &n);
-        result("files", la_check_files(la, product, file, n, &V, &E) == LA_OK && V.runs);
-        result("files for another product", la_check_files(la, "other", file, n, &V, &E) == LA_UNTRUSTED);
-        free(file);
+    char line[256], w[5][64];
+    int passed = 0, failed = 0;
+    FILE *f = argc == 3 ? fopen(argv[1], "r") : NULL;
+    if (!f) return fprintf(stderr, "usage: live SCRIPT PLACES\n"), 2;
+    places = argv[2];
+    own = make("own", "own");
+    if (!own) return printf("FAILED live: %s %s\n", E.code, E.detail), 1;
+    while (fgets(line, sizeof line, f)) {
+        int n = sscanf(line, "%63s %63s %63s %63s %63s", w[0], w[1], w[2], w[3], w[4]);
+        if (n < 2 || line[0] == '#') continue;
+        const char *want = strcmp(w[0], "free") == 0 ? "" : w[n - 1], *got = step(w);
+        passed += strcmp(got, want) == 0, failed += strcmp(got, want) != 0;
+        if (strcmp(got, want) != 0) printf("FAILED live: %sgot %s %s %s\n", line, got, E.code, E.detail);
     }
-    result("verdict", la_check(la, product, &V, &E) == LA_OK);
-    result("watch", la_watch(la, &serial, 1000, &changed, &E) == LA_OK && changed && serial > 0);
-    la_free(other);
-    double seat_us = seats(la, product, (int)V.seats);
-    for (int i = 0; i < 200; i++) la_check(la, product, &V, &E);
-    for (int i = 0; i < 2000; i++) {
-        double from = now_us();
-        la_check(la, product, &V, &E);
-        took[i] = now_us() - from;
-    }
+    fclose(f);
+    for (int i = 0; i < 200; i++) la_check(own, "studio", &V, &E);
     printf("c live: %d passed, %d failed\n", passed, failed);
 #ifdef __VERSION__
     printf("c " __VERSION__ ": ");
 #endif
-    report("cached", took, 2000);
-    for (int i = 0; i < 200; i++) {
-        double from = now_us();
-        license_agent *fresh = la_new(anchor, size, &o, &E);
-        la_check(fresh, product, &V, &E);
-        la_free(fresh);
-        took[i] = now_us() - from;
-    }
-    report("; uncached", took, 200);
-    printf("; seat p50 %.0f us", seat_us);
+    measure("", "cached", 2000);
+    measure("; ", "uncached", 200);
+    measure("; ", "seat", 200);
     printf("\n");
-    la_free(la);
-    free(anchor), free(stranger);
-    return failed != 0;
+    la_free(own);
+    return failed != 0 || passed == 0;
 }

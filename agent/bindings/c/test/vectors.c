@@ -340,7 +340,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < 4; i++)
         printf("part %d: state %d, %u values, unread %d, %s\n", i, (int)d->part[i].state, (unsigned)d->part[i].n, d->part[i].unread, d->part[i].text[0]);
 #endif
-    printf("c vectors: license %d, public signatures %d, fingerprint %d, hosts %d\n", own, public_, prints, machines);
+    printf("count license %d\ncount signatures %d\ncount fingerprint %d\ncount hosts %d\n", own, public_, prints, machines);
     printf("promise P10|C: %d license vectors and %d public signatures, %d other verdicts|Ed25519 code alone, without the check of the key, accepts %d of 1 "
            "signature that fits any message\n",
            own, public_, wrong, control());

@@ -1,26 +1,67 @@
 using System;
+using System.Collections.Generic;
 using System.Diagnostics;
 using System.IO;
 using System.Linq;
 
 namespace Example.LicenseAgent.Tests
 {
-    /// <summary>Against a real agent: Live ANCHOR STRANGERS-ANCHOR SOCKET PRODUCT MIRROR.
-    /// Prints one line of passes and one of latencies.</summary>
-    internal static class Live
+    /// <summary>Against real agents: Live SCRIPT PLACES. SCRIPT is
+    /// agent/bindings/testdata/live.txt, PLACES a folder with own.json, stranger.json and
+    /// mirror.json and the endpoints in places.txt. Prints one line of passes and one of
+    /// latencies.</summary>
+    internal sealed class Live
     {
-        static int passed, failed;
+        readonly string places;
+        readonly Dictionary<string, string> sockets;
+        readonly List<KeyValuePair<string, Seat>> taken = new List<KeyValuePair<string, Seat>>();
+        readonly Checker checker;
 
-        static void Case(string name, bool ok)
+        Live(string places)
         {
-            if (ok) { passed++; } else { failed++; }
-            if (!ok) { Console.WriteLine("FAILED live: " + name); }
+            this.places = places;
+            sockets = Lines(Path.Combine(places, "places.txt")).ToDictionary(w => w[0], w => w[1]);
+            checker = Make("own", "own");
         }
 
-        static string Code(Func<bool> call)
+        static IEnumerable<string[]> Lines(string file) { return File.ReadAllLines(file).Where(l => l != "" && l[0] != '#').Select(l => l.Split(' ')); }
+
+        static string Said(Verdict v) { return v.Runs ? v.Phase : "no: " + v.Phase; }
+
+        Checker Make(string place, string anchor)
         {
-            try { return call() ? "" : "no"; }
-            catch (AgentException e) { return e.Code; }
+            byte[] a = File.ReadAllBytes(Path.Combine(places, anchor + ".json"));
+            return new Checker(a, place == "instance" ? new Options { Instance = "no-such-instance" } : new Options { Socket = sockets[place] });
+        }
+
+        string Check(string place, string anchor, string product)
+        {
+            using (Checker k = Make(place, anchor)) { return Said(k.Check(product)); }
+        }
+
+        string TakeSeat(string user, int waitMs)
+        {
+            Seat s = checker.Seat("studio", user, TimeSpan.FromMilliseconds(waitMs));
+            taken.Add(new KeyValuePair<string, Seat>(user, s));
+            return s.Held ? Said(s.Verdict) : "not held";
+        }
+
+        /// <summary>What came of a step; a typed error must have its sentences.</summary>
+        string Step(string[] w)
+        {
+            try
+            {
+                switch (w[0])
+                {
+                    case "check": return Check(w[1], w[2], w[3]);
+                    case "files": return Said(checker.CheckFiles(w[1], File.ReadAllText(Path.Combine(places, "mirror.json"))));
+                    case "watch": return checker.Watch().First() >= 0 ? "changed" : "no";
+                    case "seat": return TakeSeat(w[1], int.Parse(w[2]));
+                }
+                foreach (var t in taken.Where(t => t.Key == w[1])) { t.Value.Dispose(); }
+                return "";
+            }
+            catch (AgentException e) { return string.IsNullOrEmpty(e.Sentence) || string.IsNullOrEmpty(e.Hint) ? e.Code + " without its sentences" : e.Code; }
         }
 
         static string Measure(int times, Action call)
@@ -36,47 +77,31 @@ namespace Example.LicenseAgent.Tests
             return "p50 " + (int)took[times / 2] + " us, p99 " + (int)took[times * 99 / 100] + " us";
         }
 
-        static int Main(string[] args)
+        static string Runtime()
         {
-            byte[] anchor = File.ReadAllBytes(args[0]), stranger = File.ReadAllBytes(args[1]);
-            Func<byte[], Checker> make = a => new Checker(a, new Options { Socket = args[2] });
-            string product = args[3], mirror = File.ReadAllText(args[4]);
-            Checker k = make(anchor);
-            Verdict v = k.Check(product);
-            Case("check", v.Runs && v.Phase == "active" && v.Has("mesh"));
-            Case("unknown product", Code(() => k.Check("no-such-product").Runs) == "not-activated");
-            Case("another vendor's anchor", Code(() => make(stranger).Check(product).Runs) == "agent-untrusted");
-            Case("files", k.CheckFiles(product, mirror).Runs);
-            Case("files for another product", Code(() => k.CheckFiles("other", mirror).Runs) == "agent-untrusted");
-            Case("watch", k.Watch().First() > 0);
-            string seats = Seats(k, product, (int)v.Seats);
-            Measure(200, () => k.Check(product));
-            string cached = Measure(1000, () => k.Check(product)), uncached = Measure(50, () =>
-            {
-                using (Checker fresh = make(anchor)) { fresh.Check(product); }
-            });
-            k.Dispose();
-            Console.WriteLine("dotnet live: {0} passed, {1} failed", passed, failed);
-            Console.WriteLine("dotnet Mono {0}: cached {1}; uncached {2}; {3}", Environment.Version, cached, uncached, seats);
-            return failed == 0 ? 0 : 1;
+            var mono = Type.GetType("Mono.Runtime");
+            if (mono == null) { return "dotnet " + Environment.Version; }
+            object name = mono.GetMethod("GetDisplayName", System.Reflection.BindingFlags.NonPublic | System.Reflection.BindingFlags.Static).Invoke(null, null);
+            return "Mono " + ((string)name).Split(' ')[0];
         }
 
-        static string Seats(Checker k, string product, int all)
+        static int Main(string[] args)
         {
-            var taken = Enumerable.Range(0, all).Select(i => k.Seat(product, "user-" + i)).ToList();
-            Case("seats: all taken", taken.All(s => s.Held) && taken[0].Verdict.Runs);
-            Case("seats: one more", Code(() => k.Seat(product, "one-more").Held) == "seats-taken");
-            Case("seats: the same user again", Code(() =>
+            var live = new Live(args[1]);
+            int passed = 0, failed = 0;
+            foreach (string[] words in Lines(args[0]))
             {
-                using (Seat again = k.Seat(product, "user-0")) { return again.Held; }
-            }) == "");
-            taken[0].Dispose();
-            Case("seats: given back and taken by another", Code(() =>
-            {
-                using (Seat other = k.Seat(product, "other", TimeSpan.FromSeconds(2))) { return other.Held; }
-            }) == "");
-            taken.ForEach(s => s.Dispose());
-            return "seat " + Measure(200, () => k.Seat(product, "", TimeSpan.FromSeconds(2)).Dispose());
+                string got = live.Step(words), want = words[0] == "free" ? "" : words.Last();
+                if (got == want) { passed++; } else { failed++; }
+                if (got != want) { Console.WriteLine("FAILED live: " + string.Join(" ", words) + " got " + got); }
+            }
+            Measure(200, () => live.checker.Check("studio"));
+            string cached = Measure(1000, () => live.checker.Check("studio")), uncached = Measure(50, () => live.Check("own", "own", "studio"));
+            string seat = Measure(200, () => live.checker.Seat("studio", "", TimeSpan.FromSeconds(2)).Dispose()).Split(',')[0];
+            live.checker.Dispose();
+            Console.WriteLine("dotnet live: {0} passed, {1} failed", passed, failed);
+            Console.WriteLine("{0}: cached {1}; uncached {2}; seat {3}", Runtime(), cached, uncached, seat);
+            return failed == 0 && passed > 0 ? 0 : 1;
         }
     }
 }

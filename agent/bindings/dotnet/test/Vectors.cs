@@ -211,7 +211,7 @@ namespace Example.LicenseAgent.Tests
             int prints = Fingerprints(Shared.Load("fingerprint/testdata/vectors.json"), Shared.M(Shared.Load("agent/bindings/testdata/conversation.json"), "presets")), hosts = Hosts();
             Shared.Result(Fooled(), "control", "without its checks", "nothing would be accepted");
             Shared.Result(own >= 550 && open >= 351 && prints >= 150 && hosts >= 16, "numbers", "of cases", "too few");
-            Console.WriteLine("dotnet vectors: license {0}, public signatures {1}, fingerprint {2}, hosts {3}", own, open, prints, hosts);
+            Console.WriteLine("count license {0}\ncount signatures {1}\ncount fingerprint {2}\ncount hosts {3}", own, open, prints, hosts);
             Console.WriteLine("promise P10|.NET: {0} license vectors and {1} public signatures, {2} other verdicts|Ed25519 code alone, without the check of the key, accepts 1 of 1 signature that fits any message", own, open, wrong);
         }
     }

@@ -1,9 +1,13 @@
 'use strict';
-// Against a real agent: live.js ANCHOR STRANGERS-ANCHOR SOCKET PRODUCT
-// Prints one line of passes and one of latencies.
+// Against real agents: live.js SCRIPT PLACES [RELAY]
+// SCRIPT is agent/bindings/testdata/live.txt, PLACES a folder with own.json,
+// stranger.json and mirror.json and the endpoints in places.txt; with RELAY the agent
+// is asked through that program. Prints one line of passes and one of latencies.
 const { readFileSync } = require('node:fs');
+const path = require('node:path');
 const { Checker } = require('..');
-const { Transport } = require('../lib/transport');
+
+const lines = (file) => readFileSync(file, 'utf8').split(/\r?\n/).filter((l) => l && !l.startsWith('#')).map((l) => l.split(' '));
 
 async function measure(call, times) {
   const took = [];
@@ -16,79 +20,53 @@ async function measure(call, times) {
   return `p50 ${Math.round(took[times >> 1])} us, p99 ${Math.round(took[Math.floor(times * 0.99)])} us`;
 }
 
-async function main([anchorFile, strangerFile, socket, product]) {
-  const [anchor, stranger] = [anchorFile, strangerFile].map((f) => readFileSync(f));
+async function main([script, places, relay]) {
+  const file = (name) => readFileSync(path.join(places, name));
+  const sockets = Object.fromEntries(lines(path.join(places, 'places.txt')));
+  const make = (place, anchor = 'own') => new Checker(file(`${anchor}.json`),
+    place === 'instance' ? { instance: 'no-such-instance', relay } : { socket: sockets[place], relay });
+  const said = (v) => (v.runs ? v.phase : `no: ${v.phase}`);
+  const checker = make('own');
+  const taken = [];
+  const steps = {
+    async check(place, anchor, product) {
+      const k = make(place, anchor);
+      return k.check(product).then(said).finally(() => k.close());
+    },
+    files: async (product) => said(checker.checkFiles(product, file('mirror.json'))),
+    async watch() {
+      for await (const change of checker.watch()) return Number.isInteger(change.serial) ? 'changed' : 'no';
+      return 'ended';
+    },
+    async seat(user, waitMs) {
+      const seat = await checker.seat('studio', { user, waitMs: Number(waitMs) });
+      taken.push({ user, seat });
+      return seat.held ? said(seat.verdict) : 'not held';
+    },
+    async free(user) {
+      for (const t of taken) if (t.user === user) t.seat.close();
+    },
+  };
   let [passed, failed] = [0, 0];
-  const test = (name, ok) => {
-    if (ok) passed++;
+  for (const [step, ...args] of lines(script)) {
+    const want = step === 'free' ? undefined : args.pop();
+    const got = await steps[step](...args).catch((e) => (e.code && e.sentence && e.hint ? e.code : `${e.code} without its sentences: ${e.stack}`));
+    if (got === want) passed++;
     else {
       failed++;
-      console.log('FAILED live:', name);
+      console.log('FAILED live:', step, ...args, 'want', want, 'got', got);
     }
-  };
-  const code = async (a, p) => {
-    const k = new Checker(a, { socket });
-    try {
-      return (await k.check(p)).runs;
-    } catch (e) {
-      return e.code;
-    } finally {
-      k.close();
-    }
-  };
-  const checker = new Checker(anchor, { socket });
-  const verdict = await checker.check(product);
-  test('check', verdict.runs && verdict.phase === 'active' && verdict.has('mesh'));
-  test('unknown product', (await code(anchor, 'no-such-product')) === 'not-activated');
-  test("another vendor's anchor", (await code(stranger, product)) === 'agent-untrusted');
-  const transport = new Transport({ socket });
-  const files = await transport.call('GET', `/v1/license?product=${product}`, undefined, 5000);
-  transport.close();
-  const mirror = JSON.stringify({ license: atob(files.license), keyset: atob(files.keyset) });
-  test('files', checker.checkFiles(product, mirror).runs);
-  try {
-    test('files for another product', !checker.checkFiles('other', mirror));
-  } catch (e) {
-    test('files for another product', e.code === 'agent-untrusted');
   }
-  for await (const change of checker.watch()) {
-    test('watch', Number.isInteger(change.serial));
-    break;
-  }
-  await seats(checker, product, verdict.seats, test);
-  const fresh = async () => {
-    const k = new Checker(anchor, { socket });
-    await k.check(product);
-    k.close();
-  };
-  await measure(() => checker.check(product), 1000);
-  const cached = await measure(() => checker.check(product), 2000);
-  const uncached = await measure(fresh, 200);
-  const seat = (await measure(async () => (await checker.seat(product, { waitMs: 2000 })).close(), 200)).split(',')[0];
+  console.log(`node${relay ? ' relay' : ''} live: ${passed} passed, ${failed} failed`);
+  const warm = () => checker.check('studio');
+  const fresh = () => steps.check('own', 'own', 'studio');
+  await measure(warm, 1000);
+  const cached = await measure(warm, 2000);
+  const uncached = await measure(fresh, relay ? 20 : 200);
+  const seat = (await measure(async () => (await checker.seat('studio', { waitMs: 2000 })).close(), relay ? 20 : 200)).split(',')[0];
   checker.close();
-  console.log(`node live: ${passed} passed, ${failed} failed`);
-  console.log(`node ${process.versions.node}: cached ${cached}; uncached ${uncached}; seat ${seat}`);
-  process.exitCode = failed === 0 ? 0 : 1;
-}
-
-async function seats(checker, product, number, test) {
-  const code = async (options) => {
-    try {
-      const s = await checker.seat(product, options);
-      s.close();
-      return s.verdict.runs;
-    } catch (e) {
-      return e.code;
-    }
-  };
-  const taken = [];
-  for (let i = 0; i < number; i++) taken.push(await checker.seat(product, { user: `user-${i}` }));
-  test('seats: all taken', number > 1 && taken.every((s) => s.held));
-  test('seats: one more', (await code({ user: 'one-more' })) === 'seats-taken');
-  test('seats: the same user again', await code({ user: 'user-0' }));
-  taken[0].close();
-  test('seats: given back and taken by another', await code({ user: 'other', waitMs: 2000 }));
-  for (const s of taken) s.close();
+  console.log(`node ${process.versions.node}${relay ? ' through the relay' : ''}: cached ${cached}; uncached ${uncached}; seat ${seat}`);
+  process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
 }
 
 main(process.argv.slice(2));

@@ -1,9 +1,10 @@
-"""Against a real agent: live.py ANCHOR STRANGERS-ANCHOR SOCKET PRODUCT
+"""Against real agents: live.py SCRIPT PLACES
 
-Prints one line of passes and one of latencies.
+SCRIPT is agent/bindings/testdata/live.txt, PLACES a folder with own.json,
+stranger.json and mirror.json and the endpoints in places.txt. Prints one line of
+passes and one of latencies.
 """
-import base64
-import json
+import os
 import platform
 import sys
 import time
@@ -11,37 +12,65 @@ import time
 import cryptography
 
 from license_agent import AgentError, Checker
-from license_agent.transport import Transport
 
 
-def main(anchor_file, stranger_file, socket, product):
-    anchor, stranger = (open(f, "rb").read() for f in (anchor_file, stranger_file))
-    results = []
+class Live:
+    def __init__(self, places):
+        self.where, self.taken, self.failed = places, {}, 0
+        with open(os.path.join(places, "places.txt"), encoding="utf-8") as f:
+            self.sockets = dict(line.split() for line in f)
+        self.checker = self.make("own")
 
-    def case(name, ok):
-        results.append(bool(ok))
-        if not ok:
-            print("FAILED live:", name)
+    def file(self, name):
+        with open(os.path.join(self.where, name), "rb") as f:
+            return f.read()
 
-    def code(a, p):
+    def make(self, place, anchor="own"):
+        at = {"instance": "no-such-instance"} if place == "instance" else {"socket": self.sockets[place]}
+        return Checker(self.file(anchor + ".json"), **at)
+
+    def check(self, place, anchor, product):
+        with self.make(place, anchor) as k:
+            return said(k.check(product))
+
+    def files(self, product):
+        return said(self.checker.check_files(product, self.file("mirror.json")))
+
+    def watch(self):
+        return "changed" if next(self.checker.watch())["serial"] >= 0 else "no"
+
+    def seat(self, user, wait):
+        seat = self.checker.seat("studio", user, int(wait) / 1000)
+        self.taken.setdefault(user, []).append(seat)
+        return said(seat.verdict) if seat.held() else "not held"
+
+    def free(self, user):
+        for seat in self.taken.pop(user):
+            seat.close()
+
+    def step(self, do, *args):
+        """Says what came of a step; a typed error must have its sentences."""
         try:
-            with Checker(a, socket=socket) as k:
-                return k.check(p).runs
+            return getattr(self, do)(*args)
         except AgentError as e:
-            return e.code
+            return e.code if e.message and e.hint else e.code + " without its sentences"
 
-    checker = Checker(anchor, socket=socket)
-    verdict = checker.check(product)
-    case("check", verdict.runs and verdict.phase == "active" and verdict.has("mesh"))
-    case("unknown product", code(anchor, "no-such-product") == "not-activated")
-    case("another vendor's anchor", code(stranger, product) == "agent-untrusted")
-    files = Transport(socket).call("GET", "/v1/license?product=" + product)
-    mirror = json.dumps({k: base64.b64decode(files[k]).decode() for k in ("license", "keyset")})
-    case("files", checker.check_files(product, mirror).runs)
-    case("files for another product", not_licensed(lambda: checker.check_files("other", mirror)))
-    case("watch", isinstance(next(checker.watch())["serial"], int))
 
-    seats(checker, product, verdict.seats, case)
+def said(verdict):
+    return verdict.phase if verdict.runs else "no: " + verdict.phase
+
+
+def main(script, places):
+    live, steps = Live(places), 0
+    with open(script, encoding="utf-8") as f:
+        lines = [line.split() for line in f if line.strip() and not line.startswith("#")]
+    for words in lines:
+        want = None if words[0] == "free" else words.pop()
+        got = live.step(*words)
+        steps += 1
+        if got != want:
+            live.failed += 1
+            print("FAILED live:", *words, "want", want, "got", got)
 
     def measure(call, times):
         took = []
@@ -53,42 +82,18 @@ def main(anchor_file, stranger_file, socket, product):
         return "p50 %d us, p99 %d us" % (took[len(took) // 2], took[len(took) * 99 // 100])
 
     def fresh():
-        with Checker(anchor, socket=socket) as k:
-            k.check(product)
+        with live.make("own") as k:
+            k.check("studio")
 
-    measure(lambda: checker.check(product), 200)
-    cached = measure(lambda: checker.check(product), 2000)
-    uncached = measure(fresh, 200)
-    seat = measure(lambda: checker.seat(product, wait=2.0).close(), 200).split(",")[0]
-    print("python live: %d passed, %d failed" % (sum(results), len(results) - sum(results)))
+    def warm():
+        live.checker.check("studio")
+
+    measure(warm, 200)
+    cached, uncached = measure(warm, 2000), measure(fresh, 200)
+    seat = measure(lambda: live.checker.seat("studio", wait=2.0).close(), 200).split(",")[0]
+    print("python live: %d passed, %d failed" % (steps - live.failed, live.failed))
     print("python %s, cryptography %s: cached %s; uncached %s; seat %s" % (platform.python_version(), cryptography.__version__, cached, uncached, seat))
-    return 0 if all(results) else 1
-
-
-def seats(checker, product, number, case):
-    def code(*args):
-        try:
-            with checker.seat(product, *args) as s:
-                return s.held() and s.verdict.runs
-        except AgentError as e:
-            return e.code
-
-    taken = [checker.seat(product, "user-%d" % i) for i in range(number)]
-    case("seats: all taken", number > 1 and all(s.held() for s in taken))
-    case("seats: one more", code("one-more") == "seats-taken")
-    case("seats: the same user again", code("user-0") is True)
-    taken[0].close()
-    case("seats: given back and taken by another", code("other", 2.0) is True)
-    for s in taken:
-        s.close()
-
-
-def not_licensed(call):
-    try:
-        call()
-    except AgentError as e:
-        return e.code == "agent-untrusted"
-    return False
+    return 1 if live.failed or not steps else 0
 
 
 if __name__ == "__main__":

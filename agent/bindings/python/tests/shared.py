@@ -24,6 +24,11 @@ def cases(cls, prefix, items, run):
 REPORTS = []
 
 
+def count(kind, number):
+    """How many cases of a kind there are, for the table of README.md."""
+    REPORTS.append("count %s %d" % (kind, number))
+
+
 def report(promise, number, control):
     """A line of the table of promises; printed only when no test failed."""
     REPORTS.append("promise %s|%s|%s" % (promise, number, control))

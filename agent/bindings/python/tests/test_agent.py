@@ -15,7 +15,7 @@ from license_agent.keys import key_id
 from license_agent.license import license_hash
 from license_agent.transport import socket_path
 
-from .shared import cases, load, report
+from .shared import cases, count, load, report
 
 TALK = load("agent/bindings/testdata/conversation.json")
 DATA, START = TALK["data"], TALK["start"]
@@ -166,6 +166,7 @@ class Checks(unittest.TestCase):
             with self.assertRaises(AgentError) as got:
                 k.check("studio")
         self.assertEqual(got.exception.code, c["want"])
+        self.assertTrue(got.exception.message and got.exception.hint, "no sentences")
 
     def test_control(self):
         """A program that believes the answer is fooled by at least ten fakes."""
@@ -179,6 +180,8 @@ class Checks(unittest.TestCase):
                     pass
         self.assertGreaterEqual(fooled, 10)
         kinds = sum(1 for c in TALK["checks"] if c.get("fake"))
+        count("fakes", kinds)
+        count("endpoints", len(TALK["endpoints"]))
         report("P14", "Python: %d kinds of fake agent, 0 believed" % kinds, "a program that believes the answer is fooled by %d" % fooled)
 
 
@@ -255,11 +258,13 @@ class Behaviour(unittest.TestCase):
                 k.check("studio")
             return ""
         except AgentError as e:
+            self.assertTrue(e.message and (e.hint or not e.code.startswith("agent-")), "no sentences")
             return e.code
 
     def test_configuration(self):
         self.assertEqual(socket_path(), "/run/license-agent/agent.sock")
         self.assertEqual(socket_path("cad"), "/run/license-agent-cad/agent.sock")
+        self.assertEqual(socket_path("cad", windows=True), "\\\\.\\pipe\\license-agent-cad")
         for options in ({"instance": "Bad Name"}, {"instance": "../x"}, {"socket": "relative"}, {"socket": "/" + "x" * 200}):
             with self.assertRaises(AgentError) as got:
                 Checker(TALK["anchor"], **options)

@@ -7,7 +7,7 @@ import unittest
 from license_agent import fingerprint as fp
 from license_agent import probe
 
-from .shared import cases, load
+from .shared import cases, count, load
 
 VECTORS = load("fingerprint/testdata/vectors.json")
 HOSTS = load("agent/bindings/testdata/hosts.json")
@@ -50,7 +50,7 @@ class Fingerprint(unittest.TestCase):
 
 
 for _list in ("format", "parse", "canonical", "hash", "placeholder", "cpu_forms", "compare"):
-    cases(Fingerprint, _list, VECTORS[_list], getattr(Fingerprint, _list))
+    count("fingerprint", cases(Fingerprint, _list, VECTORS[_list], getattr(Fingerprint, _list)))
 
 
 class Hosts(unittest.TestCase):
@@ -77,7 +77,7 @@ def unpack(root, h):
         os.symlink(target, os.path.join(root, name))
 
 
-cases(Hosts, "host", HOSTS, Hosts.host)
+count("hosts", cases(Hosts, "host", HOSTS, Hosts.host))
 
 
 class ThisMachine(unittest.TestCase):

@@ -4,7 +4,7 @@ import unittest
 from license_agent import canonical, fingerprint, keys, license
 from license_agent.errors import FormatError
 
-from .shared import cases, load, report
+from .shared import cases, count, load, report
 
 VECTORS = load("activation/license/testdata/vectors.json")
 DATA = VECTORS["data"]
@@ -106,6 +106,8 @@ class License(unittest.TestCase):
         signature = b"\x01" + bytes(63)  # R the neutral element, S zero
         Ed25519PublicKey.from_public_bytes(b"\x01" + bytes(31)).verify(signature, b"any message")
         self.assertFalse(keys.verify(weak, b"any message", signature))
+        count("license", OWN)
+        count("signatures", PUBLIC)
         report("P10", "Python: %d license vectors and %d public signatures, 0 other verdicts" % (OWN, PUBLIC),
                "the library alone accepts 1 of 1 signature that fits any message")
 

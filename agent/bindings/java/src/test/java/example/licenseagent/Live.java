@@ -1,36 +1,88 @@
 package example.licenseagent;
 
-import java.nio.charset.StandardCharsets;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
- * Against a real agent: Live ANCHOR STRANGERS-ANCHOR SOCKET PRODUCT. Prints one
- * line of passes and one of latencies.
+ * Against real agents: Live SCRIPT PLACES [RELAY]. SCRIPT is
+ * agent/bindings/testdata/live.txt, PLACES a folder with own.json, stranger.json and
+ * mirror.json and the endpoints in places.txt; with RELAY the agent is asked through
+ * that program. Prints one line of passes and one of latencies.
  */
 final class Live {
-    private int passed;
-    private int failed;
+    private final Path places;
+    private final String relay;
+    private final Map<String, String> sockets = new HashMap<>();
+    private final Map<String, List<Seat>> taken = new HashMap<>();
+    private final Checker checker;
 
-    private void test(String name, boolean ok) {
-        passed += ok ? 1 : 0;
-        failed += ok ? 0 : 1;
-        if (!ok) {
-            System.out.println("FAILED live: " + name);
+    private Live(Path places, String relay) throws IOException, AgentException {
+        this.places = places;
+        this.relay = relay;
+        for (List<String> line : lines(places.resolve("places.txt"))) {
+            sockets.put(line.get(0), line.get(1));
+        }
+        checker = make("own", "own");
+    }
+
+    private static List<List<String>> lines(Path file) throws IOException {
+        return Files.readAllLines(file).stream().filter(l -> !l.isEmpty() && !l.startsWith("#")).map(l -> List.of(l.split(" "))).toList();
+    }
+
+    private Checker make(String place, String anchor) throws IOException, AgentException {
+        Checker.Builder b = Checker.of(Files.readAllBytes(places.resolve(anchor + ".json"))).relay(relay);
+        return place.equals("instance") ? b.instance("no-such-instance").build() : b.socket(sockets.get(place)).build();
+    }
+
+    private static String said(Verdict v) {
+        return v.runs() ? v.phase() : "no: " + v.phase();
+    }
+
+    private String check(String place, String anchor, String product) throws IOException, AgentException {
+        try (Checker k = make(place, anchor)) {
+            return said(k.check(product));
         }
     }
 
-    private static String code(byte[] anchor, String socket, String product) {
-        try (Checker k = Checker.of(anchor).socket(socket).build()) {
-            return "runs " + k.check(product).runs();
+    private String watch() throws IOException, AgentException {
+        AtomicInteger changes = new AtomicInteger();
+        try (Checker watcher = make("own", "own")) {
+            watcher.watch(c -> {
+                changes.incrementAndGet();
+                watcher.close();
+            });
+        }
+        return changes.get() == 1 ? "changed" : "no";
+    }
+
+    private String seat(String user, long waitMs) throws AgentException {
+        Seat s = checker.seat("studio", user, waitMs);
+        taken.computeIfAbsent(user, u -> new ArrayList<>()).add(s);
+        return s.held() ? said(s.verdict()) : "not held";
+    }
+
+    /** What came of a step; a typed error must have its sentences. */
+    private String step(List<String> w) throws IOException {
+        try {
+            return switch (w.get(0)) {
+                case "check" -> check(w.get(1), w.get(2), w.get(3));
+                case "files" -> said(checker.checkFiles(w.get(1), Files.readAllBytes(places.resolve("mirror.json"))));
+                case "watch" -> watch();
+                case "seat" -> seat(w.get(1), Long.parseLong(w.get(2)));
+                default -> {
+                    taken.remove(w.get(1)).forEach(Seat::close);
+                    yield "";
+                }
+            };
         } catch (AgentException e) {
-            return e.code();
+            return e.sentence().isEmpty() || e.hint().isEmpty() ? e.code() + " without its sentences" : e.code();
         }
     }
 
@@ -46,71 +98,25 @@ final class Live {
     }
 
     public static void main(String[] args) throws Exception {
-        Live live = new Live();
-        live.run(Files.readAllBytes(Path.of(args[0])), Files.readAllBytes(Path.of(args[1])), args[2], args[3]);
-        System.exit(live.failed == 0 ? 0 : 1);
-    }
-
-    private static byte[] part(Map<?, ?> files, String name) {
-        return Canonical.decode64(Transport.text(files, name));
-    }
-
-    private void seats(Checker k, String product, int number) throws Exception {
-        List<Seat> taken = new ArrayList<>();
-        for (int i = 0; i < number; i++) {
-            taken.add(k.seat(product, "user-" + i, 0));
-        }
-        for (Seat s : taken) {
-            test("seats: all taken", number > 1 && s.held());
-        }
-        test("seats: one more", seat(k, product, "one-more").equals("seats-taken"));
-        test("seats: the same user again", seat(k, product, "user-0").equals("held"));
-        taken.get(0).close();
-        test("seats: given back and taken by another", seat(k, product, "other").equals("held"));
-        taken.forEach(Seat::close);
-    }
-
-    private static String seat(Checker k, String product, String user) {
-        try (Seat s = k.seat(product, user, user.equals("other") ? 2000 : 0)) {
-            return s.held() && s.verdict().runs() ? "held" : "no";
-        } catch (AgentException e) {
-            return e.code();
-        }
-    }
-
-    private void run(byte[] anchor, byte[] stranger, String socket, String product) throws Exception {
-        Checker checker = Checker.of(anchor).socket(socket).build();
-        Verdict v = checker.check(product);
-        test("check", v.runs() && v.phase().equals("active") && v.has("mesh"));
-        test("unknown product", code(anchor, socket, "no-such-product").equals("not-activated"));
-        test("another vendor's anchor", code(stranger, socket, product).equals("agent-untrusted"));
-        Map<?, ?> files = new Transport(socket, "", Set.of(), "en").call("/v1/license?product=" + product, null, 5000);
-        byte[] mirror = License.bytes(Json.write(Map.of("license", new String(part(files, "license"), StandardCharsets.UTF_8),
-                "keyset", new String(part(files, "keyset"), StandardCharsets.UTF_8))));
-        test("files", checker.checkFiles(product, mirror).runs());
-        try {
-            test("files for another product", checker.checkFiles("other", mirror) == null);
-        } catch (AgentException e) {
-            test("files for another product", e.code().equals("agent-untrusted"));
-        }
-        AtomicInteger changes = new AtomicInteger();
-        try (Checker watcher = Checker.of(anchor).socket(socket).build()) {
-            watcher.watch(c -> {
-                changes.incrementAndGet();
-                watcher.close();
-            });
-        }
-        test("watch", changes.get() == 1);
-        seats(checker, product, (int) v.seats());
-        measure(() -> checker.check(product), 3000);
-        String cached = measure(() -> checker.check(product), 2000);
-        String uncached = measure(() -> {
-            try (Checker k = Checker.of(anchor).socket(socket).build()) {
-                k.check(product);
+        String relay = args.length > 2 ? args[2] : "";
+        Live live = new Live(Path.of(args[1]), relay);
+        int passed = 0;
+        int failed = 0;
+        for (List<String> words : lines(Path.of(args[0]))) {
+            String want = words.get(0).equals("free") ? "" : words.get(words.size() - 1);
+            String got = live.step(words);
+            passed += got.equals(want) ? 1 : 0;
+            if (!got.equals(want)) {
+                failed++;
+                System.out.println("FAILED live: " + words + " got " + got);
             }
-        }, 200);
-        String seat = measure(() -> checker.seat(product, "", 2000).close(), 200).split(",")[0];
-        System.out.println("java live: " + passed + " passed, " + failed + " failed");
-        System.out.println("java " + Runtime.version() + ": cached " + cached + "; uncached " + uncached + "; seat " + seat);
+        }
+        measure(() -> live.checker.check("studio"), 3000);
+        String cached = measure(() -> live.checker.check("studio"), 2000);
+        String uncached = measure(() -> live.check("own", "own", "studio"), relay.isEmpty() ? 200 : 20);
+        String seat = measure(() -> live.checker.seat("studio", "", 2000).close(), relay.isEmpty() ? 200 : 20).split(",")[0];
+        System.out.println("java" + (relay.isEmpty() ? "" : " relay") + " live: " + passed + " passed, " + failed + " failed");
+        System.out.println("java " + Runtime.version() + (relay.isEmpty() ? "" : " through the relay") + ": cached " + cached + "; uncached " + uncached + "; seat " + seat);
+        System.exit(failed == 0 && passed > 0 ? 0 : 1);
     }
 }
