@@ -173,3 +173,62 @@ func TestInstallBesideAPackage(t *testing.T) {
 	}
 	msiexec(t, "/x", given(t, "E2E_NEW_MSI"), "PURGE=1")
 }
+
+// A folder that somebody made below ProgramData before the installer came, and a
+// state folder that is not the agent's, are refused with what to do; nothing in
+// them is touched. .ci/wine-e2e gives both to another account.
+func TestFoldersOfAUser(t *testing.T) {
+	i := named("owned")
+	exe := copyTo(t, "E2E_NEW_EXE", "d")
+	planted := filepath.Join(i.data, "planted.txt")
+	out, code := command(t, exe, "--instance", "owned", "install", "--keep-unhardened")
+	if code == 0 || !strings.Contains(out, "belongs to another account") || !strings.Contains(out, i.data) {
+		t.Errorf("install: exit %d\n%s", code, out)
+	}
+	if err := i.manage(t, func(*mgr.Service) {}); err == nil {
+		t.Error("the refused installation has left a service")
+	}
+	if b, err := os.ReadFile(planted); err != nil || string(b) != "mine\n" {
+		t.Errorf("what was in the folder: %q, %v", b, err)
+	}
+	dir := given(t, "E2E_OWNED_DIR")
+	out, code = command(t, exe, "--dir", dir, "run")
+	if code == 0 || !strings.Contains(out, "belongs to another account") {
+		t.Errorf("run: exit %d\n%s", code, out)
+	}
+	// Control: an ordinary folder is taken.
+	if out, code := command(t, exe, "--instance", "notowned", "install", "--keep-unhardened"); code != 0 {
+		t.Errorf("control: exit %d\n%s", code, out)
+	}
+	named("notowned").setup(t, exe, "uninstall", "--purge")
+}
+
+// A domain account that an administrator has given the service stays, with the
+// rest of the settings put right.
+func TestDomainAccountStays(t *testing.T) {
+	i := named("domain")
+	exe := copyTo(t, "E2E_NEW_EXE", "d")
+	t.Cleanup(func() { i.setup(t, exe, "uninstall", "--purge") })
+	i.setup(t, exe, "install", "--keep-unhardened")
+	must(t, i.control(svc.Stop, t))
+	const account = `CORP\svc-license`
+	change := func(path string) {
+		t.Helper()
+		must(t, i.manage(t, func(s *mgr.Service) {
+			must(t, windows.ChangeServiceConfig(s.Handle, windows.SERVICE_NO_CHANGE, windows.SERVICE_NO_CHANGE, windows.SERVICE_NO_CHANGE,
+				windows.StringToUTF16Ptr(path), nil, nil, nil, windows.StringToUTF16Ptr(account), windows.StringToUTF16Ptr("secret"), nil))
+		}))
+	}
+	change(i.program + " run --instance domain") // and somebody has lost the quotes
+	i.setup(t, exe, "install", "--keep-unhardened")
+	k, err := registry.OpenKey(registry.LOCAL_MACHINE, `SYSTEM\CurrentControlSet\Services\`+i.service, registry.QUERY_VALUE)
+	must(t, err)
+	defer k.Close()
+	path, _, err := k.GetStringValue("ImagePath")
+	must(t, err)
+	now, _, err := k.GetStringValue("ObjectName")
+	if err != nil || now != account || path != `"`+i.program+`" run --instance domain` {
+		t.Errorf("account %q, path %q, %v", now, path, err)
+	}
+	i.running(t)
+}
