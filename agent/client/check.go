@@ -80,6 +80,7 @@ type Checker struct {
 	compared string // hash of the license that was compared with device
 	result   fingerprint.Comparison
 	known    map[verified]*license.Checked
+	answers  map[string]*answer // the last one of each product
 }
 
 // verified names a license and a key set that were verified together.
@@ -116,12 +117,12 @@ func (k *Checker) Check(ctx context.Context, product string) (Verdict, error) {
 	// The parameter is the issuer of the anchor: an instance may hold licenses
 	// of several vendors for products of the same name.
 	in := api.CheckRequest{Product: product, Issuer: k.Anchor.Issuer, Nonce: base64.StdEncoding.EncodeToString(nonce)}
-	var out api.CheckAnswer
-	if err := c.do(ctx, http.MethodPost, api.PathCheck, nil, in, &out); err != nil {
+	var raw []byte
+	if err := c.do(ctx, http.MethodPost, api.PathCheck, nil, in, &raw); err != nil {
 		return Verdict{}, err
 	}
 	now, arrived := k.clock()
-	licenseEnv, keySetEnv, proofEnv, err := decode(out)
+	out, err := k.lastAnswer(product).read(raw)
 	if err != nil {
 		return Verdict{}, c.fail(api.CodeAgentAnswer, err)
 	}
@@ -129,17 +130,16 @@ func (k *Checker) Check(ctx context.Context, product string) (Verdict, error) {
 		Product: product, Nonce: nonce, Now: now, MinKeySet: k.MinKeySet,
 		Asked: time.Unix(0, int64(asked)), Arrived: time.Unix(0, int64(arrived)),
 	}
-	hash := license.Hash(licenseEnv)
-	checked, err := k.verify(opts, hash, licenseEnv, keySetEnv, proofEnv)
+	checked, err := k.verify(opts, out)
 	if err != nil {
 		return Verdict{}, c.fail(api.CodeUntrusted, err)
 	}
-	cmp, err := k.compare(checked.Claims, hash, arrived)
+	cmp, err := k.compare(checked.Claims, out.licenseHash, arrived)
 	if err != nil {
 		return Verdict{}, c.fail(api.CodeUntrusted, err)
 	}
 	v := verdict(checked, cmp)
-	v.Message, v.NextStep, v.Flags = out.Verdict.Message, out.Verdict.NextStep, out.Verdict.Flags
+	v.Message, v.NextStep, v.Flags = out.said.Message, out.said.NextStep, out.said.Flags
 	v.Phase = checked.Proof.Phase
 	if !v.Runs && v.Reason == "" {
 		v.Reason = ReasonAgent
@@ -152,26 +152,39 @@ func (k *Checker) Check(ctx context.Context, product string) (Verdict, error) {
 
 // verify checks an answer; license and key set only when they are other bytes
 // than the last time.
-func (k *Checker) verify(opts license.CheckOptions, hash string, licenseEnv, keySetEnv, proofEnv []byte) (*license.Checked, error) {
-	key := verified{hash, license.Hash(keySetEnv), opts.Product}
+func (k *Checker) verify(opts license.CheckOptions, a *answer) (*license.Checked, error) {
+	key := verified{a.licenseHash, a.keySetHash, opts.Product}
 	k.mu.Lock()
 	known := k.known[key]
 	k.mu.Unlock()
 	if known != nil {
-		return known.WithProof(opts, hash, proofEnv)
+		return known.WithProof(opts, a.licenseHash, a.proof)
 	}
-	checked, err := license.VerifyCheck(k.Anchor, opts, licenseEnv, keySetEnv, proofEnv)
+	checked, err := license.VerifyCheck(k.Anchor, opts, a.license, a.keySet, a.proof)
 	if err != nil {
 		return nil, err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	// A handful of products at most; forgetting all of them costs one verification each.
-	if k.known == nil || len(k.known) >= 16 {
-		k.known = map[verified]*license.Checked{}
+	if k.known == nil || len(k.known) >= maxKnown {
+		k.known, k.answers = map[verified]*license.Checked{}, map[string]*answer{}
 	}
-	k.known[key] = checked
+	k.known[key], k.answers[opts.Product] = checked, a
 	return checked, nil
+}
+
+// maxKnown is how many products are remembered.
+const maxKnown = 16
+
+// lastAnswer is the last one for a product that was verified, or an empty one.
+func (k *Checker) lastAnswer(product string) *answer {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if a := k.answers[product]; a != nil {
+		return a
+	}
+	return &answer{}
 }
 
 // wrongDevice judges a comparison as a process without administrator rights
@@ -248,17 +261,4 @@ func (k *Checker) clock() (int64, time.Duration) {
 	}
 	c := clock.New()
 	return c.Now().Wall, c.SinceBoot()
-}
-
-func decode(a api.CheckAnswer) (licenseEnv, keySetEnv, proofEnv []byte, err error) {
-	if licenseEnv, err = base64.StdEncoding.DecodeString(a.License); err != nil {
-		return nil, nil, nil, fmt.Errorf("license: %w", err)
-	}
-	if keySetEnv, err = base64.StdEncoding.DecodeString(a.KeySet); err != nil {
-		return nil, nil, nil, fmt.Errorf("key set: %w", err)
-	}
-	if proofEnv, err = base64.StdEncoding.DecodeString(a.Proof); err != nil {
-		return nil, nil, nil, fmt.Errorf("proof: %w", err)
-	}
-	return licenseEnv, keySetEnv, proofEnv, nil
 }
