@@ -142,9 +142,11 @@ func helperServer() {
 		}
 	}
 	fail(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 256, Max: 256}))
-	cfg := Config{Licenses: newFake(), Now: time.Now, Identify: FromKernel(nil), Limits: For(256)}
+	licenses := newFake()
+	licenses.total = 16
+	cfg := Config{Licenses: licenses, Now: time.Now, Identify: FromKernel(nil), Process: ipc.ProcessOf, Limits: For(256)}
 	if os.Getenv("LOCALAPI_CAP") == "off" { // the control: no defence
-		cfg.Limits = Limits{PerUser: 1 << 30, Total: 1 << 30, Header: time.Hour, Idle: time.Hour}
+		cfg.Limits = Limits{PerUser: 1 << 30, Total: 1 << 30, Seats: 1 << 30, SeatsPerUser: 1 << 30, Header: time.Hour, Idle: time.Hour}
 	}
 	s, err := New(cfg)
 	fail(err)
@@ -178,7 +180,7 @@ func helperServer() {
 }
 
 // flood runs one honest user beside one that takes whatever it can get.
-func flood(t *testing.T, dir, binary, capState string, idle, slow, asks int) (honest, outgoing report) {
+func flood(t *testing.T, dir, binary, capState string, idle, slow, takes, asks int) (honest, outgoing report) {
 	t.Helper()
 	outside, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -196,7 +198,7 @@ func flood(t *testing.T, dir, binary, capState string, idle, slow, asks int) (ho
 	}()
 	socket := filepath.Join(dir, capState+".sock")
 	server := run(t, as(binary, "server", socket, 0, 0, nil, "LOCALAPI_CAP="+capState, "LOCALAPI_OUTSIDE="+outside.Addr().String()))
-	flooder := run(t, as(binary, "flood", socket, 65534, 65534, nil, "LOCALAPI_IDLE="+strconv.Itoa(idle), "LOCALAPI_SLOW="+strconv.Itoa(slow)))
+	flooder := run(t, as(binary, "flood", socket, 65534, 65534, nil, "LOCALAPI_IDLE="+strconv.Itoa(idle), "LOCALAPI_SLOW="+strconv.Itoa(slow), "LOCALAPI_SEATS="+strconv.Itoa(takes)))
 	out, err := as(binary, "honest", socket, 1000, 1000, nil, "LOCALAPI_ASKS="+strconv.Itoa(asks)).Output()
 	if err != nil {
 		t.Fatal(err)
@@ -214,18 +216,36 @@ func flood(t *testing.T, dir, binary, capState string, idle, slow, asks int) (ho
 func TestP32FloodByOneUser(t *testing.T) {
 	dir, binary := public(t)
 	idle, slow, asks := promise.Size(300, 2000), promise.Size(100, 900), promise.Size(40, 400)
-	honest, outgoing := flood(t, dir, binary, "on", idle, slow, asks)
+	honest, outgoing := flood(t, dir, binary, "on", idle, slow, 0, asks)
 	if honest.Failures != 0 || honest.Requests == 0 {
 		t.Errorf("the other user: %d of %d requests failed", honest.Failures, honest.Requests)
 	}
 	if outgoing.Failures != 0 || outgoing.Requests == 0 {
 		t.Errorf("outgoing: %d of %d connections failed", outgoing.Failures, outgoing.Requests)
 	}
-	badHonest, badOutgoing := flood(t, dir, binary, "off", 300, 0, 2)
+	badHonest, badOutgoing := flood(t, dir, binary, "off", 300, 0, 0, 2)
 	if badHonest.Failures == 0 || badOutgoing.Failures == 0 {
 		t.Errorf("control: without the caps %d of %d requests and %d of %d outgoing connections failed; both should", badHonest.Failures, badHonest.Requests, badOutgoing.Failures, badOutgoing.Requests)
 	}
 	promise.Reached(t, "P32", fmt.Sprintf("%d idle and %d half-sent connections plus requests without pause by one uid, 256 descriptors: other uid %d/%d failures, p99 %v; outgoing %d/%d failures",
 		idle, slow, honest.Failures, honest.Requests, honest.P99.Round(10*time.Microsecond), outgoing.Failures, outgoing.Requests),
 		fmt.Sprintf("caps off: %d of %d requests and %d of %d outgoing connections fail", badHonest.Failures, badHonest.Requests, badOutgoing.Failures, badOutgoing.Requests))
+}
+
+// P32: one user takes every seat, fills the queue and goes on asking for more.
+// Another user's checks and the agent's own outgoing connections must not notice.
+func TestP32FloodOfSeats(t *testing.T) {
+	dir, binary := public(t)
+	takes, asks := promise.Size(300, 2000), promise.Size(40, 400)
+	honest, outgoing := flood(t, dir, binary, "on", 0, 0, takes, asks)
+	if honest.Failures != 0 || honest.Requests == 0 || outgoing.Failures != 0 || outgoing.Requests == 0 {
+		t.Errorf("the other user: %d of %d requests failed; outgoing: %d of %d", honest.Failures, honest.Requests, outgoing.Failures, outgoing.Requests)
+	}
+	bad, badOutgoing := flood(t, dir, binary, "off", 0, 0, 300, 2)
+	if bad.Failures == 0 || badOutgoing.Failures == 0 {
+		t.Errorf("control: without the caps %d of %d requests and %d of %d outgoing connections failed; both should", bad.Failures, bad.Requests, badOutgoing.Failures, badOutgoing.Requests)
+	}
+	promise.Reached(t, "P32", fmt.Sprintf("one uid takes all seats, asks for %d more and goes on asking, 256 descriptors: other uid %d/%d failures, p99 %v; outgoing %d/%d failures",
+		takes, honest.Failures, honest.Requests, honest.P99.Round(10*time.Microsecond), outgoing.Failures, outgoing.Requests),
+		fmt.Sprintf("caps off: %d of %d requests and %d of %d outgoing connections fail", bad.Failures, bad.Requests, badOutgoing.Failures, badOutgoing.Requests))
 }

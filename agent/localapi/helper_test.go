@@ -73,6 +73,7 @@ type report struct {
 func helperFlood(socket string) {
 	idle, _ := strconv.Atoi(os.Getenv("LOCALAPI_IDLE"))
 	slow, _ := strconv.Atoi(os.Getenv("LOCALAPI_SLOW"))
+	takes, _ := strconv.Atoi(os.Getenv("LOCALAPI_SEATS"))
 	var held []net.Conn
 	var opened atomic.Int64
 	for i := range idle + slow {
@@ -85,6 +86,12 @@ func helperFlood(socket string) {
 		}
 		held = append(held, c)
 		opened.Add(1)
+	}
+	for i := range takes {
+		if c, err := dial(socket); err == nil {
+			askSeat(c, i)
+			held = append(held, c)
+		}
 	}
 	fmt.Println("ready")
 	var wg sync.WaitGroup
@@ -102,6 +109,9 @@ func helperFlood(socket string) {
 					continue
 				}
 				_ = c.SetDeadline(time.Now().Add(time.Second))
+				if takes > 0 {
+					askSeat(c, int(opened.Add(1)))
+				}
 				_, _ = askOnce(c)
 				c.Close()
 			}
@@ -113,6 +123,12 @@ func helperFlood(socket string) {
 	for _, c := range held {
 		c.Close()
 	}
+}
+
+// askSeat asks for a seat for a user that nobody else has, and stands in the queue.
+func askSeat(c net.Conn, user int) {
+	body := fmt.Sprintf(`{"product":"painter","user":"u%d","wait_ms":60000}`, user)
+	fmt.Fprintf(c, "POST /v1/seats HTTP/1.1\r\nHost: license-agent\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
 // helperHonest asks a number of times over new connections and reports.
