@@ -45,13 +45,14 @@ prove: tools ## the promises at their full numbers that fit in an hour
 	PROVE=1 PROMISES_OUT=$(TIERDIR)/promises.prove go test -count=1 -p 1 -timeout 2h ./platform/... ./store/... ./activation/... ./agent/... ./fingerprint/... ./installer/...
 
 .PHONY: soak
-soak: tools ## months of running at once and what else takes hours (FUZZTIME=25m for 10^8 runs per fuzz target)
+soak: tools build ## months of running at once and what else takes hours (FUZZTIME=25m for 10^8 runs per fuzz target)
 	@mkdir -p $(TIERDIR) && rm -f $(TIERDIR)/promises.soak
 	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak go test -count=1 -timeout 12h -v -run '^TestReal$$/^(Kill|Soak)$$' ./agent/cmd/license-agent
 	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak go test -count=1 -timeout 12h -v -run '^TestP17$$' ./activation
 	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak go test -count=1 -timeout 12h -v -run '^TestAdminQueriesAtVolume$$' ./activation/merchant
 	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak go test -count=1 -timeout 12h -v -run '^TestP34MalformedRequests$$' ./agent/localapi
 	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak .ci/fuzz $${FUZZTIME:-60s}
+	FUZZ=10000000 PROMISES_TIER=soak PROMISES_OUT=$(TIERDIR)/promises.soak .ci/bindings c
 
 .PHONY: defects
 defects: ## each defect of docs/defects.md again, on the code before its fix
@@ -102,7 +103,7 @@ pkcs11: ## the merchant with its online keys in a PKCS#11 token (SoftHSM)
 	@.ci/pkcs11
 
 .PHONY: bindings
-bindings: build ## Python, Node and Java clients: shared vectors, fakes and live checks
+bindings: build ## the clients in six languages: vectors, fakes, packages, real agents; prints the table of their README
 	@.ci/bindings
 
 .PHONY: corpus
