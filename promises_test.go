@@ -109,6 +109,24 @@ func merge(old, fresh []promise.Line) []promise.Line {
 	return out
 }
 
+// A later result of a test takes the place of an earlier one of the same
+// promise and tier; results of other tiers, tests and promises stay.
+func TestNewestResultStays(t *testing.T) {
+	line := func(id, tier, test, number string) promise.Line {
+		return promise.Line{ID: id, Tier: tier, Package: "store", Test: test, Number: number, Control: "c"}
+	}
+	old := []promise.Line{line("P01", "test", "TestKill", "1"), line("P01", "prove", "TestKill", "2"), line("P02", "test", "TestCut", "3")}
+	fresh := []promise.Line{line("P01", "prove", "TestKill", "4"), line("P01", "prove", "TestKill", "5"), line("P01", "prove", "TestOther", "6")}
+	var got []string
+	for _, r := range merge(old, fresh) {
+		got = append(got, r.ID+" "+r.Tier+" "+r.Test+" "+r.Number)
+	}
+	want := []string{"P01 test TestKill 1", "P01 prove TestKill 5", "P01 prove TestOther 6", "P02 test TestCut 3"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // page renders docs/promises.md.
 func page(results []promise.Line) string {
 	var b strings.Builder

@@ -176,11 +176,11 @@ func percentile(list []int, p float64) int {
 }
 
 // chance is how many contacts the fullest second of [from, to) has when the
-// contacts fall independently of each other, at the mean rate of the five
-// minutes around: half of all runs have more than likely, one in a thousand has
+// contacts fall independently of each other, at the mean rate of the minute
+// around: half of all runs have more than likely, one in a thousand has
 // more than most.
 func chance(perSecond []int, from, to int64) (likely, most int) {
-	const block = 300
+	const block = 60
 	var means []float64
 	for at := from; at+block <= to; at += block {
 		sum := 0
