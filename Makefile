@@ -95,7 +95,7 @@ e2e: ## install, upgrade and remove on a booted Debian (needs Debian and root)
 	@.ci/e2e
 
 .PHONY: postgres
-postgres: ## the merchant's tests on a real PostgreSQL
+postgres: ## the merchant's tests on a real PostgreSQL (PROVE=1 make postgres: at full numbers)
 	@.ci/postgres
 
 .PHONY: pkcs11

@@ -244,11 +244,11 @@ func TestInstancesDoNotLockEachOtherUp(t *testing.T) {
 			var once sync.Once
 			var jobs []*job
 			for _, i := range order {
-				id, lock := devices[i].license, ""
+				id, lock, ahead := devices[i].license, "", ""
 				if sorted {
-					lock = "seat " + id
+					lock, ahead = "seat "+id, id
 				}
-				jobs = append(jobs, &job{ctx: context.Background(), lock: lock, run: func(x *tx) error {
+				jobs = append(jobs, &job{ctx: context.Background(), lock: lock, seat: ahead, run: func(x *tx) error {
 					s, err := x.seat(seatByLicense, id)
 					if err != nil {
 						return err
