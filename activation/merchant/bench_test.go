@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -105,7 +104,8 @@ func spread(b *testing.B, n int, work func(worker int) error) {
 // drive runs n pieces of work on loadClients goroutines.
 func drive(t testing.TB, n int, work func(worker int) error) load {
 	t.Helper()
-	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as license-merchant serve does
+	// As license-merchant serve does; the exchange without a database as well.
+	defer (&Database{postgres: os.Getenv("MERCHANT_TEST_POSTGRES") != ""}).TuneRuntime(os.Getenv)()
 	var next atomic.Int64
 	took := make([]time.Duration, n)
 	var wg sync.WaitGroup

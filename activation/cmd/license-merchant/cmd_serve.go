@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -83,16 +82,9 @@ func (a *app) runServe(ctx context.Context, o serveOptions) error {
 	})
 }
 
-// garbagePercent lets the heap grow to five times what is live before it is
-// collected. A connection a request makes garbage of what little is live: at
-// Go's 100 a quarter of the processor time went into collecting it.
-const garbagePercent = 400
-
 // serve listens and blocks until the context ends.
 func (a *app) serve(ctx context.Context, svc *merchant.Service, c config, o serveOptions, cert *keyPair, log *slog.Logger, sim *simulator) error {
-	if a.env("GOGC") == "" {
-		debug.SetGCPercent(garbagePercent)
-	}
+	defer svc.TuneRuntime(a.env)()
 	ln, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return err
