@@ -38,7 +38,7 @@ func table(t *testing.T, name string) map[string][]string {
 
 // The bits of a custom action's type (Windows Installer, "Custom Action Type").
 const (
-	actionSource   = 0x3f  // what runs: 18 is a program that the package installs
+	actionSource   = 0x3f  // what runs: 18 is a program that the package installs, 51 sets a property
 	actionIgnore   = 0x40  // a failure is ignored
 	actionRollback = 0x100 // with deferred: runs when something later fails
 	actionDeferred = 0x400
@@ -60,18 +60,22 @@ func findings(actions, order map[string][]string) (out []string) {
 	}
 	for name, cells := range actions {
 		kind, _ := strconv.Atoi(cells[0])
+		if kind == 51 {
+			out = append(out, setting(name, cells, order[name])...)
+			continue
+		}
 		if kind&actionSource != 18 || cells[1] != "Program" {
 			add("%s does not run the installed program", name)
 		}
 		if kind&actionDeferred == 0 || kind&actionSystem == 0 || kind&actionIgnore != 0 {
 			add("%s is not deferred, not as the system, or may fail unseen", name)
 		}
-		if !regexp.MustCompile(`^(un)?install --packaged( --purge)? --instance "@INSTANCE@"`).MatchString(cells[2]) {
+		if !regexp.MustCompile(`^(un)?install --packaged( --purge)? --instance "\[Instance\]"`).MatchString(cells[2]) {
 			add("%s runs %q", name, cells[2])
 		}
 		for _, m := range regexp.MustCompile(`\[(\w+)\]`).FindAllStringSubmatch(cells[2], -1) {
 			switch m[1] {
-			case "KEEPUNHARDENED":
+			case "KEEPUNHARDENED", "Instance":
 			case "ANCHOR", "MERCHANT":
 				if order[name] == nil || order[name][0] != "NOT Installed" {
 					add("%s takes %s from whoever starts a repair", name, m[1])
@@ -99,6 +103,31 @@ func findings(actions, order map[string][]string) (out []string) {
 	return out
 }
 
+// setting is what is wrong with an action that sets a property: only the name of
+// the instance comes from outside, from the command line at the first installation
+// or from the registry, and the program's folder stays below Program Files.
+func setting(name string, cells, order []string) (out []string) {
+	want := map[string]string{
+		"Service": "license-agent-[Instance]", "Arguments": "run --instance [Instance]", "ProductName": "License Agent ([Instance])",
+		"AgentFolder": `[ProgramFiles64Folder]license-agent-[Instance]\`,
+	}
+	property, value := cells[1], cells[2]
+	condition := ""
+	if order != nil {
+		condition = order[0]
+	}
+	switch {
+	case order == nil:
+		out = append(out, name+" is not in the sequence")
+	case property != "Instance" && value != want[property]:
+		out = append(out, fmt.Sprintf("%s sets %s to %q", name, property, value))
+	case property != "Instance", value == "@INSTANCE@", value == "[REMEMBERED]" && condition == "REMEMBERED":
+	case value != "[INSTANCE]" || condition != "INSTANCE AND NOT Installed":
+		out = append(out, fmt.Sprintf("%s takes the instance from %q when %q", name, value, condition))
+	}
+	return out
+}
+
 // The Windows package gives no one more rights: its tables, its source, and the
 // program in it.
 func TestWindowsPackageGivesNoRights(t *testing.T) {
@@ -122,7 +151,12 @@ func TestWindowsPackageGivesNoRights(t *testing.T) {
 		},
 		"before the program": func(_, o map[string][]string) { o["AgentInstall"] = []string{"NOT Installed", "3000"} },
 		"other commands":     func(a, _ map[string][]string) { a["AgentPurge"] = []string{"3090", "Program", "run", ""} },
-		"outside":            func(_, o map[string][]string) { o["RemoveExistingProducts"] = []string{"", "1401"} },
+		"program elsewhere": func(a, _ map[string][]string) {
+			a["SetFolder"] = []string{"51", "AgentFolder", `[CommonAppDataFolder]license-agent-[Instance]\`, ""}
+		},
+		"another service": func(a, _ map[string][]string) { a["SetService"] = []string{"51", "Service", "[INSTANCE]", ""} },
+		"repair chooses":  func(_, o map[string][]string) { o["SetGiven"] = []string{"INSTANCE", "120"} },
+		"outside":         func(_, o map[string][]string) { o["RemoveExistingProducts"] = []string{"", "1401"} },
 	} {
 		a, o := maps.Clone(actions), maps.Clone(order)
 		change(a, o)
@@ -156,7 +190,7 @@ func TestWindowsPackageGivesNoRights(t *testing.T) {
 				t.Errorf("folder %s can be chosen on the command line", attr["Id"])
 			}
 		case "ServiceInstall":
-			if attr["Account"] != `NT SERVICE\$(var.SERVICE)` || attr["Interactive"] == "yes" {
+			if attr["Account"] != `NT SERVICE\[Service]` || attr["Interactive"] == "yes" {
 				t.Errorf("service %v", attr)
 			}
 		case "ServiceControl":
@@ -166,6 +200,9 @@ func TestWindowsPackageGivesNoRights(t *testing.T) {
 		case "Property":
 			if attr["Secure"] == "yes" {
 				t.Errorf("property %s reaches the system from any user", attr["Id"])
+			}
+			if (attr["Id"] == "Service" || attr["Id"] == "Arguments") && attr["Value"] == "" {
+				t.Errorf("property %s has no value without an instance", attr["Id"])
 			}
 		case "Package":
 			if attr["InstallScope"] != "perMachine" {
