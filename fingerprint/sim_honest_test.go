@@ -96,8 +96,9 @@ func TestHonestControls(t *testing.T) {
 // refused, because the contact comes before the first answer. With the answer
 // first they are.
 func TestAskingFirst(t *testing.T) {
-	pop, years := readPopulation(t), 10_000
+	pop, years := readPopulation(t), 2_000
 	first := defaultWorld(Presets()[PresetBalanced])
+	first.virtualOnly = true
 	control := first
 	control.noAsking = true
 	asked, answered := simulate(first, pop, years), simulate(control, pop, years)

@@ -23,6 +23,7 @@ type world struct {
 	unreached    int  // per mille of those starts at which the merchant is not reached while answers wait
 	lostOnly     bool // control: roll-forward replaces lost parts only and counts the CPU as one
 	dockOnly     bool // laptops whose only network adapter is the dock
+	virtualOnly  bool // no physical machines
 	seed         uint64
 }
 
@@ -102,6 +103,9 @@ type life struct {
 // live plays n years and returns the counts.
 func live(w world, pop population, r *rand.Rand, years int) tallies {
 	m := pop.draw(r)
+	for w.virtualOnly && m.env() != Virtual {
+		m = pop.draw(r)
+	}
 	if w.dockOnly {
 		m = pop.laptop(r)
 		m.macs, m.dockMAC = nil, newMAC(r)
