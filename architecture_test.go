@@ -274,8 +274,9 @@ func TestAgentBinaryHoldsNoSecretsOfTheVendor(t *testing.T) {
 // build tag pkcs11 brings some, the bridge to the libraries of tokens.
 func TestNoC(t *testing.T) {
 	c := func(goos, tags, cmd string) (found []string) {
-		out, err := exec.Command("env", "CGO_ENABLED=1", "GOOS="+goos, "go", "list", "-deps", "-tags", tags,
-			"-f", "{{if and .CgoFiles (not .Standard)}}{{.ImportPath}}{{end}}", cmd).Output()
+		ask := exec.Command("go", "list", "-deps", "-tags", tags, "-f", "{{if and .CgoFiles (not .Standard)}}{{.ImportPath}}{{end}}", cmd)
+		ask.Env = append(os.Environ(), "CGO_ENABLED=1", "GOOS="+goos)
+		out, err := ask.Output()
 		if err != nil {
 			t.Fatal(err)
 		}
