@@ -46,21 +46,7 @@ func Listen(path string, opts Options) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ipc: listen on %s: %w", path, err)
 	}
-	spend(path)
 	return &listener{Listener: inner, opts: opts, self: self}, nil
-}
-
-// spend uses up the instance with which go-winio keeps the name and on which it
-// never answers: Wine gives it to the first caller, who then waits in vain.
-// Windows has the pipe busy until somebody accepts, and then nothing is spent.
-func spend(path string) {
-	name, err := windows.UTF16PtrFromString(path)
-	if err != nil {
-		return
-	}
-	if h, err := windows.CreateFile(name, PipeClientAccess, 0, nil, windows.OPEN_EXISTING, 0, 0); err == nil {
-		windows.CloseHandle(h) //nolint:errcheck // it is ours
-	}
 }
 
 // FromFile is for service managers that hand over sockets; Windows has none.

@@ -131,6 +131,7 @@ func (a *pipeAgent) begin(first func(*agent.Daemon) error) error {
 	if err != nil {
 		return err
 	}
+	passFirst(a.t, a.pipe)
 	resume(a.server, d.RestoredSeats(), nil, nil, log)
 	go func() { _ = a.server.Serve(ln) }()
 	a.asks = &client.Client{Socket: a.pipe}
