@@ -23,7 +23,7 @@ func TestEndsWithUs(t *testing.T) {
 	}
 	bound, free := start(), start()
 	EndsWithUs(bound.Process.Pid)()
-	bound.Wait() //nolint:errcheck // it returns, which is what is wanted
+	bound.Wait()                                //nolint:errcheck // it returns, which is what is wanted
 	if err := free.Process.Kill(); err != nil { // control
 		t.Errorf("the other child has ended, too: %v", err)
 	}
