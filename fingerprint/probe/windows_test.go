@@ -227,9 +227,33 @@ func TestWindowsAccepted(t *testing.T) {
 	}
 }
 
+// recordedTables are the firmware tables of the recorded machines.
+func recordedTables(t *testing.T) (out []string) {
+	t.Helper()
+	files, err := filepath.Glob("../collect/testdata/hosts/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, table, ok := strings.Cut(string(b), "-- sys/firmware/dmi/tables/DMI (dmidecode) --\n")
+		if ok {
+			table, _, _ = strings.Cut(table, "\n-- ")
+			out = append(out, table)
+		}
+	}
+	if len(out) < 6 {
+		t.Fatalf("%d recorded tables", len(out))
+	}
+	return out
+}
+
 // TestSameTableSameText gives one table to both systems.
 func TestSameTableSameText(t *testing.T) {
-	for _, text := range []string{lenovoTable, hypervTable, emptyTable} {
+	for _, text := range append(recordedTables(t), lenovoTable, hypervTable, emptyTable) {
 		raw := winRSMB(t, text)
 		s, err := ParseSMBIOS(raw)
 		if err != nil {
