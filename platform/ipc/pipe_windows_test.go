@@ -22,7 +22,9 @@ func pipe(t testing.TB) string {
 	return pipePrefix + fmt.Sprintf("license-agent-test-%d-%s", os.Getpid(), strings.ReplaceAll(t.Name(), "/", "-"))
 }
 
-// listenPipe listens until the test ends.
+// listenPipe listens and makes the connection that some systems need before the
+// listener's first instance is out of the way: they let a client connect to the
+// instance that only reserves the name. It is closed at once and harms nobody.
 func listenPipe(t testing.TB, path string, opts Options) net.Listener {
 	t.Helper()
 	l, err := Listen(path, opts)
@@ -30,6 +32,9 @@ func listenPipe(t testing.TB, path string, opts Options) net.Listener {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
+	if c, err := winio.DialPipe(path, nil); err == nil {
+		c.Close()
+	}
 	return l
 }
 
