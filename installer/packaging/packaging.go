@@ -35,9 +35,10 @@ const (
 	TPM  = "tpm.conf"
 	Seal = "seal.conf"
 
-	Config = "agent.toml"           // the default configuration
-	OpenRC = "license-agent.openrc" // openrc-run(8)
-	SysV   = "license-agent.sysv"   // LSB init script
+	Config   = "agent.toml"             // the default configuration
+	AppArmor = "license-agent.apparmor" // apparmor.d(5); one for all instances
+	OpenRC   = "license-agent.openrc"   // openrc-run(8)
+	SysV     = "license-agent.sysv"     // LSB init script
 )
 
 // program is the path and the name that the texts are written for.
@@ -106,6 +107,7 @@ func Text(file string, n Names) (string, error) {
 		"man:license-agent", "man:license-agent",
 		`"license-agent `, `"license-agent `,
 		"of license-agent.", "of license-agent.",
+		"=-license-agent\n", "=-license-agent\n",
 		"Requires="+Socket, "Requires="+n.Unit+".socket"+also,
 		"After="+Socket, "After="+n.Unit+".socket"+also,
 		Socket, n.Unit+".socket",

@@ -23,7 +23,7 @@ func text(t *testing.T, file string, n Names) string {
 }
 
 func all() []string {
-	return []string{Service, Socket, Sysusers, TemplateService, TemplateSocket, TemplateUser, Config, OpenRC, SysV, TPM, Seal}
+	return []string{Service, Socket, Sysusers, TemplateService, TemplateSocket, TemplateUser, Config, OpenRC, SysV, TPM, Seal, AppArmor}
 }
 
 // What the packages ship is the file itself, to the byte.

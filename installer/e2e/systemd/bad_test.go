@@ -132,3 +132,27 @@ func (l *life) badDays() {
 		}
 	})
 }
+
+// clock moves the clock of a machine that has one of its own.
+func (l *life) clock() {
+	l.step("the clock is set back", func(t *testing.T) {
+		before := l.believed()
+		l.run("date", "-s", "-40 days")
+		l.run("systemctl", "kill", "-s", "KILL", service)
+		l.wait("an answer", func() bool { return l.phase() == "active" })
+		if now := l.believed(); now < before {
+			t.Errorf("the agent's time went back by %d s", before-now)
+		}
+		l.run("date", "-s", "+40 days")
+		l.run("systemctl", "restart", service)
+		l.active()
+	})
+	l.step("the clock is far ahead, and is put right", func(t *testing.T) {
+		l.run("date", "-s", "+400 days")
+		l.run("systemctl", "restart", service)
+		l.wait("the end of the entitlement", func() bool { return l.phase() == "expired" })
+		l.run("date", "-s", "-400 days")
+		l.run("systemctl", "restart", service)
+		l.wait("a license that runs again", func() bool { return l.phase() == "active" })
+	})
+}

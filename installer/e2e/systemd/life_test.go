@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -61,6 +62,24 @@ func (v merchant) code(t *testing.T, extra ...string) string {
 		t.Fatalf("no code in %q", out)
 	}
 	return string(found)
+}
+
+// release frees the seats of all devices, as the vendor does for a customer whose
+// device is no more.
+func (v merchant) release(t *testing.T) {
+	t.Helper()
+	out, err := exec.Command(need(t, "E2E_MERCHANT"), "--dir", v.dir, "devices", "list", "--output", "json").Output()
+	must(t, err)
+	ids := regexp.MustCompile(`lic-[0-9a-zA-Z]+`).FindAllString(string(out), -1)
+	slices.Sort(ids)
+	for _, id := range slices.Compact(ids) {
+		if out, err := exec.Command(need(t, "E2E_MERCHANT"), "--dir", v.dir, "devices", "release", id, "--reason", "TPM cleared").CombinedOutput(); err != nil {
+			t.Errorf("%s: %v %s", id, err, out)
+		}
+	}
+	if len(ids) == 0 {
+		t.Errorf("no device in %s", out)
+	}
 }
 
 func (m *machine) packageFile(version, kind string) (string, []byte) {
@@ -186,4 +205,21 @@ func TestLife(t *testing.T) {
 	l.badDays()
 	l.afterUpgrade()
 	l.without()
+}
+
+// TestHardwareInQEMU is the part of a life that hangs on hardware, on a machine
+// with firmware, a TPM, AppArmor and a clock that is moved: the serials of the
+// firmware, the key in the TPM and what can happen to it, the clock set back, and
+// a container, which sees what it may of the host.
+func TestHardwareInQEMU(t *testing.T) {
+	m := inQEMU(t, disk(t, base(t)))
+	l := &life{machine: m, outer: t, vendor: startMerchant(t, m.host), real: true}
+	l.before = m.snapshot()
+	l.untilActive()
+	l.confined()
+	l.clock()
+	l.killed()
+	l.hardware()
+	l.chip()
+	l.container()
 }

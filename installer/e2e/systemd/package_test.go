@@ -51,7 +51,7 @@ func contains(t *testing.T, have, want []string) {
 		}
 	}
 	for _, h := range have { // nothing outside of where packages may put files
-		ok := slices.ContainsFunc([]string{"/usr/bin/license-agent", "/usr/share", "/usr/lib/systemd", "/usr/lib/sysusers.d", "/etc/license-agent", "/etc/init.d/license-agent"},
+		ok := slices.ContainsFunc([]string{"/usr/bin/license-agent", "/usr/share", "/usr/lib/systemd", "/usr/lib/sysusers.d", "/etc/license-agent", "/etc/init.d/license-agent", "/etc/apparmor.d/license-agent"},
 			func(p string) bool { return strings.HasPrefix(h, p) || strings.HasPrefix(p, h) })
 		if !ok {
 			t.Errorf("%s does not belong into a package", h)
@@ -74,7 +74,7 @@ func TestRPM(t *testing.T) {
 		t.Error(out)
 	}
 	contains(t, strings.Fields(tool(t, "rpm", "-qlp", file)), append(every(), units()...))
-	if out := strings.TrimSpace(tool(t, "rpm", "-qp", "--configfiles", file)); out != "/etc/license-agent/agent.toml" {
+	if out := strings.TrimSpace(tool(t, "rpm", "-qp", "--configfiles", file)); out != "/etc/apparmor.d/license-agent\n/etc/license-agent/agent.toml" {
 		t.Errorf("configuration files: %q", out)
 	}
 	// Its own tool installs, upgrades and removes it in a root of its own.

@@ -22,7 +22,8 @@ import (
 )
 
 // TestMain is also the programs that run inside the machines, where this binary is
-// copied: a licensed one, called with the trust anchor and a product, and others.
+// copied: a licensed one, called with the trust anchor and a product, the one that
+// obeys the test inside QEMU, and others.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 5 && os.Args[1] == "traffic" {
 		os.Exit(traffic(os.Args[2], os.Args[3], os.Args[4]))
@@ -33,8 +34,14 @@ func TestMain(m *testing.M) {
 	if len(os.Args) >= 4 && os.Args[1] == "ask" {
 		os.Exit(ask(os.Args[2], os.Args[3], os.Args[4:]...))
 	}
+	if len(os.Args) == 3 && os.Args[1] == "clear" {
+		os.Exit(code(clearChip(os.Args[2])))
+	}
 	if len(os.Args) == 2 && os.Args[1] == "misbehave" {
 		os.Exit(code(misbehave()))
+	}
+	if len(os.Args) == 2 && os.Args[1] == "obey" {
+		os.Exit(code(obey()))
 	}
 	os.Exit(m.Run())
 }

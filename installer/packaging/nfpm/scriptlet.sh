@@ -44,8 +44,16 @@ create_user() {
 	fi
 }
 
+# The unit names the profile and goes without where AppArmor does not run.
+confine() {
+	if [ -d "$root/sys/kernel/security/apparmor" ] && has apparmor_parser; then
+		apparmor_parser --replace "$root/etc/apparmor.d/$name" || say "the AppArmor profile was not loaded"
+	fi
+}
+
 fresh() {
 	create_user
+	confine
 	if has systemctl; then
 		booted && systemctl daemon-reload
 		systemctl enable $name.socket $name.service || say "not enabled; do it by: systemctl enable --now $name.socket $name.service"
@@ -68,6 +76,7 @@ fresh() {
 # has stopped stays stopped.
 upgraded() {
 	create_user
+	confine
 	if ! has systemctl && has update-rc.d; then install -m 0755 /usr/share/$name/$name.sysv /etc/init.d/$name; fi
 	if booted; then
 		systemctl daemon-reload
@@ -98,6 +107,9 @@ stop() {
 }
 
 removed() {
+	if [ -d "$root/sys/kernel/security/apparmor" ] && has apparmor_parser; then
+		echo "profile $name {}" | apparmor_parser --remove 2>/dev/null || true
+	fi
 	if booted; then
 		systemctl daemon-reload || true
 		systemctl reset-failed $name.service $name.socket "$name@*" "$name-user@*" 2>/dev/null || true
