@@ -164,7 +164,6 @@ func (l *life) killed() {
 			t.Errorf("phase %q", p)
 		}
 	})
-
 }
 
 // watchdog is a process that stands still. What feeds the watchdog is tested
@@ -187,7 +186,6 @@ func (l *life) watchdog() {
 		l.run("systemctl", "daemon-reload")
 		l.run("systemctl", "restart", service)
 	})
-
 }
 
 // upgrade is a new version, and restarts, while a program asks so many times a
