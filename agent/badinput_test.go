@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -57,7 +59,8 @@ func TestBadInputIsExplained(t *testing.T) {
 			if p.Kind == "disk" && (p.State != c.state || p.Result != c.result || !strings.Contains(p.Reason, c.reason)) {
 				t.Errorf("%s: the disk is %s, %s (%q), want %s, %s (%q)", c.name, p.State, p.Result, p.Reason, c.state, c.result, c.reason)
 			}
-			if strings.ContainsAny(p.Reason+strings.Join(p.Now, ""), "\x00\x01\x1b\n\xff") {
+			shown := p.Reason + strings.Join(p.Now, "")
+			if strings.ContainsFunc(shown, unicode.IsControl) || !utf8.ValidString(shown) {
 				t.Errorf("%s: raw bytes are shown: %q %q", c.name, p.Reason, p.Now)
 			}
 		}
