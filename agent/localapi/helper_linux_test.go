@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,29 +82,8 @@ func matrix(t *testing.T, dir, binary string, identify func(net.Conn) (Caller, e
 		{"user", 1000, 1000, []uint32{7}, false},
 		{"nobody", 65534, 65534, nil, false},
 	} {
-		out, err := as(binary, "matrix", socket, who.uid, who.gid, who.groups).Output()
-		if err != nil {
-			t.Fatalf("%s: %v", who.name, err)
-		}
-		var got map[string]int
-		if err := json.Unmarshal(out, &got); err != nil {
-			t.Fatal(err)
-		}
-		for path, rt := range s.table() {
-			for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
-				want := http.StatusOK
-				switch {
-				case method != rt.method:
-					want = http.StatusMethodNotAllowed
-				case rt.access == admin && !who.admin:
-					want = http.StatusForbidden
-				}
-				cells++
-				if got[method+" "+path] != want {
-					wrong = append(wrong, fmt.Sprintf("%s: %s %s: %d, want %d", who.name, method, path, got[method+" "+path], want))
-				}
-			}
-		}
+		n, bad := judge(t, s, as(binary, "matrix", socket, who.uid, who.gid, who.groups), who.name, who.admin)
+		cells, wrong = cells+n, append(wrong, bad...)
 	}
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)

@@ -225,3 +225,33 @@ func (c *child) end(t *testing.T) (r report) {
 	}
 	return r
 }
+
+// judge asks everything by the child, as the person that it was made for, and
+// counts the cells, and those that the access table does not want so.
+func judge(t *testing.T, s *Server, child *exec.Cmd, name string, isAdmin bool) (cells int, wrong []string) {
+	t.Helper()
+	out, err := child.Output()
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	var got map[string]int
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	for path, rt := range s.table() {
+		for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
+			want := http.StatusOK
+			switch {
+			case method != rt.method:
+				want = http.StatusMethodNotAllowed
+			case rt.access == admin && !isAdmin:
+				want = http.StatusForbidden
+			}
+			cells++
+			if got[method+" "+path] != want {
+				wrong = append(wrong, fmt.Sprintf("%s: %s %s: %d, want %d", name, method, path, got[method+" "+path], want))
+			}
+		}
+	}
+	return cells, wrong
+}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"strconv"
@@ -102,29 +101,8 @@ func TestP30MatrixOfTokens(t *testing.T) {
 	ask := func(identify func(net.Conn) (Caller, error)) (cells int, wrong []string) {
 		for _, who := range people {
 			s, pipe := serving(t, Config{Identify: identify}, func(int) ipc.Identity { return who.id })
-			out, err := helper("matrix", pipe).Output()
-			if err != nil {
-				t.Fatalf("%s: %v", who.name, err)
-			}
-			var got map[string]int
-			if err := json.Unmarshal(out, &got); err != nil {
-				t.Fatalf("%v in %s", err, out)
-			}
-			for path, rt := range s.table() {
-				for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
-					want := http.StatusOK
-					switch {
-					case method != rt.method:
-						want = http.StatusMethodNotAllowed
-					case rt.access == admin && !who.admin:
-						want = http.StatusForbidden
-					}
-					cells++
-					if got[method+" "+path] != want {
-						wrong = append(wrong, fmt.Sprintf("%s: %s %s: %d, want %d", who.name, method, path, got[method+" "+path], want))
-					}
-				}
-			}
+			n, bad := judge(t, s, helper("matrix", pipe), who.name, who.admin)
+			cells, wrong = cells+n, append(wrong, bad...)
 		}
 		return cells, wrong
 	}
