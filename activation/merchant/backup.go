@@ -156,7 +156,7 @@ func (s *Service) backupKeys(out *sumWriter) (int, error) {
 		if !e.Type().IsRegular() {
 			continue
 		}
-		data, err := readSecret(filepath.Join(s.opts.KeyDir, e.Name()))
+		data, err := ReadSecret(filepath.Join(s.opts.KeyDir, e.Name()))
 		if err != nil {
 			return n, err
 		}
@@ -361,7 +361,7 @@ func writeBackupKey(dir string, f backupFile) error {
 		return fmt.Errorf("%w: the name of a key file makes no sense", ErrBackup)
 	}
 	path := filepath.Join(dir, f.File)
-	have, err := readSecret(path)
+	have, err := ReadSecret(path)
 	if err == nil && string(have) == string(f.Data) {
 		return nil // an earlier attempt
 	}

@@ -104,8 +104,9 @@ func writeSecret(path string, text []byte) error {
 	return nil
 }
 
-// readSecret reads a small file that nobody else may read.
-func readSecret(path string) ([]byte, error) {
+// ReadSecret reads a small file that nobody else may read: a key, a pepper, the
+// PIN of a token. Every error is ErrKeyFile.
+func ReadSecret(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKeyFile, err)
@@ -128,7 +129,7 @@ func readSecret(path string) ([]byte, error) {
 
 // loadKey reads what createKey wrote.
 func loadKey(path string) (license.Signer, error) {
-	text, err := readSecret(path)
+	text, err := ReadSecret(path)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +152,7 @@ func loadKey(path string) (license.Signer, error) {
 // is set and it does not exist. Creating one over a database that was written
 // with another would make every code unknown, so only InitKeys creates.
 func secret(path string, rand io.Reader, create bool) ([]byte, error) {
-	text, err := readSecret(path)
+	text, err := ReadSecret(path)
 	if create && errors.Is(err, fs.ErrNotExist) {
 		raw := make([]byte, 32)
 		if _, err := io.ReadFull(rand, raw); err != nil {

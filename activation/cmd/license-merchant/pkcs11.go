@@ -2,10 +2,7 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
-	"runtime"
 	"strings"
 
 	"licenseagent.example/activation/license"
@@ -57,6 +54,9 @@ func (k tokenFirst) Load(kid string) (license.Signer, error) {
 	return signer, err
 }
 
+// maxPIN is how many bytes the file of a PIN may have.
+const maxPIN = 4096
+
 // pin is never an argument: those are seen by everybody on the machine.
 func (a *app) pin(c pkcs11Section) (string, error) {
 	if pin := a.env("LICENSE_MERCHANT_PKCS11_PIN"); pin != "" {
@@ -66,20 +66,13 @@ func (a *app) pin(c pkcs11Section) (string, error) {
 		return "", usage("[pkcs11] needs pin_file, or LICENSE_MERCHANT_PKCS11_PIN in the environment")
 	}
 	path := a.path(c.PIN)
-	info, err := os.Stat(path)
+	text, err := merchant.ReadSecret(path)
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", merchant.ErrKeyFile, err)
+		return "", err
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("%w: %s can be read by others (mode %04o), want 0600", merchant.ErrKeyFile, path, info.Mode().Perm())
-	}
-	text, err := a.readSmall(path, 4096)
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", merchant.ErrKeyFile, err)
-	}
-	pin := strings.TrimRight(string(text), "\r\n")
-	if pin == "" {
-		return "", errors.Join(merchant.ErrKeyFile, usage("%s is empty, want the PIN of the token", path))
+	pin := strings.TrimSpace(string(text))
+	if pin == "" || len(text) > maxPIN {
+		return "", errors.Join(merchant.ErrKeyFile, usage("%s: want one line of at most %d bytes, the PIN of the token", path, maxPIN))
 	}
 	return pin, nil
 }
