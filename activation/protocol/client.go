@@ -58,8 +58,19 @@ type Client struct {
 	cfg  Config
 	base *url.URL
 	http *http.Client
+	// daily is http for renewals; see RenewalCurves.
+	daily *http.Client
 	// patient is http for questions that the service holds open.
 	patient *http.Client
+}
+
+// RenewalCurves is how a renewal agrees on a key, in TLS 1.2 and 1.3: without
+// the post-quantum part of Go's own choice, by which everything else goes. A
+// renewal holds no secret that outlives the connection, a quarter more of them
+// fit on one machine, and a first message in one segment passes middleboxes that
+// drop two. See docs/adr/0014.
+func RenewalCurves() []tls.CurveID {
+	return []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384}
 }
 
 // Attempts is how often one call is sent at most (Google SRE book, "Handling
@@ -107,33 +118,35 @@ func NewClient(cfg Config) (*Client, error) {
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: cfg.Connect}).DialContext
 	}
-	c := &Client{cfg: cfg, base: base, http: &http.Client{
-		Transport: &http.Transport{
-			Proxy:                  proxy,
-			DialContext:            dial,
-			TLSClientConfig:        tlsConfig,
-			TLSHandshakeTimeout:    cfg.Connect,
-			ResponseHeaderTimeout:  cfg.Attempt,
-			MaxResponseHeaderBytes: MaxHeader,
-			// A reply of a few kilobytes gains nothing from compression, and a
-			// hostile endpoint loses its decompression bomb.
-			DisableCompression: true,
-			// One contact a day: a kept connection would only be found dead.
-			DisableKeepAlives: true,
-			// HTTP/1.1 only: no frames, streams or header tables to attack
-			// (CVE-2023-44487, CVE-2023-45288), and nothing here needs them.
-			ForceAttemptHTTP2: false,
-		},
+	transport := &http.Transport{
+		Proxy:                  proxy,
+		DialContext:            dial,
+		TLSClientConfig:        tlsConfig,
+		TLSHandshakeTimeout:    cfg.Connect,
+		ResponseHeaderTimeout:  cfg.Attempt,
+		MaxResponseHeaderBytes: MaxHeader,
+		// A reply of a few kilobytes gains nothing from compression, and a
+		// hostile endpoint loses its decompression bomb.
+		DisableCompression: true,
+		// One contact a day: a kept connection would only be found dead.
+		DisableKeepAlives: true,
+		// HTTP/1.1 only: no frames, streams or header tables to attack
+		// (CVE-2023-44487, CVE-2023-45288), and nothing here needs them.
+		ForceAttemptHTTP2: false,
+	}
+	daily, patient := transport.Clone(), transport.Clone()
+	daily.TLSClientConfig.CurvePreferences = RenewalCurves()
+	patient.ResponseHeaderTimeout = noticeWait
+	return &Client{cfg: cfg, base: base, http: over(transport), daily: over(daily), patient: over(patient)}, nil
+}
+
+func over(t *http.Transport) *http.Client {
+	return &http.Client{
+		Transport: t,
 		// A redirect is never followed: what was signed for this service must
 		// not be carried to another host or to plain http.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
-	if t, ok := c.http.Transport.(*http.Transport); ok {
-		t = t.Clone()
-		t.ResponseHeaderTimeout = noticeWait
-		c.patient = &http.Client{Transport: t, CheckRedirect: c.http.CheckRedirect}
 	}
-	return c, nil
 }
 
 // tlsConfig is the strict set-up: CVE-2025-40801 is a licensing SDK that did
@@ -189,7 +202,11 @@ func (c *Client) Send(ctx context.Context, request []byte, idempotencyKey string
 	if !validIdempotencyKey(idempotencyKey) {
 		return Answer{}, errors.New("protocol: the idempotency key must be 1 to 128 printable ASCII characters")
 	}
-	body, err := c.call(ctx, http.MethodPost, Path(req.Kind), request, idempotencyKey, ContentAnswer)
+	by := c.http
+	if req.Kind == license.RequestRenew {
+		by = c.daily
+	}
+	body, err := c.call(ctx, by, http.MethodPost, Path(req.Kind), request, idempotencyKey, ContentAnswer)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -203,7 +220,7 @@ func (c *Client) Send(ctx context.Context, request []byte, idempotencyKey string
 // KeySet fetches the current key set envelope, for instance before importing an
 // answer signed by a key that is new. Errors are those of Send.
 func (c *Client) KeySet(ctx context.Context) ([]byte, error) {
-	body, err := c.call(ctx, http.MethodGet, PathKeySet, nil, "", ContentEnvelope)
+	body, err := c.call(ctx, c.http, http.MethodGet, PathKeySet, nil, "", ContentEnvelope)
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +240,7 @@ func validIdempotencyKey(s string) bool {
 }
 
 // once is a single attempt. It returns the body of a 200 of the wanted type.
-func (c *Client) once(ctx context.Context, method, path string, send []byte, idem, want string) ([]byte, error) {
+func (c *Client) once(ctx context.Context, by *http.Client, method, path string, send []byte, idem, want string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Attempt)
 	defer cancel()
 	req, err := c.request(ctx, method, path, send, want)
@@ -234,7 +251,7 @@ func (c *Client) once(ctx context.Context, method, path string, send []byte, ide
 		req.Header.Set("Content-Type", ContentEnvelope)
 		req.Header.Set(HeaderIdempotency, idem)
 	}
-	return c.read(c.http, req, want)
+	return c.read(by, req, want)
 }
 
 // request makes a request with the headers that all have.

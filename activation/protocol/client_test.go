@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -92,6 +93,26 @@ func script(t *testing.T, change func(*Config), replies ...reply) *scripted {
 	}
 	s.client = must(NewClient(cfg))(t)
 	return s
+}
+
+// A code outlives the connection and is kept from those who record today what
+// they may read one day; a renewal holds nothing of that kind (docs/adr/0014).
+func TestKeyExchange(t *testing.T) {
+	ca := newAuthority(t)
+	var offered []tls.CurveID
+	good := secure(t, &tls.Config{GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+		offered = h.SupportedCurves
+		return nil, nil
+	}, Certificates: []tls.Certificate{ca.issue(t)}}, goodReply)
+	right := animal{hosts: map[string]*cage{goodHost + ":443": good}, watch: good}
+	must(right.client(t, ca.pem()).Send(context.Background(), sealed(t), "k"))(t)
+	if !slices.Contains(offered, tls.X25519MLKEM768) {
+		t.Errorf("an activation offers %v", offered)
+	}
+	must(right.client(t, ca.pem()).Send(context.Background(), renewal(t), "k"))(t)
+	if diff := cmp.Diff(RenewalCurves(), offered); diff != "" {
+		t.Errorf("a renewal offers (-want +got):\n%s", diff)
+	}
 }
 
 func TestRequestOnTheWire(t *testing.T) {

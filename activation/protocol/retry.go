@@ -31,12 +31,12 @@ func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
 // call makes at most Attempts attempts.
-func (c *Client) call(ctx context.Context, method, path string, send []byte, idem, want string) ([]byte, error) {
+func (c *Client) call(ctx context.Context, by *http.Client, method, path string, send []byte, idem, want string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Overall)
 	defer cancel()
 	pause := &pauses{ctx: ctx, cfg: c.cfg}
 	body, err := backoff.Retry(ctx, func() ([]byte, error) {
-		body, err := c.once(ctx, method, path, send, idem, want)
+		body, err := c.once(ctx, by, method, path, send, idem, want)
 		var f *failure
 		if errors.As(err, &f) {
 			if !f.retry || ctx.Err() != nil {

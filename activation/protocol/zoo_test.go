@@ -31,16 +31,30 @@ import (
 
 const goodHost = "merchant.test"
 
-// sealed is a request as an agent would send it.
+// sealed is an activation as an agent would send it.
 func sealed(t testing.TB) []byte {
+	t.Helper()
+	return sealedAs(t, func(r *license.Request) { r.Kind, r.Code = license.RequestActivate, "CANARY-CODE" })
+}
+
+// renewal is the request of every day.
+func renewal(t testing.TB) []byte {
+	t.Helper()
+	return sealedAs(t, func(r *license.Request) {
+		r.Kind, r.License, r.Seq, r.Head = license.RequestRenew, "lic-1", 1, r.Nonce
+	})
+}
+
+func sealedAs(t testing.TB, kind func(*license.Request)) []byte {
 	t.Helper()
 	seed := make([]byte, 32)
 	must(rand.Read(seed))(t)
 	s := must(license.NewEd25519Signer(seed))(t)
 	r := license.Request{
-		V: 1, Kind: license.RequestActivate, Issuer: "vendor.example", Product: "painter", Code: "CANARY-CODE", Device: license.DeviceID(s.Public()), Key: s.Public(),
+		V: 1, Issuer: "vendor.example", Product: "painter", Device: license.DeviceID(s.Public()), Key: s.Public(),
 		Nonce: base64.StdEncoding.EncodeToString(seed), Fingerprint: "|||", Env: fingerprint.Physical, Agent: "test/1",
 	}
+	kind(&r)
 	return must(license.SealRequest(r, s))(t)
 }
 
@@ -260,18 +274,20 @@ func TestP22OnlyTheRightServer(t *testing.T) {
 	animals := zoo(t, ca)
 	for _, a := range animals {
 		t.Run(a.name, func(t *testing.T) {
-			_, err := a.client(t, ca.pem()).Send(context.Background(), request, "k")
-			if err == nil {
-				t.Fatal("accepted")
-			}
-			if !errors.Is(err, activation.ErrUnreachable) && !errors.Is(err, activation.ErrAnswer) {
-				t.Errorf("the error has no class: %v", err)
-			}
-			if n := a.watch.got.Load(); n != 0 {
-				t.Errorf("%d bytes were sent: %v", n, err)
-			}
-			if strings.Contains(err.Error(), "CANARY") {
-				t.Errorf("the error tells the code: %v", err)
+			for _, request := range [][]byte{request, renewal(t)} {
+				_, err := a.client(t, ca.pem()).Send(context.Background(), request, "k")
+				if err == nil {
+					t.Fatal("accepted")
+				}
+				if !errors.Is(err, activation.ErrUnreachable) && !errors.Is(err, activation.ErrAnswer) {
+					t.Errorf("the error has no class: %v", err)
+				}
+				if n := a.watch.got.Load(); n != 0 {
+					t.Errorf("%d bytes were sent: %v", n, err)
+				}
+				if strings.Contains(err.Error(), "CANARY") {
+					t.Errorf("the error tells the code: %v", err)
+				}
 			}
 		})
 	}
@@ -279,6 +295,7 @@ func TestP22OnlyTheRightServer(t *testing.T) {
 	good := secure(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t)}}, goodReply)
 	right := animal{hosts: map[string]*cage{goodHost + ":443": good}, watch: good}
 	must(right.client(t, ca.pem()).Send(context.Background(), request, "k"))(t)
+	must(right.client(t, ca.pem()).Send(context.Background(), renewal(t), "k"))(t)
 	// Control: a client without the defences talks to nearly all of them.
 	reached := 0
 	for _, a := range animals {
@@ -295,5 +312,5 @@ func TestP22OnlyTheRightServer(t *testing.T) {
 			t.Errorf("%s: the control did not get through (%v): this case cannot fail", a.name, err)
 		}
 	}
-	promise.Reached(t, "P22", fmt.Sprintf("%d bad TLS set-ups: 0 bytes of request sent", len(animals)), fmt.Sprintf("checks off: request reached %d of %d", reached, len(animals)))
+	promise.Reached(t, "P22", fmt.Sprintf("%d bad TLS set-ups, for activations and renewals: 0 bytes of request sent", len(animals)), fmt.Sprintf("checks off: request reached %d of %d", reached, len(animals)))
 }
