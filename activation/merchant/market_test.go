@@ -178,6 +178,18 @@ func (b *bed) count(query string, args ...any) (n int64) {
 	return n
 }
 
+// An activation that names the quantity and no product keeps its quantity,
+// although the heartbeat after it names neither.
+func TestMarketAmountWithoutProduct(t *testing.T) {
+	s := newStall(t, func(o *MarketOptions) { o.Products = o.Products[:1]; o.Products[0].ID = "" })
+	code := s.sell("PLTEST000000000008", func(c *koogallerytest.Code) { c.Product, c.Amount = "", 5 })
+	d := s.device(1)
+	must0(t, d.activate(code))
+	if d.claims.Seats != 5 || s.trouble(problemAmount) != nil {
+		t.Errorf("%d seats of 5, problems %q", d.claims.Seats, s.problems())
+	}
+}
+
 // Quantity as machines instead of seats.
 func TestMarketAmountAsDevices(t *testing.T) {
 	s := newStall(t)

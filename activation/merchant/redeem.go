@@ -1,6 +1,7 @@
 package merchant
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -193,8 +194,9 @@ func (t *tx) adopt(id, code, wanted string, beat *koogallery.Heartbeat) error {
 	if g.activated == 0 {
 		g.activated = t.now
 	}
-	if beat != nil && g.product == "" {
-		g.product, g.order, g.amount = beat.Product, beat.Order, beat.Amount
+	// What the activation left out, the heartbeat may name; what it named stays.
+	if beat != nil {
+		g.product, g.order, g.amount = cmp.Or(g.product, beat.Product), cmp.Or(g.order, beat.Order), cmp.Or(g.amount, beat.Amount)
 	}
 	if g.standing == "" {
 		g.standing = standAlive
