@@ -138,6 +138,9 @@ func (d *Database) bound() (context.Context, context.CancelFunc) {
 
 func (d *Database) ready(ctx context.Context, dialect goose.Dialect) error {
 	err := d.migrate(ctx, dialect, newestSchema)
+	if away(err) != "" {
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
 	if err != nil {
 		err = errors.Join(err, d.Close())
 	}

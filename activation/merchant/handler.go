@@ -223,7 +223,7 @@ func (h *handler) keySet(w http.ResponseWriter, r *http.Request) error {
 	var text string
 	err := h.svc.db.read.QueryRowContext(r.Context(), `SELECT envelope FROM keysets ORDER BY version DESC LIMIT 1`).Scan(&text)
 	if err != nil {
-		h.svc.log.Error("key set", "error", err)
+		h.svc.log.Error("key set", "error", h.svc.databaseFailed(err))
 		return refuse(protocol.CodeUnavailable)
 	}
 	w.Header().Set("Content-Type", protocol.ContentEnvelope)

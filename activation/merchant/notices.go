@@ -144,11 +144,15 @@ func (s *Service) standpoint(ctx context.Context, id string) (standpoint, error)
 	rows, err := s.db.read.QueryContext(ctx, `SELECT a.code_id, a.device_alg, a.device_pub, a.status, a.noticed, a.told, c.news
 		FROM activations a JOIN codes c ON c.id = a.code_id WHERE a.license_id = $1`, id)
 	if err != nil {
-		return p, fmt.Errorf("merchant: notices: %w", err)
+		return p, s.databaseFailed(fmt.Errorf("merchant: notices: %w", err))
 	}
 	defer rows.Close()
 	if !rows.Next() {
-		return p, errors.Join(refuse(protocol.CodeUnknownLicense), rows.Err())
+		// A database that went away has not said that there is no such license.
+		if err := rows.Err(); err != nil {
+			return p, s.databaseFailed(fmt.Errorf("merchant: notices: %w", err))
+		}
+		return p, refuse(protocol.CodeUnknownLicense)
 	}
 	if err := rows.Scan(&p.code, &p.key.Alg, &p.key.Pub, &status, &noticed, &told, &news); err != nil {
 		return p, fmt.Errorf("merchant: notices: %w", err)

@@ -129,7 +129,7 @@ func (s *Service) Authenticate(ctx context.Context, token string) (TokenInfo, er
 		return i, ErrToken
 	}
 	if err != nil {
-		return i, fmt.Errorf("merchant: token: %w", err)
+		return i, s.databaseFailed(fmt.Errorf("merchant: token: %w", err))
 	}
 	if now := s.clock().Unix(); i.Revoked > 0 || i.Expires <= now {
 		return TokenInfo{}, ErrToken

@@ -67,7 +67,7 @@ func Specs() []protocol.Spec {
 		row(CodeInternal, http.StatusInternalServerError, exitUnexpected,
 			"The merchant service failed", "许可证服务内部出错", "Look for the request id in the log of the service.", "请在服务日志中查找请求编号。"),
 		row(CodeUnavailable, http.StatusServiceUnavailable, protocol.ExitUnreachable,
-			"The merchant service or its database is not available now", "许可证服务或其数据库暂不可用", "Look at the health of the service (license-merchant health); try again.", "请查看服务状态（license-merchant health）后重试。"),
+			"The merchant service or its database is not available now", "许可证服务或其数据库暂不可用", "Look at the database server, its disk space and the network to it, and at license-merchant health; try again.", "请检查数据库服务器、磁盘空间及网络，并查看 license-merchant health，然后重试。"),
 		row(CodeNotInitialised, http.StatusServiceUnavailable, protocol.ExitRefused,
 			"The merchant service has no keys yet", "许可证服务尚未初始化密钥", "Run license-merchant init --issuer NAME on the server.", "请在服务器上执行 license-merchant init --issuer NAME。"),
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"licenseagent.example/activation"
 	"licenseagent.example/activation/license"
 	"licenseagent.example/activation/merchant"
+	"licenseagent.example/activation/protocol"
 )
 
 // A day of support: find, look, freeze, re-bind, release, with the name of the
@@ -224,6 +226,24 @@ func TestHealth(t *testing.T) {
 	}
 	if !strings.Contains(d.log.String(), `"problem":"certificate-expires-soon"`) || !strings.Contains(d.log.String(), `"msg":"problem solved"`) {
 		t.Error("the log does not tell")
+	}
+}
+
+// A database that does not answer is named, with the next step, by every
+// address: nobody's token can be looked up then.
+func TestDatabaseAway(t *testing.T) {
+	d := newDesk(t)
+	ctx, cancel := context.WithDeadline(context.Background(), time.Unix(1, 0))
+	defer cancel()
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, PathHealth, nil)
+	r.Header.Set("Authorization", "Bearer "+d.tokens[merchant.RoleViewer])
+	w := httptest.NewRecorder()
+	d.server.ServeHTTP(w, r)
+	var p protocol.Problem
+	check(t, json.Unmarshal(w.Body.Bytes(), &p))
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || p.Error.Code != CodeUnavailable ||
+		!strings.HasSuffix(p.Error.Message, ": the database server does not answer in time") || !strings.Contains(p.Error.Hint, "Look at the database server") {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
 
