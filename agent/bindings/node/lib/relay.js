@@ -57,6 +57,14 @@ class Relay extends Duplex {
   }
 
   _write(chunk, encoding, done) {
+    // http ends a request that has a body with an empty chunk, and by its length takes
+    // it for written at once. On Windows the child's pipe says so later, also later than
+    // the answer comes; http then frees the connection a second time, below the next
+    // request, whose answer reaches nobody.
+    if (chunk.length === 0) {
+      done();
+      return;
+    }
     this.child.stdin.write(chunk, encoding, () => done()); // what fails ends the child
   }
 

@@ -183,6 +183,35 @@ test('the relay: one child for many checks, started anew when the agent hangs up
   await gone; // the child has ended
 }));
 
+// As on Windows, where a pipe may say after the answer that the request is written: here
+// when the next request has begun.
+test('the relay: written is said after the answer', () => serving(genuine(), async (socket) => {
+  const second = async (write, timeoutMs) => {
+    const k = checker(socket, {}, { relay: RELAY, timeoutMs: 20000 });
+    k.transport.agent.createConnection = () => {
+      const relay = k.transport.dial();
+      if (write) relay._write = write;
+      const { stdin } = relay.child;
+      const send = stdin.write.bind(stdin);
+      stdin.write = (chunk, encoding, done) => send(chunk, encoding, () => (chunk.length === 0 ? relay.once('again', done) : done()));
+      relay.ref = () => setImmediate(() => relay.emit('again'));
+      return relay;
+    };
+    try {
+      assert.ok((await k.check(product)).runs);
+      k.timeoutMs = timeoutMs;
+      return await k.check(product).then((v) => v.phase, (e) => e.code);
+    } finally {
+      k.close();
+    }
+  };
+  assert.equal(await second(null, 20000), 'active');
+  const all = function write(...args) {
+    this.child.stdin.write(...args);
+  };
+  assert.equal(await second(all, 1000), 'agent-timeout', 'control: the empty chunk too');
+}));
+
 test('the relay: what can be wrong with it', () => serving(genuine(), async (socket, open, dir) => {
   const code = (relay, at = socket) => codeOf(at, { relay, timeoutMs: 2000 });
   assert.equal(await code(RELAY, path.join(dir, 'none.sock')), 'agent-not-running');
