@@ -179,7 +179,7 @@ func (l *Lifecycle) free(key Key) {
 	delete(l.busy, key)
 }
 
-// send asks the merchant. No lock is held: it may take a minute.
+// send asks the merchant. No lock is held: it may take half a minute.
 func (l *Lifecycle) send(ctx context.Context, key Key, p Pending) (Answer, error) {
 	if l.cfg.Issuer == nil {
 		return Answer{}, fmt.Errorf("%w: this agent has no connection to it", ErrUnreachable)

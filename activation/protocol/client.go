@@ -35,7 +35,8 @@ type Config struct {
 	Connect time.Duration
 	// Attempt bounds one attempt from dialing to the last byte. Default 20 s.
 	Attempt time.Duration
-	// Overall bounds a call with all its attempts and pauses. Default 60 s.
+	// Overall bounds a call with all its attempts and pauses: as many of
+	// Attempts are made as fit into it. Default 30 s.
 	Overall time.Duration
 	// Agent is the User-Agent, such as "license-agent/1.2.3".
 	Agent string
@@ -95,7 +96,7 @@ func NewClient(cfg Config) (*Client, error) {
 	for _, d := range []struct {
 		value *time.Duration
 		use   time.Duration
-	}{{&cfg.Connect, 10 * time.Second}, {&cfg.Attempt, 20 * time.Second}, {&cfg.Overall, 60 * time.Second}} {
+	}{{&cfg.Connect, 10 * time.Second}, {&cfg.Attempt, 20 * time.Second}, {&cfg.Overall, 30 * time.Second}} {
 		if *d.value <= 0 {
 			*d.value = d.use
 		}

@@ -30,7 +30,8 @@ type failure struct {
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
-// call makes at most Attempts attempts.
+// call makes at most Attempts attempts and ends within Overall: whoever types a
+// code waits for it, and the scheduler of the agent tries again in any case.
 func (c *Client) call(ctx context.Context, by *http.Client, method, path string, send []byte, idem, want string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Overall)
 	defer cancel()
