@@ -15,8 +15,11 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"licenseagent.example/activation"
 	"licenseagent.example/agent/api"
+	"licenseagent.example/installer/packaging"
 	"licenseagent.example/platform/devicekey"
 	"licenseagent.example/platform/ipc"
 	"licenseagent.example/platform/securefile"
@@ -48,6 +51,29 @@ func TestParseConfig(t *testing.T) {
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: %v, want %q", c.text, err, c.want)
 		}
+	}
+}
+
+// The configuration that is installed shows every setting with its default, and
+// nothing that does not exist.
+func TestShippedConfigShowsEverySetting(t *testing.T) {
+	text, err := packaging.Text(packaging.Config, packaging.Names{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := parseConfig(packaging.Config, regexp.MustCompile(`(?m)^#(\w+ = )`).ReplaceAllString(text, "$1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{}
+	for _, k := range knownSettings() {
+		want[strings.ReplaceAll(k.name, "-", "_")] = k.def
+	}
+	if diff := cmp.Diff(want, shown); diff != "" {
+		t.Error(diff)
+	}
+	if acts, err := parseConfig(packaging.Config, text); err != nil || len(acts) != 0 {
+		t.Errorf("what is installed sets %v, %v", acts, err)
 	}
 }
 
