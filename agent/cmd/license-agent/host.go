@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"sort"
 	"strconv"
@@ -54,9 +55,10 @@ func processInfo(started int64) func() api.Process {
 
 // ownSockets lists what this process holds open, from /proc (proc(5)): it shows
 // an operator that the agent listens on nothing but its own endpoint. The
-// kernel shows a socket under the name it was bound to, and ours is bound under
-// a random one and renamed. Where there is no /proc the list says so.
-func ownSockets() []string {
+// kernel shows a socket under the name it was bound to, and ours, at path, is
+// bound under a random one and renamed: it is listed by the name it has. Where
+// there is no /proc the list says so.
+func ownSockets(path string) []string {
 	links, err := filepath.Glob("/proc/self/fd/*")
 	if err != nil || len(links) == 0 {
 		return []string{"not known on " + runtime.GOOS}
@@ -74,6 +76,10 @@ func ownSockets() []string {
 		inode, detail int // columns
 	}{{"tcp", 9, 1}, {"tcp6", 9, 1}, {"udp", 9, 1}, {"udp6", 9, 1}, {"raw", 9, 1}, {"raw6", 9, 1}, {"unix", 6, 7}, {"netlink", 9, 1}} {
 		out = append(out, socketLines(table.name, table.inode, table.detail, mine)...)
+	}
+	bound := regexp.MustCompile("^unix " + regexp.QuoteMeta(filepath.Dir(path)) + `/\.[0-9a-f]{8}( |$)`)
+	for i, line := range out {
+		out[i] = bound.ReplaceAllString(line, "unix "+path+"$1")
 	}
 	sort.Strings(out)
 	return out
@@ -97,8 +103,12 @@ func socketLines(table string, inode, detail int, mine map[string]bool) []string
 		} else {
 			text += " (unnamed)"
 		}
-		if strings.HasPrefix(table, "tcp") && len(cols) > 3 {
+		const listening = "00010000" // the flag of a Unix socket that takes connections
+		switch {
+		case strings.HasPrefix(table, "tcp"):
 			text += " state " + cols[3]
+		case table == "unix" && cols[3] == listening:
+			text += " listens"
 		}
 		out = append(out, text)
 	}

@@ -132,7 +132,7 @@ func (a *app) wire(p paths.Paths, s settings, redact *agent.Redactor, log *slog.
 			Counter: counter(key),
 			Issuer:  issuers, Warn: warn * 86400, AgentVersion: "license-agent/" + a.version,
 		},
-		Version: a.build(), KeyTier: key.Tier(), CrossCheck: collector.CrossCheck, Sockets: ownSockets,
+		Version: a.build(), KeyTier: key.Tier(), CrossCheck: collector.CrossCheck, Sockets: func() []string { return ownSockets(p.Socket) },
 		Process: processInfo(started), Settings: s.list(), Redact: redact, Log: log, Serial: uint64(started) << 20,
 		SeatLog: agent.SeatLog{Lines: lines, Append: out.journal.Append, Replace: out.journal.Replace},
 		Notices: notices(issuers, s), Uniform: rand.Float64,
