@@ -2,6 +2,8 @@ package packaging
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +13,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"licenseagent.example/platform/ipc"
+	"licenseagent.example/platform/paths"
+	"licenseagent.example/platform/securefile"
 )
 
 func text(t *testing.T, file string, n Names) string {
@@ -114,16 +120,32 @@ func settings(unit string) map[string][]string {
 }
 
 // These settings carry a promise each: a change here is a change of the product.
+// Paths and permissions are the constants by which the agent judges what it finds.
 func TestServicePromises(t *testing.T) {
+	p, err := paths.For("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	octal := func(m fs.FileMode) string { return fmt.Sprintf("%#o", m) }
 	s := settings(text(t, Service, Names{}))
-	for key, want := range map[string]string{
-		"Type": "notify", "User": "license-agent", "CapabilityBoundingSet": "", "AmbientCapabilities": "", "NoNewPrivileges": "yes",
-		"LoadCredential": "dmi:/sys/firmware/dmi/tables/DMI", "RuntimeDirectoryPreserve": "yes", "StateDirectoryMode": "0700",
-		"RuntimeDirectoryMode": "0755", "Restart": "always", "RestartSec": "2s", "StartLimitIntervalSec": "0", "ProtectSystem": "strict", "LimitCORE": "0",
-		"Requires": Socket, "Also": Socket,
+	for file, promised := range map[string]map[string]string{
+		Service: {
+			"Type": "notify", "NotifyAccess": "main", "WatchdogSec": "60s", "User": p.Service, "Group": p.Service,
+			"CapabilityBoundingSet": "", "AmbientCapabilities": "", "NoNewPrivileges": "yes",
+			"LoadCredential":         "dmi:/sys/firmware/dmi/tables/DMI",
+			"ConfigurationDirectory": filepath.Base(p.Config), "ConfigurationDirectoryMode": octal(securefile.PublicDir),
+			"StateDirectory": filepath.Base(p.State), "StateDirectoryMode": octal(securefile.PrivateDir),
+			"RuntimeDirectory": filepath.Base(p.Runtime), "RuntimeDirectoryMode": octal(ipc.RuntimeDirMode), "RuntimeDirectoryPreserve": "yes",
+			"Restart": "always", "RestartSec": "2s", "StartLimitIntervalSec": "0", "ProtectSystem": "strict", "LimitCORE": "0",
+			"Requires": Socket, "Also": Socket,
+		},
+		Socket: {"ListenStream": p.Socket, "SocketMode": octal(ipc.SocketMode), "DirectoryMode": octal(ipc.RuntimeDirMode)},
 	} {
-		if diff := cmp.Diff([]string{want}, s[key]); diff != "" {
-			t.Errorf("%s: %s", key, diff)
+		is := settings(text(t, file, Names{}))
+		for key, want := range promised {
+			if diff := cmp.Diff([]string{want}, is[key]); diff != "" {
+				t.Errorf("%s: %s: %s", file, key, diff)
+			}
 		}
 	}
 	if !slices.Contains(s["SetCredential"], "dmi:none") {
