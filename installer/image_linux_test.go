@@ -388,6 +388,13 @@ func TestOtherManagers(t *testing.T) {
 				t.Errorf("%s: %q was not called: %v", manager, want, w.calls)
 			}
 		}
+		log := w.at("var/log/license-agent.log") // made by the script
+		must(t, os.MkdirAll(filepath.Dir(log), 0o755))
+		must(t, os.WriteFile(log, nil, 0o640))
+		must(t, uninstall(t, target, false))
+		if _, err := os.Stat(log); err != nil {
+			t.Errorf("%s: uninstall without purge: %v", manager, err)
+		}
 		must(t, uninstall(t, target, true))
 		for p := range tree(t, w.root) {
 			if strings.Contains(p, "license-agent") {

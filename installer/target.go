@@ -221,6 +221,9 @@ func (t Target) Uninstall(purge bool) (Plan, error) {
 	}
 	if purge {
 		steps = append(steps, t.gone(l.State, "licenses and device key"), t.gone(l.Config, "configuration and trust anchors"))
+		if !l.manager.systemd { // which has a journal
+			steps = append(steps, t.gone(l.Logs+".log", "what the service has said"))
+		}
 		steps = append(steps, l.manager.noUser(t)...)
 	}
 	return Plan{steps}, nil

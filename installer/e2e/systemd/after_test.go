@@ -142,7 +142,6 @@ func (l *life) without() {
 			t.Errorf("stopped and yet %s", out)
 		}
 		l.run(program, "uninstall", "--manager", "unix-systemv", "--purge")
-		l.run("rm", "-f", "/var/log/license-agent.log")
 		l.clean(t)
 	})
 }
