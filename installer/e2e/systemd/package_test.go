@@ -298,21 +298,27 @@ func TestScriptlets(t *testing.T) {
 		want        []string
 	}{
 		{"deb", "preinstall", []string{"install"}, nil},
+		{"deb", "preinstall", []string{"install", "1.0.0-1", "1.1.0-1"}, nil},
 		{"deb", "preinstall", []string{"upgrade", "1.0.0-1", "1.1.0-1"}, nil},
 		{"deb", "preinstall", []string{"abort-upgrade", "1.1.0-1"}, nil},
 		{"deb", "postinstall", []string{"configure", ""}, start},
 		{"deb", "postinstall", []string{"configure", "1.0.0-1"}, upgrade},
 		{"deb", "postinstall", []string{"abort-upgrade", "1.1.0-1"}, start[3:]},
 		{"deb", "postinstall", []string{"abort-remove"}, start[3:]},
+		{"deb", "postinstall", []string{"abort-remove", "in-favour", "x", "1"}, start[3:]},
+		{"deb", "postinstall", []string{"abort-deconfigure", "in-favour", "x", "1"}, start[3:]},
 		{"deb", "postinstall", []string{"triggered", "x"}, nil},
 		{"deb", "preremove", []string{"upgrade", "1.1.0-1"}, nil},
 		{"deb", "preremove", []string{"failed-upgrade", "1.0.0-1"}, nil},
 		{"deb", "preremove", []string{"deconfigure", "in-favour", "x"}, nil},
 		{"deb", "preremove", []string{"remove"}, stop},
+		{"deb", "preremove", []string{"remove", "in-favour", "x", "1"}, stop},
 		{"deb", "postremove", []string{"remove"}, forget},
 		{"deb", "postremove", []string{"upgrade", "1.1.0-1"}, nil},
 		{"deb", "postremove", []string{"failed-upgrade", "1.0.0-1"}, nil},
 		{"deb", "postremove", []string{"abort-install"}, nil},
+		{"deb", "postremove", []string{"abort-install", "1.0.0-1", "1.1.0-1"}, nil},
+		{"deb", "postremove", []string{"abort-upgrade", "1.0.0-1", "1.1.0-1"}, nil},
 		{"deb", "postremove", []string{"disappear", "x", "1"}, nil},
 		{"rpm", "preinstall", []string{"1"}, nil},
 		{"rpm", "preinstall", []string{"2"}, nil},
@@ -343,6 +349,25 @@ func TestScriptlets(t *testing.T) {
 		}
 		if _, err := os.Stat(filepath.Join(root, "var/lib/license-agent")); err != nil {
 			t.Errorf("%s %s %v removed the licenses", c.kind, c.stage, c.args)
+		}
+	}
+}
+
+// An installation that dpkg gives up, as on a full disk, leaves no mark by which
+// a later one would be taken for the first.
+func TestAbortedInstallation(t *testing.T) {
+	root := t.TempDir()
+	run := filepath.Join(root, "run")
+	must(t, os.Mkdir(run, 0o755))
+	for _, c := range []struct {
+		stage, arg string
+		left       int
+	}{{"preinstall", "install", 1}, {"postremove", "abort-install", 0}} {
+		_, said, err := rehearse(t, root, scriptlets(t, "deb")[c.stage], c.arg)
+		left, errRead := os.ReadDir(run)
+		must(t, errRead)
+		if err != nil || len(left) != c.left {
+			t.Errorf("%s %s: %v %s, left %v", c.stage, c.arg, err, said, left)
 		}
 	}
 }

@@ -161,6 +161,7 @@ main() {
 	deb-postinstall-abort-*) if booted; then systemctl start $name.socket $name.service || true; fi ;;
 	deb-preremove-remove) stop ;;
 	deb-postremove-remove) removed ;;
+	deb-postremove-abort-install) rm -f "$root/run/$name.fresh" ;;
 	deb-postremove-purge) purge ;;
 	rpm-postinstall-1) fresh ;;
 	rpm-postinstall-*) upgraded ;;
