@@ -112,7 +112,7 @@ func compose(dir string, w world) (c *composed, err error) {
 			Store: memory, Anchors: anchors, Device: signer{key}, Clock: w.clock, Rand: rand.Reader, Observe: w.observe,
 			Issuer: func(string) (activation.Issuer, error) { return w.issuer, nil }, AgentVersion: "license-agent/test",
 		},
-		Version: api.Version{Version: "test", API: 1, Instance: "default"}, KeyTier: key.Tier(), 
+		Version: api.Version{Version: "test", API: 1, Instance: "default"}, KeyTier: key.Tier(),
 		Process: processInfo(0), Log: w.log, Serial: 1000,
 	})
 	if err != nil || !w.serve {
