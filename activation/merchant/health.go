@@ -112,6 +112,9 @@ func (s *Service) WatchCertificate(notAfter time.Time) {
 // what is wrong now, by code.
 func (s *Service) Check(ctx context.Context) []Problem {
 	now := s.clock()
+	if err := s.hearProblems(ctx); err != nil {
+		s.log.Debug("what other instances met is not known", "error", err) // the next line tells more
+	}
 	var ends int64
 	err := s.change(ctx, func(t *tx) error {
 		if t.keys.set != nil {

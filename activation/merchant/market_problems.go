@@ -16,6 +16,7 @@ const (
 	problemProduct     = "unknown-product"
 	problemAmount      = "unknown-quantity"
 	problemUpload      = "upload-refused"
+	problemGivenUp     = "work-given-up"
 	problemCallbackKey = "callback-key"
 	problemCallbackAge = "callback-clock"
 )
@@ -86,6 +87,11 @@ func marketProblems() []Problem {
 			"KooGallery 不接受所申请的许可证。",
 			"Look at the application in Seller Center › production messages; it can be sent again from there.",
 			"请在卖家中心的生产接口消息中查看该申请；可在那里重新推送。"),
+		p(problemGivenUp,
+			"Work about a code was given up: KooGallery does not take it, or could not be asked for two weeks.",
+			"关于某个授权码的任务已放弃：KooGallery 不予接受，或两周内无法联系。",
+			"Look the order up in Seller Center; license-merchant health settle work-given-up with its id lets it be tried again.",
+			"请在卖家中心查询该订单；使用其编号执行 license-merchant health settle work-given-up 可重新尝试。"),
 		p(problemCallbackKey,
 			"Calls arrive at the callback address that are not signed with callback_key.",
 			"回调地址收到未用 callback_key 签名的调用。",

@@ -39,11 +39,12 @@ func (s *Service) reportFor(code, subject, detail string) {
 	if l.open == nil {
 		l.open, l.dirty, l.foreign = map[problemID]Problem{}, map[problemID]bool{}, map[problemID]bool{}
 	}
-	delete(l.foreign, id)
 	if have, ok := l.open[id]; ok {
-		if have.Detail != detail {
+		// Met here: whoever said first that it is over was wrong, or early.
+		if have.Detail != detail || l.foreign[id] {
 			have.Detail, l.dirty[id] = detail, true
 		}
+		delete(l.foreign, id)
 		l.open[id] = have
 		return
 	}
@@ -127,6 +128,15 @@ func (s *Service) shareProblems(ctx context.Context) error {
 			return err
 		}
 	}
+	// What is about one of many has no later success that ends it here: it is
+	// open as long as the database says so, whoever settles it (see Settle).
+	l.mu.Lock()
+	for id, p := range todo {
+		if _, open := l.open[id]; p != nil && open && id.subject != "" && !l.dirty[id] {
+			l.foreign[id] = true
+		}
+	}
+	l.mu.Unlock()
 	return s.hearProblems(ctx)
 }
 
@@ -207,11 +217,11 @@ func (s *Service) judgeCall(_ context.Context, call, class, subject string, err 
 	}
 	switch koogallery.Class(class) {
 	case koogallery.Unauthorized:
-		if strings.HasPrefix(e.Code, "APIGW") {
+		if !aboutCode(e) {
 			s.reportFor(problemKey, "", hint)
-			return
+		} else if subject != "" { // without one: see redeemMine
+			s.reportFor(problemForeign, subject, hint)
 		}
-		s.reportFor(problemForeign, subject, hint)
 	case koogallery.UnknownCode, koogallery.NotActivated:
 		if subject != "" { // without one: a buyer's typing mistake
 			s.reportFor(problemUnknown, subject, call+" "+hint)
@@ -232,3 +242,7 @@ func (s *Service) judgeCall(_ context.Context, call, class, subject string, err 
 		}
 	}
 }
+
+// aboutCode says that an answer is of the license interfaces: what they call
+// unauthorized is the code, what the gateway and the others do is the key.
+func aboutCode(e *koogallery.Error) bool { return strings.HasPrefix(e.Code, "9202") }

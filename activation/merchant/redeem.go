@@ -122,6 +122,10 @@ func (s *Service) redeemMine(ctx context.Context, g *goods, code, wanted string)
 		})
 		confirmed = err == nil
 		if err != nil && koogallery.ClassOf(err) != koogallery.AlreadyActive {
+			var e *koogallery.Error
+			if errors.As(err, &e) && e.Class == koogallery.Unauthorized && aboutCode(e) {
+				s.reportFor(problemForeign, foreignHint(code), e.Code+" "+e.Hint)
+			}
 			return s.redeemFailed(ctx, g, redeemRefusal(err), word(err))
 		}
 		// What only this answer tells is written down before anything else.
@@ -224,6 +228,7 @@ func (t *tx) adopt(id, code, wanted string, beat *koogallery.Heartbeat) error {
 		return &Refusal{Code: protocol.CodeUnavailable, After: 300}
 	}
 	t.svc.solvedFor(problemProduct, g.product)
+	t.svc.solvedFor(problemForeign, foreignHint(code))
 	added, err := t.addForeign(g, product.spec(g.amount), id, foreignHint(code), "")
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package merchant
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -44,6 +45,42 @@ func (s *Service) Contested(ctx context.Context, limit int) ([]DeviceInfo, error
 type Found struct {
 	Codes   []CodeInfo   `json:"codes"`
 	Devices []DeviceInfo `json:"devices"`
+}
+
+// SaleInfo is what is known of the sale of a marketplace's code.
+type SaleInfo struct {
+	Standing  string    `json:"standing"` // the marketplace's word: alive, frozen, expired, released
+	Product   string    `json:"product"`  // of the marketplace
+	Order     string    `json:"order"`
+	Amount    int64     `json:"amount"`    // the quantity bought, 0: not told
+	Activated int64     `json:"activated"` // UTC second of the activation there
+	Checked   int64     `json:"checked"`   // UTC second of the last answer about it, 0: none
+	Problem   string    `json:"problem"`   // why the last attempt failed
+	Waiting   int64     `json:"waiting"`   // work about it that waits
+	Failed    int64     `json:"failed"`    // work about it that was given up
+	Uses      []UseInfo `json:"uses"`      // the newest days of use
+}
+
+// saleUses is how many days of use are shown with a sale.
+const saleUses = 31
+
+// Sale describes the sale of a code; nil for the vendor's own codes.
+func (s *Service) Sale(ctx context.Context, codeID string) (*SaleInfo, error) {
+	rows, err := s.query(ctx, `SELECT g.standing, g.product, g.order_id, g.amount, g.activated, g.checked, g.problem,
+		(SELECT COUNT(*) FROM jobs j WHERE j.goods = g.id AND j.failed = 0), (SELECT COUNT(*) FROM jobs j WHERE j.goods = g.id AND j.failed = 1)
+		FROM goods g JOIN codes c ON c.goods = g.id WHERE c.id = $1`, codeID)
+	if err != nil {
+		return nil, fmt.Errorf("merchant: sale: %w", err)
+	}
+	list, err := collect(rows, func(rows *sql.Rows) (i SaleInfo, err error) {
+		err = rows.Scan(&i.Standing, &i.Product, &i.Order, &i.Amount, &i.Activated, &i.Checked, &i.Problem, &i.Waiting, &i.Failed)
+		return i, err
+	})
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	list[0].Uses, err = s.Uses(ctx, codeID, saleUses)
+	return &list[0], err
 }
 
 // findLimit bounds each list of Found.

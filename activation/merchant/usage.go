@@ -189,7 +189,7 @@ type UseInfo struct {
 
 // Uses lists the days of use of a marketplace's code, newest first.
 func (s *Service) Uses(ctx context.Context, codeID string, limit int) ([]UseInfo, error) {
-	rows, err := s.db.read.QueryContext(ctx, `SELECT u.day, u.device, u.reported FROM uses u JOIN codes c ON c.goods = u.goods
+	rows, err := s.query(ctx, `SELECT u.day, u.device, u.reported FROM uses u JOIN codes c ON c.goods = u.goods
 		WHERE c.id = $1 ORDER BY u.day DESC, u.device LIMIT $2`, codeID, limit)
 	if err != nil {
 		return nil, fmt.Errorf("merchant: uses: %w", err)

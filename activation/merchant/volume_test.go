@@ -112,6 +112,7 @@ func (b *bed) adminQueries(i int) map[string]func() error {
 		"codes":             func() error { return errOf(b.svc.Codes(ctx, "", 100)) },
 		"codes of product":  func() error { return errOf(b.svc.Codes(ctx, "product-3", 100)) },
 		"code":              func() error { return errOf(b.svc.Code(ctx, "c-"+n)) },
+		"sale":              func() error { return errOf(b.svc.Sale(ctx, "c-"+n)) },
 		"expiring":          func() error { return errOf(b.svc.Expiring(ctx, 30*day, 100)) },
 		"devices":           func() error { return errOf(b.svc.Devices(ctx, "", 100)) },
 		"devices of code":   func() error { return errOf(b.svc.Devices(ctx, "c-"+n, 100)) },
@@ -214,7 +215,7 @@ func TestAdminQueriesUseIndexes(t *testing.T) {
 	b := newBed(t)
 	b.fill(1000)
 	plans := b.plans()
-	whole := regexp.MustCompile(`(?m)(SCAN (c|a|audit|tokens)( |$)(USING COVERING INDEX)?$|TEMP B-TREE FOR ORDER BY|Seq Scan on (codes|activations|audit|tokens)|^ *Sort)`)
+	whole := regexp.MustCompile(`(?m)(SCAN (c|a|audit|tokens|g|j|u)( |$)(USING COVERING INDEX)?$|TEMP B-TREE FOR ORDER BY|Seq Scan on (codes|activations|audit|tokens)|^ *Sort)`)
 	for name, ask := range b.adminQueries(5) {
 		must0(t, ask())
 		if len(*plans) == 0 {

@@ -1,6 +1,7 @@
 package merchant
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -105,6 +106,10 @@ func (s *Service) runTask(ctx context.Context, j task) error {
 
 // settleTask writes down how a call ended: done, later, or given up.
 func (s *Service) settleTask(ctx context.Context, j task, err error, done func(t *tx) error) error {
+	about := ""
+	if err != nil {
+		about = cmp.Or(s.codeOf(context.WithoutCancel(ctx), j.goods), instanceSubject)
+	}
 	return s.changeLocking(context.WithoutCancel(ctx), "code "+j.goods, func(t *tx) error {
 		if err == nil {
 			if done != nil {
@@ -115,15 +120,23 @@ func (s *Service) settleTask(ctx context.Context, j task, err error, done func(t
 			return t.finished(j)
 		}
 		switch koogallery.ClassOf(err) {
-		case koogallery.UnknownCode, koogallery.Refused, koogallery.NotActivated, koogallery.NotReceived, koogallery.AlreadyActive, koogallery.BadCodeInSet:
+		case koogallery.UnknownCode, koogallery.Refused, koogallery.NotActivated, koogallery.BadCodeInSet:
+			return t.givenUp(j, word(err)) // and named by judgeCall
+		case koogallery.NotReceived, koogallery.AlreadyActive:
+			s.reportFor(problemGivenUp, about, j.kind+": "+word(err))
 			return t.givenUp(j, word(err))
 		}
 		if t.now-j.created > jobGiveUp {
+			s.reportFor(problemGivenUp, about, j.kind+": "+word(err))
 			return t.givenUp(j, word(err))
 		}
 		return t.again(j, s.pause(j.attempts), word(err))
 	})
 }
+
+// instanceSubject names work about an instance that has no code yet: its id
+// belongs to the marketplace's customer.
+const instanceSubject = "instance"
 
 // beat asks for the standing of goods and takes it in.
 func (s *Service) beat(ctx context.Context, j task) error {

@@ -20,10 +20,18 @@ func (a *app) codesCmd() *cobra.Command {
 }
 
 // writeCode prints a code for people, without the code.
+// codeStatus is what holds a code: the vendor's word, or the marketplace's.
+func codeStatus(i merchant.CodeInfo) string {
+	if i.Status != "active" || i.Market == "" || i.Market == "alive" {
+		return i.Status
+	}
+	return i.Market + " by the marketplace"
+}
+
 func writeCode(w io.Writer, i merchant.CodeInfo) {
 	fmt.Fprintf(w, "id\t%s\n", i.ID)
 	fmt.Fprintf(w, "code ends with\t%s\n", i.Hint)
-	fmt.Fprintf(w, "status\t%s\n", i.Status)
+	fmt.Fprintf(w, "status\t%s\n", codeStatus(i))
 	fmt.Fprintf(w, "product\t%s %s\n", i.Product, i.Edition)
 	fmt.Fprintf(w, "devices\t%d of %d in use\n", i.Used, i.Devices)
 	fmt.Fprintf(w, "seats per device\t%d\n", i.Seats)

@@ -48,6 +48,6 @@ func (a *app) runCodesList(ctx context.Context, o codesListOptions) error {
 func writeCodes(w io.Writer, list []merchant.CodeInfo) {
 	fmt.Fprintln(w, "ID\tENDS WITH\tPRODUCT\tSTATUS\tDEVICES\tENDS\tNOTE")
 	for _, i := range list {
-		fmt.Fprintf(w, "%s\t%s\t%s %s\t%s\t%d/%d\t%s\t%s\n", i.ID, i.Hint, i.Product, i.Edition, i.Status, i.Used, i.Devices, when(i.Expires), orDash(i.Note))
+		fmt.Fprintf(w, "%s\t%s\t%s %s\t%s\t%d/%d\t%s\t%s\n", i.ID, i.Hint, i.Product, i.Edition, codeStatus(i), i.Used, i.Devices, when(i.Expires), orDash(i.Note))
 	}
 }

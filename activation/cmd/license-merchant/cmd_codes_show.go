@@ -28,12 +28,27 @@ func (a *app) runCodesShow(ctx context.Context, id string) error {
 		}
 		return a.print(x, func(w io.Writer) {
 			writeCode(w, x.Code)
+			if x.Sale != nil {
+				writeSale(w, *x.Sale)
+			}
 			for _, d := range x.Devices {
 				fmt.Fprintf(w, "device\t%s %s, last contact %s\n", d.License, d.Status, when(d.Contact))
 			}
 			writeHistory(w, x.History)
 		})
 	})
+}
+
+func writeSale(w io.Writer, s merchant.SaleInfo) {
+	fmt.Fprintf(w, "marketplace\t%s, last asked %s\n", orDash(s.Standing), when(s.Checked))
+	fmt.Fprintf(w, "sold as\t%s, quantity %d, order %s, activated there %s\n", orDash(s.Product), s.Amount, orDash(s.Order), when(s.Activated))
+	fmt.Fprintf(w, "work about it\t%d waiting, %d given up\n", s.Waiting, s.Failed)
+	if s.Problem != "" {
+		fmt.Fprintf(w, "last attempt\t%s\n", s.Problem)
+	}
+	for _, u := range s.Uses {
+		fmt.Fprintf(w, "used on\t%s by %s, told the marketplace %s\n", u.Day, u.Device, when(u.Reported))
+	}
 }
 
 func writeHistory(w io.Writer, history []merchant.AuditRow) {

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"database/sql"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -170,6 +171,29 @@ func TestHealthTellsOfTheCertificate(t *testing.T) {
 	late.env = func(name string) string { return map[string]string{"LANG": "zh_CN.UTF-8"}[name] }
 	if code := late.run(context.Background(), []string{"health", "--dir", s.app.dir}); code != exitOK || !strings.Contains(out.String(), "证书") {
 		t.Errorf("%d %s", code, out.String())
+	}
+}
+
+// What a running service met stands in the database: the command shows it with
+// what it is about, and closes it once somebody has put it right.
+func TestHealthSettle(t *testing.T) {
+	s := openShop(t)
+	db, err := sql.Open("sqlite", s.app.path("merchant.db"))
+	check(t, err)
+	defer db.Close() //nolint:errcheck // its test is over
+	_, err = db.Exec(`INSERT INTO problems (code, subject, detail, since) VALUES ('foreign-code', '…0007', '92020001', 1)`)
+	check(t, err)
+	text := s.command("health")
+	for _, want := range []string{"foreign-code", "…0007", "next: Compare the seller", "then: license-merchant health settle foreign-code …0007"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("health does not say %q: %s", want, text)
+		}
+	}
+	if text := s.command("health", "settle", "foreign-code", "…0007", "--reason", "buyer told"); !strings.Contains(text, "nothing is wrong") {
+		t.Errorf("settled: %s", text)
+	}
+	if text := s.command("audit", "list", "--subject", "…0007"); !strings.Contains(text, "problem.settle") || !strings.Contains(text, "buyer told") {
+		t.Errorf("the audit log says %s", text)
 	}
 }
 

@@ -20,6 +20,7 @@ const (
 	PathVersion        = "/admin/v1/version"
 	PathOpenAPI        = "/admin/v1/openapi.yaml"
 	PathHealth         = "/admin/v1/health"
+	PathSettle         = "/admin/v1/health/settle"
 	PathFind           = "/admin/v1/find"
 	PathCodes          = "/admin/v1/codes"
 	PathExpiring       = "/admin/v1/codes/expiring"
@@ -71,6 +72,13 @@ type Health struct {
 	Problems []merchant.Problem `json:"problems"`
 }
 
+// Settled names a problem that was put right outside.
+type Settled struct {
+	Code    string `json:"code"`
+	Subject string `json:"subject"` // what the problem is about
+	Reason  string `json:"reason"`  // for the audit log
+}
+
 // FindRequest is what to look for. It travels in a body, because it may be a
 // code: addresses end up in logs.
 type FindRequest struct {
@@ -102,6 +110,7 @@ type MadeCode struct {
 // Code is one code with what happened to it.
 type Code struct {
 	Code    merchant.CodeInfo     `json:"code"`
+	Sale    *merchant.SaleInfo    `json:"sale,omitempty"` // of a marketplace's code
 	Devices []merchant.DeviceInfo `json:"devices"`
 	History []merchant.AuditRow   `json:"history"`
 }

@@ -37,6 +37,24 @@ func (s *Server) health(x *exchange) error {
 	return x.reply(h)
 }
 
+// settle answers with what is wrong afterwards.
+func (s *Server) settle(x *exchange) error {
+	var in Settled
+	if err := x.decode(&in); err != nil {
+		return err
+	}
+	if len(in.Code) > maxWord || len(in.Subject) > maxWord || len(in.Reason) > maxReason {
+		return fault(CodeBadValue, fmt.Sprintf("code and subject: at most %d bytes, reason: at most %d", maxWord, maxReason))
+	}
+	if err := s.svc.Settle(x.r.Context(), in.Code, in.Subject, in.Reason); err != nil {
+		return err
+	}
+	return s.health(x)
+}
+
+// maxWord bounds the name of a problem and of what it is about.
+const maxWord = 128
+
 func (s *Server) find(x *exchange) error {
 	var in FindRequest
 	if err := x.decode(&in); err != nil {
@@ -109,12 +127,16 @@ func (s *Server) code(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	sale, err := s.svc.Sale(ctx, id)
+	if err != nil {
+		return err
+	}
 	devices, err := s.svc.Devices(ctx, id, historyRows)
 	if err != nil {
 		return err
 	}
 	history, err := s.svc.Audit(ctx, id, 0, historyRows)
-	return answer(x, Code{info, devices, history}, err)
+	return answer(x, Code{info, sale, devices, history}, err)
 }
 
 // action is what changes one code or device.

@@ -45,6 +45,7 @@ func (s *Server) table() []route {
 		{get, PathVersion, viewer, s.version},
 		{get, PathOpenAPI, viewer, s.document},
 		{get, PathHealth, viewer, s.health},
+		{post, PathSettle, support, s.settle},
 		{post, PathFind, viewer, s.find},
 
 		{get, PathCodes, viewer, s.codes},

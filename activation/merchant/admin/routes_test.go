@@ -90,6 +90,7 @@ func TestSchemasAreTheTypes(t *testing.T) {
 		"Verdict": merchant.Verdict{}, "PartInfo": merchant.PartInfo{}, "Comparison": fingerprint.Comparison{}, "PartResult": fingerprint.PartResult{},
 		"Audit": Audit{}, "AuditRow": merchant.AuditRow{}, "Verified": Verified{}, "Tokens": Tokens{}, "TokenInfo": merchant.TokenInfo{},
 		"NewToken": NewToken{}, "MadeToken": MadeToken{}, "Text": protocol.Text{},
+		"Settled": Settled{}, "SaleInfo": merchant.SaleInfo{}, "UseInfo": merchant.UseInfo{},
 	} {
 		want := members(reflect.TypeOf(v))
 		var got []string
@@ -209,6 +210,8 @@ func TestBadInput(t *testing.T) {
 		{"nothing to find", "POST", PathFind, `{"what":"  "}`, CodeBadValue},
 		{"far too long", "POST", PathFind, `{"what":"` + strings.Repeat("x", 300) + `"}`, CodeBadValue},
 		{"endless", "POST", PathFind, `{"what":"` + strings.Repeat("x", 200<<10) + `"}`, CodeTooLarge},
+		{"no such problem", "POST", PathSettle, `{"code":"bad-code","subject":"c-none"}`, CodeNotFound},
+		{"problem of a long name", "POST", PathSettle, `{"code":"` + strings.Repeat("x", 129) + `"}`, CodeBadValue},
 		{"no product", "POST", PathCodes, `{"count":1}`, CodeBadValue},
 		{"too many", "POST", PathCodes, `{"product":"p","devices":1,"seats":1,"policy":"balanced","count":5001}`, CodeBadValue},
 		{"unknown code", "GET", "/admin/v1/codes/c-none", "", CodeNotFound},
