@@ -18,9 +18,9 @@ import (
 	"licenseagent.example/activation/license"
 )
 
-// ErrKeyFile is returned when a key file is missing, readable by others, or
-// not what it should be.
-var ErrKeyFile = errors.New("merchant: unusable key file")
+// ErrKeyFile is returned when a file that holds a key, a token or another secret
+// is missing, readable by others, or not what it should be.
+var ErrKeyFile = errors.New("merchant: unusable file of a secret")
 
 // ErrKeyStore is wrapped by the errors of a key store that does not answer: a
 // token that was taken out, a PIN that is wrong.
@@ -104,8 +104,14 @@ func writeSecret(path string, text []byte) error {
 	return nil
 }
 
-// ReadSecret reads a small file that nobody else may read: a key, a pepper, the
-// PIN of a token. Every error is ErrKeyFile.
+// maxSecret is how many bytes a file that holds a secret may have.
+const maxSecret = 64 << 10
+
+// ReadSecret reads a small file that nobody else may read: a key, a pepper, a
+// token, a configuration with keys. What is checked is what is read, whatever
+// link or pipe led to it. Whose file it is needs no check: one that only its
+// owner can read was opened by its owner or by root. Every error is ErrKeyFile
+// and names the file.
 func ReadSecret(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -118,11 +124,14 @@ func ReadSecret(path string) ([]byte, error) {
 	}
 	// Windows has no mode bits; there the directory's access list protects.
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%w: %s can be read by others (mode %04o), want 0600", ErrKeyFile, path, info.Mode().Perm())
+		return nil, fmt.Errorf("%w: %s can be read by others (mode %04o): chmod 600", ErrKeyFile, path, info.Mode().Perm())
 	}
-	b, err := io.ReadAll(io.LimitReader(f, 64<<10))
+	b, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKeyFile, err)
+	}
+	if len(b) > maxSecret {
+		return nil, fmt.Errorf("%w: %s is larger than %d bytes", ErrKeyFile, path, maxSecret)
 	}
 	return b, nil
 }

@@ -1,6 +1,7 @@
 package merchant
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -147,11 +149,6 @@ func TestKeyFiles(t *testing.T) {
 		if mode := must(os.Stat(path))(t).Mode().Perm(); mode != 0o600 {
 			t.Errorf("mode %04o", mode)
 		}
-		must0(t, os.Chmod(path, 0o640))
-		if _, err := loadKey(path); !errors.Is(err, ErrKeyFile) {
-			t.Errorf("a key that the group can read was used: %v", err)
-		}
-		must0(t, os.Chmod(path, 0o600))
 	}
 	must(loadKey(path))(t)
 	must0(t, os.WriteFile(filepath.Join(dir, "root-2.pem"), []byte("not a key"), 0o600))
@@ -168,6 +165,46 @@ func TestKeyFiles(t *testing.T) {
 	must0(t, os.WriteFile(filepath.Join(dir, "short.key"), []byte("abcd"), 0o600))
 	if _, err := secret(filepath.Join(dir, "short.key"), rand.Reader, false); !errors.Is(err, ErrKeyFile) {
 		t.Errorf("a short secret: %v", err)
+	}
+}
+
+// Whatever holds a secret is read by one function: nobody else may be able to
+// read it, it is read whole or not at all, and no error shows what it holds.
+func TestReadSecret(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "secret")
+	for mode := range os.FileMode(0o1000) {
+		if mode&0o400 == 0 {
+			continue // root could read it all the same
+		}
+		must0(t, os.WriteFile(path, []byte("CANARY"), 0o600))
+		must0(t, os.Chmod(path, mode))
+		got, err := ReadSecret(path)
+		private := mode&0o077 == 0 || runtime.GOOS == "windows"
+		if private && (err != nil || string(got) != "CANARY") {
+			t.Errorf("mode %04o: %q, %v", mode, got, err)
+		}
+		if !private && (got != nil || !errors.Is(err, ErrKeyFile) || !strings.Contains(err.Error(), path)) {
+			t.Errorf("mode %04o: %q, %v", mode, got, err)
+		}
+		must0(t, os.Remove(path))
+	}
+	if _, err := ReadSecret(path); !errors.Is(err, ErrKeyFile) || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+	for size, want := range map[int]error{maxSecret: nil, maxSecret + 1: ErrKeyFile} {
+		must0(t, os.WriteFile(path, bytes.Repeat([]byte("CANARY"), size/6+1)[:size], 0o600))
+		if got, err := ReadSecret(path); !errors.Is(err, want) || err == nil && len(got) != size || err != nil && strings.Contains(err.Error(), "CANARY") {
+			t.Errorf("%d bytes: %d, %v", size, len(got), err)
+		}
+	}
+	// What a link leads to is what counts: secrets are handed over as links.
+	must0(t, os.WriteFile(path, []byte("x"), 0o600))
+	must0(t, os.Symlink("secret", filepath.Join(dir, "link")))
+	must(ReadSecret(filepath.Join(dir, "link")))(t)
+	must0(t, os.Chmod(path, 0o644))
+	if _, err := ReadSecret(filepath.Join(dir, "link")); runtime.GOOS != "windows" && !errors.Is(err, ErrKeyFile) {
+		t.Errorf("a link to an open file: %v", err)
 	}
 }
 

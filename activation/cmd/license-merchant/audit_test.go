@@ -104,8 +104,9 @@ func TestCodesAreKept(t *testing.T) {
 	}
 }
 
-// A token is read from one line of a private file.
-func TestSecretFiles(t *testing.T) {
+// A token is read from one line of a private file (merchant.TestReadSecret), and
+// what is wrong has its exit code.
+func TestSecretLine(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)
@@ -114,20 +115,20 @@ func TestSecretFiles(t *testing.T) {
 		return path
 	}
 	for name, text := range map[string]string{"plain": "lmt_x", "line": "lmt_x\n", "mail": " \r\nlmt_x\r\n"} {
-		if got, err := secretFile(write(name, text, 0o600)); err != nil || got != "lmt_x" {
+		if got, err := secretLine(write(name, text, 0o600), "x"); err != nil || got != "lmt_x" {
 			t.Errorf("%s: %q %v", name, got, err)
 		}
 	}
-	for _, mode := range []os.FileMode{0o640, 0o604, 0o644, 0o620} {
-		if _, err := secretFile(write("open", "lmt_x", mode)); !errors.Is(err, os.ErrPermission) {
-			t.Errorf("mode %o: %v", mode, err)
+	for path, exit := range map[string]int{
+		write("open", "CANARY", 0o640):                           exitPermission,
+		write("empty", "\n", 0o600):                              exitUsage,
+		write("long", "CANARY"+strings.Repeat(" ", 4096), 0o600): exitUsage,
+		filepath.Join(dir, "none"):                               exitUsage,
+	} {
+		_, err := secretLine(path, "x")
+		if got := exitCode(t.Context(), err); got != exit || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "CANARY") {
+			t.Errorf("%s: exit %d, want %d: %v", filepath.Base(path), got, exit, err)
 		}
-	}
-	if _, err := secretFile(write("empty", "\n", 0o600)); err == nil {
-		t.Error("an empty file is a token")
-	}
-	if _, err := secretFile(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("no file: %v", err)
 	}
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/rand"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -130,9 +129,8 @@ func (a *app) koogalleryKeys() (koogallerySection, error) {
 	}
 	k := c.KooGallery
 	if k.Access+k.Secret+k.Callback != "" {
-		info, err := os.Stat(filepath.Join(a.dir, configName))
-		if err == nil && info.Mode().Perm()&0o077 != 0 {
-			return k, fmt.Errorf("%w: %s holds keys and can be read by others: chmod 600", fs.ErrPermission, filepath.Join(a.dir, configName))
+		if _, err := merchant.ReadSecret(filepath.Join(a.dir, configName)); err != nil {
+			return k, err
 		}
 	}
 	for name, to := range map[string]*string{"ACCESS": &k.Access, "SECRET": &k.Secret, "CALLBACK": &k.Callback} {

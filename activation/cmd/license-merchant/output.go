@@ -117,7 +117,7 @@ func explain(err error) (code, message, hint string) {
 	case errors.Is(err, manifest.ErrNotBundle), errors.Is(err, manifest.ErrTooLarge):
 		return "not-a-bundle", message, "Packages are made by license-merchant bundle and not changed afterwards."
 	case errors.Is(err, merchant.ErrKeyFile):
-		return "key-file", message, "Key files belong to the user of the service, with mode 0600."
+		return "key-file", message, "Files with keys, tokens or a PIN belong to the user who runs this, with mode 0600."
 	case errors.Is(err, syscall.EADDRINUSE):
 		return "address-taken", message, "Another program listens there, perhaps another license-merchant: find and stop it (ss -ltnp), or choose another address (--listen, admin.listen, metrics)."
 	case errors.Is(err, fs.ErrNotExist):

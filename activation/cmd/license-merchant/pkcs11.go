@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"io/fs"
-	"strings"
 
 	"licenseagent.example/activation/license"
 	"licenseagent.example/activation/merchant"
@@ -54,9 +53,6 @@ func (k tokenFirst) Load(kid string) (license.Signer, error) {
 	return signer, err
 }
 
-// maxPIN is how many bytes the file of a PIN may have.
-const maxPIN = 4096
-
 // pin is never an argument: those are seen by everybody on the machine.
 func (a *app) pin(c pkcs11Section) (string, error) {
 	if pin := a.env("LICENSE_MERCHANT_PKCS11_PIN"); pin != "" {
@@ -65,14 +61,5 @@ func (a *app) pin(c pkcs11Section) (string, error) {
 	if c.PIN == "" {
 		return "", usage("[pkcs11] needs pin_file, or LICENSE_MERCHANT_PKCS11_PIN in the environment")
 	}
-	path := a.path(c.PIN)
-	text, err := merchant.ReadSecret(path)
-	if err != nil {
-		return "", err
-	}
-	pin := strings.TrimSpace(string(text))
-	if pin == "" || len(text) > maxPIN {
-		return "", errors.Join(merchant.ErrKeyFile, usage("%s: want one line of at most %d bytes, the PIN of the token", path, maxPIN))
-	}
-	return pin, nil
+	return secretLine(a.path(c.PIN), "the PIN of the token")
 }

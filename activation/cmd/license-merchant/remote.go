@@ -5,14 +5,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
-	"runtime"
 	"strings"
 	"time"
 
@@ -63,7 +60,7 @@ func (a *app) withAPI(ctx context.Context, do func(c *admin.Client) error) error
 	if a.remote.tokenFile == "" {
 		return usage("--server needs --token-file")
 	}
-	token, err := secretFile(a.remote.tokenFile)
+	token, err := secretLine(a.remote.tokenFile, "the token of an operator")
 	if err != nil {
 		return err
 	}
@@ -104,29 +101,23 @@ func (r *remote) transport() (*http.Transport, error) {
 	}, nil
 }
 
-// secretFile reads the one line of a file that others must not read.
-func secretFile(path string) (string, error) {
-	f, err := os.Open(path)
+// maxLine is how many bytes the file of a token or of a PIN may have.
+const maxLine = 4096
+
+// secretLine reads a file whose only line is a secret. what says which one.
+func secretLine(path, what string) (string, error) {
+	text, err := merchant.ReadSecret(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", usage("%s: no such file; it should hold %s", path, what)
+	}
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return "", err
+	line := strings.TrimSpace(string(text))
+	if line == "" || len(text) > maxLine {
+		return "", usage("%s: want one line of at most %d bytes, %s", path, maxLine, what)
 	}
-	// Windows has no mode bits; there the folder's access list protects.
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("%w: %s can be read by others: chmod 600", fs.ErrPermission, path)
-	}
-	b, err := io.ReadAll(io.LimitReader(f, 4096))
-	if err != nil {
-		return "", err
-	}
-	if text := strings.TrimSpace(string(b)); text != "" {
-		return text, nil
-	}
-	return "", errors.New(path + " is empty")
+	return line, nil
 }
 
 // lang is the language of the sentences that a service answers with.
