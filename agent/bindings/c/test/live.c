@@ -161,7 +161,7 @@ int main(int argc, char **argv) {
         if (strcmp(got, want) != 0) printf("FAILED live: %sgot %s %s %s\n", line, got, E.code, E.detail);
     }
     fclose(f);
-    for (int i = 0; i < 200; i++) la_check(own, "studio", &V, &E);
+    for (int i = 0; i < 3000; i++) la_check(own, "studio", &V, &E);
     printf("c live: %d passed, %d failed\n", passed, failed);
 #ifdef __VERSION__
     printf("c " __VERSION__ ": ");

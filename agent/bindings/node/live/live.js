@@ -60,7 +60,7 @@ async function main([script, places, relay]) {
   console.log(`node${relay ? ' relay' : ''} live: ${passed} passed, ${failed} failed`);
   const warm = () => checker.check('studio');
   const fresh = () => steps.check('own', 'own', 'studio');
-  await measure(warm, 1000);
+  await measure(warm, 3000);
   const cached = await measure(warm, 2000);
   const uncached = await measure(fresh, relay ? 20 : 200);
   const seat = (await measure(async () => (await checker.seat('studio', { waitMs: 2000 })).close(), relay ? 20 : 200)).split(',')[0];

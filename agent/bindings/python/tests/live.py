@@ -88,7 +88,7 @@ def main(script, places):
     def warm():
         live.checker.check("studio")
 
-    measure(warm, 200)
+    measure(warm, 3000)
     cached, uncached = measure(warm, 2000), measure(fresh, 200)
     seat = measure(lambda: live.checker.seat("studio", wait=2.0).close(), 200).split(",")[0]
     print("python live: %d passed, %d failed" % (steps - live.failed, live.failed))

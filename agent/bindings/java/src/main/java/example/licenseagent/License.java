@@ -155,8 +155,17 @@ final class License {
 
     /** SHA-256 in hex, as a proof names a license envelope. */
     static String sha256(byte[] data) {
+        return HexFormat.of().formatHex(digest("SHA-256", data));
+    }
+
+    /** A hash of parts, one behind the other. */
+    static byte[] digest(String algorithm, byte[]... parts) {
         try {
-            return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(data));
+            MessageDigest d = MessageDigest.getInstance(algorithm);
+            for (byte[] part : parts) {
+                d.update(part);
+            }
+            return d.digest();
         } catch (NoSuchAlgorithmException e) {
             throw new IllegalStateException(e); // every Java has it
         }

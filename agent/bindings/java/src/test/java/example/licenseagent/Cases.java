@@ -80,6 +80,7 @@ final class Cases {
     public static void main(String[] args) throws Exception {
         Cases c = new Cases();
         new LicenseCases(c).run();
+        new CurveCases(c).run();
         new FingerprintCases(c).run();
         new AgentCases(c).run();
         System.out.println("java: " + c.passed + " passed, " + c.failed + " failed");
