@@ -106,7 +106,11 @@ finish() { # NAME
 	exec 8>&-
 }
 
-folders() { mkdir -p -- "$run" "$log"; }
+# Whoever can open a lock can hold it: the folder of the locks is nobody else's.
+folders() {
+	mkdir -p -- "$run" "$log"
+	chmod 700 -- "$run"
+}
 # One stage at a time. The lock is the process's: it goes when the process does.
 alone() {
 	folders
