@@ -8,7 +8,6 @@ ALTER TABLE codes ADD COLUMN bound TEXT NOT NULL DEFAULT '';        -- JSON: the
 ALTER TABLE codes ADD COLUMN news BIGINT NOT NULL DEFAULT 0;        -- grows with each change that devices should learn
 ALTER TABLE codes ADD COLUMN news_at BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE activations ADD COLUMN told BIGINT NOT NULL DEFAULT 0;  -- codes.news at the last answer
-CREATE INDEX codes_goods ON codes (goods) WHERE goods <> '';
 CREATE INDEX codes_news ON codes (news_at);
 
 CREATE TABLE goods (
@@ -94,7 +93,6 @@ DROP TABLE nonces;
 DROP TABLE deeds;
 DROP TABLE goods;
 DROP INDEX codes_news;
-DROP INDEX codes_goods;
 ALTER TABLE activations DROP COLUMN told;
 ALTER TABLE codes DROP COLUMN news_at;
 ALTER TABLE codes DROP COLUMN news;

@@ -26,16 +26,16 @@ CREATE INDEX codes_end ON codes ((CASE
 CREATE INDEX codes_hint ON codes (hint, created);
 CREATE INDEX codes_note ON codes (note, created);
 CREATE INDEX activations_created ON activations (created, license_id);
+CREATE INDEX activations_of_device ON activations (device_id, created);
 DROP INDEX activations_device;
-CREATE INDEX activations_device ON activations (device_id, created);
 CREATE INDEX activations_of_code ON activations (code_id, created, license_id);
 CREATE INDEX activations_contested ON activations (contested) WHERE contested > 0;
 
 -- +goose Down
 DROP INDEX activations_contested;
 DROP INDEX activations_of_code;
-DROP INDEX activations_device;
 CREATE INDEX activations_device ON activations (device_id);
+DROP INDEX activations_of_device;
 DROP INDEX activations_created;
 DROP INDEX codes_note;
 DROP INDEX codes_hint;
