@@ -11,6 +11,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -280,7 +281,8 @@ func (c *Client) UploadFile(ctx context.Context, event, name string, data []byte
 }
 
 // upload sends multipart/form-data. How its body enters the signature is not
-// documented: the hash is over the bytes as sent, as for every other call.
+// documented: the hash is over the bytes as sent, as for every other call,
+// unless UnsignedUploads says otherwise.
 func (c *Client) upload(ctx context.Context, event string, fields map[string]string, name string, data []byte) error {
 	if event == "" || len(event) > 64 {
 		return fmt.Errorf("%w: event id of 1 to 64 characters", ErrArgument)
@@ -325,13 +327,12 @@ func checkCode(code string) error {
 	return nil
 }
 
-// readTime reads a time in one of the forms the pages show; the zone is UTC
-// where a page says one.
+// readTime reads a time in one of the forms the pages show.
 func (c *Client) readTime(about, s string) time.Time {
 	if s == "" || s == "null" {
 		return time.Time{}
 	}
-	t, err := ParseTime(s)
+	t, err := ParseTime(s, c.Zone)
 	if err != nil {
 		c.unknown(about, "time in an unknown form")
 	}
@@ -340,15 +341,23 @@ func (c *Client) readTime(about, s string) time.Time {
 
 // ParseTime reads the time forms of KooGallery's pages: yyyyMMddHHmmss, the
 // same with milliseconds, "yyyy-MM-dd HH:mm:ss z", ISO 8601, and UNIX
-// milliseconds. All are UTC. It returns ErrAnswer for anything else.
-func ParseTime(s string) (time.Time, error) {
+// milliseconds. Those that name no zone are of the given one, nil is UTC: some
+// pages say UTC, others nothing. It returns ErrAnswer for anything else.
+func ParseTime(s string, zone *time.Location) (time.Time, error) {
+	if zone == nil {
+		zone = time.UTC
+	}
 	if len(s) == 17 {
-		if t, err := time.Parse(timeFormat+".000", s[:14]+"."+s[14:]); err == nil {
-			return t, nil
+		if t, err := time.ParseInLocation(timeFormat+".000", s[:14]+"."+s[14:], zone); err == nil {
+			return t.UTC(), nil
 		}
 	}
 	for _, form := range []string{timeFormat, "2006-01-02 15:04:05 z", "2006-01-02 15:04:05 Z", "2006-01-02 15:04:05", time.RFC3339Nano, "20060102T150405Z"} {
-		if t, err := time.Parse(form, s); err == nil {
+		in := zone
+		if strings.ContainsAny(form[len(form)-1:], "zZ") {
+			in = time.UTC // a letter that says so
+		}
+		if t, err := time.ParseInLocation(form, s, in); err == nil {
 			return t.UTC(), nil
 		}
 	}

@@ -39,6 +39,12 @@ type Client struct {
 	// tables were never published: the shape of v2 activation is sent, and every
 	// plausible answer is read.
 	HeartbeatV2 bool
+	// UnsignedUploads leaves the bodies of uploads out of the signature, as the
+	// cloud's own SDKs do for whatever is not JSON. The documents do not say
+	// which of the two the marketplace expects.
+	UnsignedUploads bool
+	// Zone is the time zone of times that name none; nil is UTC.
+	Zone *time.Location
 	// Unknown is called when an answer holds something the documents leave
 	// open, so that it reaches a log: what it is about, and the member met.
 	Unknown func(about, member string)
@@ -77,6 +83,9 @@ func (c *Client) callHost(ctx context.Context, host, method, path string, query 
 	u := &url.URL{Scheme: "https", Host: host, Path: basePath + path, RawQuery: query.Encode()}
 	now := c.Now()
 	headers := map[string]string{"Content-Type": contentType}
+	if c.UnsignedUploads && contentType != jsonType {
+		headers[contentHash] = unsignedPayload
+	}
 	sig, err := Sign(c.Keys, Request{Method: method, URL: u, Headers: headers, Body: body, Date: now})
 	if err != nil {
 		return err
@@ -85,7 +94,9 @@ func (c *Client) callHost(ctx context.Context, host, method, path string, query 
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRequest, err)
 	}
-	req.Header.Set("Content-Type", contentType)
+	for name, value := range headers {
+		req.Header.Set(name, value)
+	}
 	req.Header.Set("X-Sdk-Date", now.UTC().Format(DateFormat))
 	req.Header.Set("Authorization", sig.Authorization)
 	resp, err := c.HTTP.Do(req)

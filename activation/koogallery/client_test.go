@@ -211,6 +211,13 @@ func TestOrderAndUpload(t *testing.T) {
 	if err := b.UploadFile(ctx, "ev-2", "my.lic", file); err != nil || string(b.market.Upload("ev-2")) != string(file) {
 		t.Errorf("file: %v", err)
 	}
+	b.UnsignedUploads = true
+	if err := b.UploadFile(ctx, "ev-4", "my.lic", file); err != nil || string(b.market.Upload("ev-4")) != string(file) {
+		t.Errorf("file outside the signature: %v", err)
+	}
+	if _, err := b.Order(ctx, "CS1", ""); err != nil {
+		t.Errorf("JSON beside it: %v", err)
+	}
 	if err := b.UploadString(ctx, "ev-3", strings.Repeat("x", 1025)); !errors.Is(err, koogallery.ErrArgument) {
 		t.Errorf("long string: %v", err)
 	}

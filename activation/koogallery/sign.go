@@ -22,6 +22,13 @@ const DateFormat = "20060102T150405Z"
 
 const algorithm = "SDK-HMAC-SHA256"
 
+// contentHash is the header that takes the place of the body's hash, and
+// unsignedPayload its value for a body that is not signed.
+const (
+	contentHash     = "x-sdk-content-sha256"
+	unsignedPayload = "UNSIGNED-PAYLOAD"
+)
+
 // ErrRequest is returned when a request cannot be signed as it stands: no
 // host, no date, or a header that holds a line break.
 var ErrRequest = errors.New("koogallery: the request cannot be signed")
@@ -82,9 +89,13 @@ func Sign(c Credentials, r Request) (Signature, error) {
 		canonicalHeaders.WriteString(n + ":" + headers[n] + "\n")
 	}
 	signed := strings.Join(names, ";")
+	payload := hash(r.Body)
+	if said := headers[contentHash]; said != "" {
+		payload = said // the SDKs sign what this header says instead of the body
+	}
 	var s Signature
 	s.CanonicalRequest = strings.Join([]string{
-		strings.ToUpper(r.Method), canonicalPath(r.URL), canonicalQuery(r.URL), canonicalHeaders.String(), signed, hash(r.Body),
+		strings.ToUpper(r.Method), canonicalPath(r.URL), canonicalQuery(r.URL), canonicalHeaders.String(), signed, payload,
 	}, "\n")
 	s.StringToSign = algorithm + "\n" + date + "\n" + hash([]byte(s.CanonicalRequest))
 	s.Signature = mac([]byte(c.SecretKey), []byte(s.StringToSign))

@@ -132,6 +132,46 @@ func TestSignEncoding(t *testing.T) {
 	}
 }
 
+// The header that stands for the body's hash is signed in its place, whatever
+// the body is; without it another body is another signature.
+func TestSignContentHash(t *testing.T) {
+	of := func(body string, headers map[string]string) Signature {
+		t.Helper()
+		s, err := Sign(Credentials{"a", "b"}, Request{Method: "POST", URL: parse(t, "https://h/"), Headers: headers, Body: []byte(body), Date: date(t, "20260102T030405Z")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	unsigned := map[string]string{"X-Sdk-Content-Sha256": "UNSIGNED-PAYLOAD"}
+	one, two := of("one", unsigned), of("two", unsigned)
+	if one != two || !strings.HasSuffix(one.CanonicalRequest, "\nhost;x-sdk-content-sha256;x-sdk-date\nUNSIGNED-PAYLOAD") {
+		t.Errorf("%q\n%q", one.CanonicalRequest, two.CanonicalRequest)
+	}
+	if of("one", nil) == of("two", nil) {
+		t.Error("control: the body is not signed")
+	}
+}
+
+// Times that name no zone are of the one that was chosen, others are not.
+func TestParseTimeZone(t *testing.T) {
+	beijing := time.FixedZone("+08:00", 8*3600)
+	for s, shifted := range map[string]bool{
+		"20270102030405": true, "20270102030405000": true, "2027-01-02 03:04:05": true,
+		"2027-01-02 03:04:05 z": false, "2027-01-02 03:04:05 Z": false, "20270102T030405Z": false, "2027-01-02T03:04:05Z": false, "1798859045000": false,
+	} {
+		utc, err1 := ParseTime(s, nil)
+		there, err2 := ParseTime(s, beijing)
+		want := time.Duration(0)
+		if shifted {
+			want = 8 * time.Hour
+		}
+		if err1 != nil || err2 != nil || utc.Unix() != 1798859045 || utc.Sub(there) != want {
+			t.Errorf("%s: %v %v (%v %v)", s, utc, there, err1, err2)
+		}
+	}
+}
+
 func TestSignRefuses(t *testing.T) {
 	good := Request{Method: "GET", URL: parse(t, "https://h/"), Date: date(t, "20260102T030405Z")}
 	for name, r := range map[string]Request{

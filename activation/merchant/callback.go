@@ -216,7 +216,7 @@ func (f fields) may(name string, limit int) (string, error) {
 }
 
 // moment reads a time of a callback; 0 when an optional one is absent.
-func (f fields) moment(name string, limit int, mandatory bool) (int64, error) {
+func (t *tx) moment(f fields, name string, limit int, mandatory bool) (int64, error) {
 	v, err := f.may(name, limit)
 	if err != nil || v == "" && !mandatory {
 		return 0, err
@@ -224,7 +224,7 @@ func (f fields) moment(name string, limit int, mandatory bool) (int64, error) {
 	if v == "" {
 		return 0, &fieldError{name + " is missing"}
 	}
-	at, err := koogallery.ParseTime(v)
+	at, err := koogallery.ParseTime(v, t.svc.market.Zone)
 	if err != nil || at.Unix() <= 0 {
 		return 0, &fieldError{name + " has not a documented form of time"}
 	}

@@ -54,7 +54,7 @@ func (t *tx) confirm(g *goods) error {
 // refreshCode is refreshLicenseCode: a renewal, or one taken back. An order has
 // one effect however often it is told.
 func (t *tx) refreshCode(f fields) (CallbackAnswer, error) {
-	expires, err := f.moment("expireTime", 20, true)
+	expires, err := t.moment(f, "expireTime", 20, true)
 	if err != nil {
 		return CallbackAnswer{}, err
 	}

@@ -174,6 +174,17 @@ func TestCallbackOrdersOnce(t *testing.T) {
 	}
 }
 
+// A time that names no zone is of the one that was configured.
+func TestCallbackTimesInAZone(t *testing.T) {
+	beijing := time.FixedZone("+08:00", 8*3600)
+	s, code, _ := bought(t, func(o *MarketOptions) { o.Zone = beijing })
+	ends := s.clock.Now().Add(9000 * time.Hour)
+	s.call(renewal(code, "CS2", ends.Add(8*time.Hour))) // the hands of a clock in Beijing
+	if s.ends() != ends.Unix() {
+		t.Errorf("ends %d, want %d", s.ends(), ends.Unix())
+	}
+}
+
 // After a release nothing comes back to life.
 func TestCallbackReleaseIsFinal(t *testing.T) {
 	s, code, d := bought(t)

@@ -98,7 +98,7 @@ func (t *tx) instance(f fields) (*goods, *CallbackAnswer, error) {
 }
 
 func (t *tx) refreshInstance(f fields) (CallbackAnswer, error) {
-	expires, err := f.moment("expireTime", 20, true)
+	expires, err := t.moment(f, "expireTime", 20, true)
 	if err != nil {
 		return CallbackAnswer{}, err
 	}
@@ -128,10 +128,10 @@ func (t *tx) applyLicense(f fields) (CallbackAnswer, error) {
 	if err != nil {
 		return CallbackAnswer{}, err
 	}
-	if _, err := f.moment("effectiveTime", 32, true); err != nil {
+	if _, err := t.moment(f, "effectiveTime", 32, true); err != nil {
 		return CallbackAnswer{}, err
 	}
-	expires, err := f.moment("expireTime", 32, false)
+	expires, err := t.moment(f, "expireTime", 32, false)
 	if err != nil {
 		return CallbackAnswer{}, err
 	}
@@ -329,7 +329,7 @@ func (s *Service) queryOrder(ctx context.Context, j task) error {
 			if amount > 0 {
 				g.amount = amount
 			}
-			if at, err := koogallery.ParseTime(l.Expires); err == nil && expires == 0 {
+			if at, err := koogallery.ParseTime(l.Expires, t.svc.market.Zone); err == nil && expires == 0 {
 				expires = at.Unix()
 			}
 		}

@@ -85,6 +85,7 @@ type MarketOptions struct {
 	Products    []MarketProduct
 	CallbackKey string         // signs the marketplace's calls; "" refuses them all
 	BodySign    bool           // sign the answers to callbacks, as older pages demand
+	Zone        *time.Location // of the marketplace's times that name none; nil: UTC
 	Calendar    *time.Location // whose days count as days of use; nil: UTC+8
 	Spread      int64          // seconds over which the marketplace is asked about a day of use; 0: half an hour
 	Thaw        string         // ThawWithExpiry (default), ThawAlways, ThawNever

@@ -22,6 +22,8 @@ type koogallerySection struct {
 
 	Host        string         `toml:"host"`         // "" is mkt.myhuaweicloud.com, with .cn to fall back on
 	Heartbeat   int64          `toml:"heartbeat"`    // interface version, 1 (default) or 2
+	Times       string         `toml:"times"`        // zone of times that name none, "+00:00" by default
+	Uploads     string         `toml:"uploads"`      // what the signature of an upload covers: body (default) or unsigned
 	BodySign    bool           `toml:"body_sign"`    // sign the answers to callbacks
 	KeepUnknown bool           `toml:"keep_unknown"` // take callbacks about codes that were not activated here
 	Thaw        string         `toml:"thaw"`         // with-expiry (default), always, never
@@ -63,13 +65,22 @@ func (a *app) market(c config, log *slog.Logger) (merchant.MarketOptions, *simul
 	if c.Marketplace == "" {
 		return o, nil, nil
 	}
-	if c.KooGallery.Calendar != "" {
-		t, err := time.Parse("-07:00", c.KooGallery.Calendar)
+	for name, z := range map[string]struct {
+		text string
+		to   **time.Location
+	}{"calendar": {c.KooGallery.Calendar, &o.Calendar}, "times": {c.KooGallery.Times, &o.Zone}} {
+		if z.text == "" {
+			continue
+		}
+		t, err := time.Parse("-07:00", z.text)
 		if err != nil {
-			return o, nil, usage("koogallery.calendar: %q has not the form \"+08:00\"", c.KooGallery.Calendar)
+			return o, nil, usage("koogallery.%s: %q has not the form \"+08:00\"", name, z.text)
 		}
 		_, offset := t.Zone()
-		o.Calendar = time.FixedZone(c.KooGallery.Calendar, offset)
+		*z.to = time.FixedZone(z.text, offset)
+	}
+	if u := c.KooGallery.Uploads; u != "" && u != "body" && u != "unsigned" {
+		return o, nil, usage("koogallery.uploads is body or unsigned, not %q", u)
 	}
 	for _, p := range c.KooGallery.Product {
 		if p.Limits == nil {
@@ -90,6 +101,7 @@ func (a *app) market(c config, log *slog.Logger) (merchant.MarketOptions, *simul
 	o.CallbackKey = keys.Callback
 	client := &koogallery.Client{
 		Keys: koogallery.Credentials{AccessKey: keys.Access, SecretKey: keys.Secret}, Host: c.KooGallery.Host, Now: a.now, HeartbeatV2: c.KooGallery.Heartbeat == 2,
+		UnsignedUploads: c.KooGallery.Uploads == "unsigned", Zone: o.Zone,
 		Unknown: func(about, member string) {
 			log.Warn("KooGallery's answer holds something that its documents leave open", "about", about, "member", member)
 		},

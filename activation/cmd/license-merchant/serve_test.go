@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"licenseagent.example/activation/koogallery"
 	"licenseagent.example/activation/merchant"
 	"licenseagent.example/activation/merchant/admin"
 	"licenseagent.example/activation/merchant/hsm"
@@ -194,6 +195,36 @@ func TestHealthSettle(t *testing.T) {
 	}
 	if text := s.command("audit", "list", "--subject", "…0007"); !strings.Contains(text, "problem.settle") || !strings.Contains(text, "buyer told") {
 		t.Errorf("the audit log says %s", text)
+	}
+}
+
+// What the documents leave open is chosen in the configuration, and a choice
+// that there is not is named.
+func TestMarketSettings(t *testing.T) {
+	s := openShop(t)
+	log := slog.New(slog.DiscardHandler)
+	write := func(text string) config {
+		t.Helper()
+		check(t, os.WriteFile(s.app.path(configName), []byte("marketplace = \"simulated\"\n[koogallery]\n"+text+"\n[[koogallery.product]]\nproduct = \"painter\"\n"), 0o600))
+		c, err := s.app.loadConfig()
+		check(t, err)
+		return c
+	}
+	o, _, err := s.app.market(write("times = \"+08:00\"\nuploads = \"unsigned\"\ncalendar = \"-03:00\""), log)
+	check(t, err)
+	client, ok := o.Market.(*koogallery.Client)
+	if !ok || !client.UnsignedUploads || client.Zone.String() != "+08:00" || o.Zone.String() != "+08:00" || o.Calendar.String() != "-03:00" {
+		t.Errorf("%+v %+v", o, client)
+	}
+	if o, _, err = s.app.market(write(""), log); err != nil || o.Zone != nil || o.Market.(*koogallery.Client).UnsignedUploads {
+		t.Errorf("without settings: %+v %v", o, err)
+	}
+	for text, name := range map[string]string{
+		"times = \"Beijing\"": "koogallery.times", "calendar = \"8\"": "koogallery.calendar", "uploads = \"signed\"": "koogallery.uploads", "heartbeat = 3": "koogallery.heartbeat",
+	} {
+		if _, _, err := s.app.market(write(text), log); exitCode(t.Context(), err) != exitUsage || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }
 
