@@ -1,6 +1,12 @@
 /* The cryptography of license_agent.c in one translation unit: the unchanged
  * files of crypto/ (origins and licenses in crypto/README.md) under names that
  * do not collide with a program's own copies. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+/* In GNU mode these headers declare select(), whose name ge.c takes for a function of its own. */
+#define select la_select
 #define load_3 la_load_3
 #define load_4 la_load_4
 #define ed25519_create_keypair la_ed25519_create_keypair
