@@ -83,6 +83,33 @@ func TestEveryCodeIsComplete(t *testing.T) {
 	}
 }
 
+// A cause with words of its own says something else than its code, in both languages.
+func TestCausesHaveTheirOwnWords(t *testing.T) {
+	names := constants(t)
+	if len(api.Causes()) == 0 {
+		t.Fatal("no cause has words of its own")
+	}
+	for _, pair := range api.Causes() {
+		code, cause, found := strings.Cut(pair, "/")
+		if !found || names[code] == "" || cause == "" {
+			t.Errorf("%q is not code/cause", pair)
+		}
+		for _, lang := range []string{api.English, api.Chinese} {
+			message, hint := api.SentenceFor(code, cause, lang)
+			general, next := api.Sentence(code, lang)
+			if message == "" || hint == "" || message == general || hint == next {
+				t.Errorf("%s in %s: %q %q", pair, lang, message, hint)
+			}
+			if chinese := strings.ContainsFunc(message, func(r rune) bool { return unicode.Is(unicode.Han, r) }); chinese != (lang == api.Chinese) {
+				t.Errorf("%s: %q is not %s", pair, message, lang)
+			}
+			if other, _ := api.SentenceFor(code, "nothing known", lang); other != general {
+				t.Errorf("%s: an unknown cause says %q", code, other)
+			}
+		}
+	}
+}
+
 func TestLookupOfAnUnknownCode(t *testing.T) {
 	if got := api.Lookup("from-the-future"); got.HTTP != 500 || got.Exit != api.ExitUnexpected {
 		t.Errorf("got %+v", got)

@@ -25,6 +25,58 @@ func Sentence(code, lang string) (message, hint string) {
 	return row.en, row.enHint
 }
 
+// SentenceFor is Sentence for a code that came of a cause: where that cause asks
+// for another next step than the rest of its code, it has words of its own.
+func SentenceFor(code, cause, lang string) (message, hint string) {
+	for _, r := range causes() {
+		if r.code == code+"/"+cause {
+			if lang == Chinese {
+				return r.chinese, r.zhNext
+			}
+			return r.en, r.enHint
+		}
+	}
+	return Sentence(code, lang)
+}
+
+// Causes lists the code/cause pairs that have words of their own.
+func Causes() []string {
+	var out []string
+	for _, r := range causes() {
+		out = append(out, r.code)
+	}
+	return out
+}
+
+// CauseArgument stands behind CodeConfig when a program gave its client an
+// argument that cannot be, and no file is at fault.
+const CauseArgument = "argument"
+
+func causes() []sentence {
+	return []sentence{
+		{
+			CodeUntrusted + "/product",
+			"The license is for another product than the program asks for.", "Compare the product that the program names with license-agent status; each product needs a license of its own.",
+			"该许可证属于另一产品。", "请将程序所用的产品名与 license-agent status 的输出对照；每个产品需要各自的许可证。",
+		},
+		{
+			CodeUntrusted + "/stale",
+			"The answer came more than five seconds after the question and proves nothing any more.", "Try again; if it stays so, look at the load of the machine, and for something between program and agent that holds answers back.",
+			"应答在提问五秒之后才到达，不再能作为证明。", "请重试；若持续如此，请检查机器负载，以及程序与代理程序之间是否有拖延应答的环节。",
+		},
+		{
+			CodeUntrusted + "/keyset-expired",
+			"The vendor's key set has expired, or the clock of this machine is far ahead.", "Check the clock; then run license-agent renew, or import a new answer file.",
+			"厂商的密钥集已过期，或本机时钟过快。", "请检查时钟，然后运行 license-agent renew，或导入新的应答文件。",
+		},
+		{
+			CodeConfig + "/" + CauseArgument,
+			"The program names an agent or a product that cannot be.", "Correct instance, socket or product in the program; without instance and socket it asks the agent that is installed here.",
+			"程序指定的代理程序或产品名无效。", "请在程序中更正实例、套接字或产品名；省略实例和套接字时使用本机安装的代理程序。",
+		},
+	}
+}
+
 func sentences() []sentence {
 	return []sentence{
 		{

@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"licenseagent.example/activation/license"
 	"licenseagent.example/agent/api"
 	"licenseagent.example/platform/ipc"
 	"licenseagent.example/platform/paths"
@@ -181,6 +182,15 @@ func (c *Client) fail(code string, cause error) error {
 	if cause == nil {
 		return e
 	}
+	switch code {
+	case api.CodeUntrusted:
+		if e.Cause = license.Code(cause); e.Cause == "unexpected" {
+			e.Cause = "" // not of the format: the error behind it says it
+		}
+	case api.CodeConfig:
+		e.Cause = api.CauseArgument
+	}
+	e.Message, e.Hint = api.SentenceFor(code, e.Cause, c.language())
 	return fmt.Errorf("%w: %w", e, cause)
 }
 

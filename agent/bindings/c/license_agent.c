@@ -972,7 +972,7 @@ static la_status fail(const license_agent *la, la_error *err, la_status status, 
     if (err == NULL) return status;
     memset(err, 0, sizeof *err);
     for (size_t i = 0; i < sizeof la_messages / sizeof *la_messages; i++)
-        if (la_messages[i].status == status) {
+        if (la_messages[i].status == status && (!*la_messages[i].cause || strcmp(la_messages[i].cause, cause) == 0)) {
             copy(err->code, sizeof err->code, text(la_messages[i].code));
             copy(err->message, sizeof err->message, text(la_messages[i].message[zh]));
             copy(err->hint, sizeof err->hint, text(la_messages[i].hint[zh]));

@@ -197,6 +197,11 @@ static la_verdict V;
 /* What a support engineer needs: a sentence always, the next step when this side found the error. */
 static int sentences(const la_error *e) { return *e->message && (*e->hint || strncmp(e->code, "agent-", 6) != 0); }
 
+/* The sentences, and the very one of this cause. */
+static int says(const la_error *e, str want) {
+    return sentences(e) && (json_member(want, "message").n == 0 || strcmp(e->message, words(want, "message")) == 0);
+}
+
 /* A closed connection leaves no hanging server: freed before the agent stops. */
 static int check_case(str c) {
     world w = world_of(c);
@@ -211,7 +216,7 @@ static int check_case(str c) {
         la_status s = la_check(la, words(TALK, "product"), &V, &e);
         int ok;
         if (s != LA_OK)
-            ok = strcmp(e.code, words(want, "code")) == 0 && (json_member(want, "cause").n == 0 || strcmp(e.cause, words(want, "cause")) == 0) && sentences(&e) &&
+            ok = strcmp(e.code, words(want, "code")) == 0 && (json_member(want, "cause").n == 0 || strcmp(e.cause, words(want, "cause")) == 0) && says(&e, want) &&
                  !V.runs;
         else
             ok = json_member(want, "code").n == 0 && V.runs == truth(want, "runs") && strcmp(V.phase, words(want, "phase")) == 0 &&
@@ -233,7 +238,7 @@ static void file_case(str c) {
     license_agent *la = checker("/nowhere", &w, NULL, &e);
     str f = decoded(json_member(c, "file")), want = json_member(c, "want");
     la_status s = la_check_files(la, words(c, "product"), f.s, f.n, &V, &e);
-    int ok = s != LA_OK ? strcmp(e.code, words(want, "code")) == 0 && (json_member(want, "cause").n == 0 || strcmp(e.cause, words(want, "cause")) == 0)
+    int ok = s != LA_OK ? strcmp(e.code, words(want, "code")) == 0 && (json_member(want, "cause").n == 0 || strcmp(e.cause, words(want, "cause")) == 0) && says(&e, want)
                         : json_member(want, "code").n == 0 && V.runs == truth(want, "runs") && strcmp(V.phase, words(want, "phase")) == 0 &&
                               strcmp(V.reason, words(want, "reason")) == 0;
     result(ok, "file", words(c, "name"), s != LA_OK ? e.cause : V.phase);

@@ -33,7 +33,8 @@ namespace Example.LicenseAgent
 
         internal static AgentException Of(string code, string language, string cause, string detail)
         {
-            string[] words = Messages.All[code];
+            string[] words;
+            if (!Messages.All.TryGetValue(code + "/" + cause, out words)) { words = Messages.All[code]; }
             int zh = language == "zh-CN" ? 2 : 0;
             return new AgentException(code, cause, words[zh], words[zh + 1], detail ?? "");
         }

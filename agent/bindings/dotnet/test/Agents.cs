@@ -189,7 +189,7 @@ namespace Example.LicenseAgent.Tests
                         fooled |= v.Runs;
                         Shared.Result(Shared.S(want, "code") == "" && v.Runs == Shared.B(want, "runs") && v.Phase == Shared.S(want, "phase") && v.Reason == Shared.S(want, "reason") && v.Device.Outcome == Shared.S(want, "outcome"), "check", name, v.Phase + " " + v.Reason);
                     }
-                    catch (AgentException e) { Shared.Result(e.Code == Shared.S(want, "code") && (Shared.S(want, "cause") == "" || e.Cause == Shared.S(want, "cause")) && Sentences(e), "check", name, e.Message); }
+                    catch (AgentException e) { Shared.Result(e.Code == Shared.S(want, "code") && (Shared.S(want, "cause") == "" || e.Cause == Shared.S(want, "cause")) && Says(e, want), "check", name, e.Message); }
                 }
                 lock (agent.Seen) { Shared.Result(agent.Seen.Count == 2 && agent.Seen.All(s => s.Key == "/v1/check") && agent.Seen.Select(s => Shared.S((Members)Text.Json(s.Value), "nonce")).Distinct().Count() == 2, "asked", name, "something else"); }
             }
@@ -206,7 +206,7 @@ namespace Example.LicenseAgent.Tests
                     Verdict v = k.CheckFiles(Shared.S(c, "product"), Shared.S(c, "file"));
                     Shared.Result(Shared.S(want, "code") == "" && v.Runs == Shared.B(want, "runs") && v.Phase == Shared.S(want, "phase") && v.Reason == Shared.S(want, "reason"), "file", Shared.S(c, "name"), v.Phase);
                 }
-                catch (AgentException e) { Shared.Result(e.Code == Shared.S(want, "code") && (Shared.S(want, "cause") == "" || e.Cause == Shared.S(want, "cause")), "file", Shared.S(c, "name"), e.Message); }
+                catch (AgentException e) { Shared.Result(e.Code == Shared.S(want, "code") && (Shared.S(want, "cause") == "" || e.Cause == Shared.S(want, "cause")) && Says(e, want), "file", Shared.S(c, "name"), e.Message); }
             }
         }
 
@@ -222,6 +222,9 @@ namespace Example.LicenseAgent.Tests
 
         /// <summary>What a support engineer needs: a sentence always, the next step when this side found the error.</summary>
         static bool Sentences(AgentException e) { return !string.IsNullOrEmpty(e.Sentence) && (!string.IsNullOrEmpty(e.Hint) || !e.Code.StartsWith("agent-", StringComparison.Ordinal)); }
+
+        /// <summary>The sentences, and the very one of this cause.</summary>
+        static bool Says(AgentException e, Members want) { return Sentences(e) && (Shared.S(want, "message") == "" || e.Sentence == Shared.S(want, "message")); }
 
         static void Gives(string name, string have, string want) { Shared.Result(have == want, "behaviour", name, have); }
 

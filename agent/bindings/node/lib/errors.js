@@ -13,7 +13,8 @@ class AgentError extends Error {
 
 /** An error that arises in the program, with the sentences of its code. */
 function failure(code, language = 'en', cause = '', detail = '') {
-  const words = MESSAGES[code][language] || MESSAGES[code].en;
+  const all = MESSAGES[`${code}/${cause}`] || MESSAGES[code];
+  const words = all[language] || all.en;
   return new AgentError(code, { cause, detail: String(detail), ...words });
 }
 

@@ -112,6 +112,7 @@ function judged(want, error, v) {
     assert.ok(error instanceof AgentError, error.stack);
     assert.equal(error.code, want.code, error.message);
     if (want.cause) assert.equal(error.reason, want.cause);
+    if (want.message) assert.equal(error.sentence, want.message);
     sentences(error);
     return;
   }

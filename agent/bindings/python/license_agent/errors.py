@@ -28,7 +28,7 @@ class AgentError(Exception):
 
 def failure(code, language="en", cause="", detail=""):
     """An error that arises in the program, with the sentences of its code."""
-    words = _MESSAGES[code]
+    words = _MESSAGES.get("%s/%s" % (code, cause)) or _MESSAGES[code]
     words = words.get(language, words["en"])
     return AgentError(code, cause, words["message"], words["hint"], detail)
 

@@ -141,6 +141,7 @@ class Checks(unittest.TestCase):
                     v = k.check(TALK["product"])
                 except AgentError as e:
                     self.assertEqual((e.code, e.cause if want.get("cause") else ""), (want.get("code"), want.get("cause", "")), str(e))
+                    self.assertEqual(e.message, want.get("message", e.message))
                     self.assertTrue(e.message, "no sentence")
                     continue
                 self.assertIsNone(want.get("code"), c["name"])
@@ -157,6 +158,7 @@ class Checks(unittest.TestCase):
             v = k.check_files(c["product"], c["file"])
         except AgentError as e:
             self.assertEqual((e.code, e.cause if want.get("cause") else ""), (want.get("code"), want.get("cause", "")), str(e))
+            self.assertEqual(e.message, want.get("message", e.message))
             return
         self.assertEqual((v.runs, v.phase, v.reason), (want["runs"], want["phase"], want.get("reason", "")))
 

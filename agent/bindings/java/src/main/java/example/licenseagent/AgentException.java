@@ -28,7 +28,8 @@ public final class AgentException extends Exception {
 
     /** An error that arises in the program, with the sentences of its code. */
     static AgentException of(String code, String language, String reason, String detail) {
-        Map<?, ?> languages = (Map<?, ?>) Messages.ALL.get(code);
+        String pair = code + "/" + reason;
+        Map<?, ?> languages = (Map<?, ?>) Messages.ALL.get(Messages.ALL.containsKey(pair) ? pair : code);
         Map<?, ?> words = (Map<?, ?>) languages.get(languages.containsKey(language) ? language : "en");
         return new AgentException(code, reason, (String) words.get("message"), (String) words.get("hint"), detail);
     }

@@ -120,6 +120,7 @@ final class AgentCases {
             Cases.equal(e.code(), Cases.text(want, "code"), e.toString());
             sentences(e);
             Cases.that(!want.has("cause") || want.text("cause").equals(e.reason()), "reason " + e.reason());
+            Cases.that(!want.has("message") || want.text("message").equals(e.sentence()), "sentence " + e.sentence());
             return;
         }
         Cases.equal("", Cases.text(want, "code"), "no error");
