@@ -131,8 +131,8 @@ func sentences() []sentence {
 		},
 		{
 			CodeAlreadyActivated,
-			"A license for this product is held already.", "Run license-agent status to see it; add --replace to put another code in its place.",
-			"本机已持有该产品的许可证。", "运行 license-agent status 查看；如需更换授权码，请加 --replace。",
+			"A license for this product is held already.", "Run license-agent status to see it. A code of another product needs --product with its name; --replace puts another code in this one's place.",
+			"本机已持有该产品的许可证。", "运行 license-agent status 查看。另一产品的授权码需加 --product 指明产品；如需更换授权码，请加 --replace。",
 		},
 		{
 			CodeNotLicensed,
