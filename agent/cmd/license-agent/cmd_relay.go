@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -42,12 +43,13 @@ func (a *app) relay(ctx context.Context) error {
 	within, cancel := context.WithTimeout(ctx, relayPatience)
 	defer cancel()
 	conn, err := ipc.Dial(within, p.Socket, ipc.DialOptions{})
+	var late net.Error // also of a socket whose listener takes nobody in
 	switch {
 	case errors.Is(err, ipc.ErrNotRunning):
 		return a.problem(api.CodeNotRunning, err)
 	case errors.Is(err, ipc.ErrForeignOwner), errors.Is(err, ipc.ErrNotSocket), errors.Is(err, ipc.ErrNoIdentity):
 		return a.problem(api.CodeWrongOwner, err)
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &late) && late.Timeout():
 		return a.problem(api.CodeTimeout, err)
 	case err != nil:
 		return fmt.Errorf("relay: %w", err)

@@ -228,7 +228,9 @@ final class Transport {
         } catch (IOException | RuntimeException e) {
             boolean none = e instanceof SocketException && String.valueOf(e.getMessage()).matches(".*(refused|No such file).*");
             boolean file = e instanceof java.nio.file.FileSystemException f && "Not a directory".equals(f.getReason());
-            throw fail(none || file ? "agent-not-running" : "agent-bad-answer", e.toString(), "");
+            // Nobody takes the connection in: connecting does not wait for that.
+            boolean full = e instanceof SocketException && String.valueOf(e.getMessage()).contains("temporarily unavailable");
+            throw fail(none || file ? "agent-not-running" : full ? "agent-timeout" : "agent-bad-answer", e.toString(), "");
         }
         Map<?, ?> value;
         try {
