@@ -1,7 +1,8 @@
 /* Against real agents: live SCRIPT PLACES
  * SCRIPT is agent/bindings/testdata/live.txt, PLACES a folder with own.json,
  * stranger.json and mirror.json and the endpoints in places.txt. Prints one line of
- * passes and one of latencies. */
+ * passes and one of latencies. Or: live watch PLACES, which prints the phase at the
+ * start and after each change, until the license does not run. */
 #ifndef _WIN32
 #define _GNU_SOURCE
 #endif
@@ -85,6 +86,18 @@ static const char *watch(void) {
     return s == LA_OK && changed && serial > 0 ? "changed" : said(s);
 }
 
+static int watch_on(void) {
+    uint64_t serial = 0;
+    for (int changed; la_watch(own, &serial, 30000, &changed, &E) == LA_OK;) {
+        if (!changed) continue;
+        if (la_check(own, "studio", &V, &E) != LA_OK) break;
+        printf("%s\n", V.phase);
+        fflush(stdout);
+        if (!V.runs) return la_free(own), 0;
+    }
+    return printf("FAILED live: %s %s\n", E.code, E.detail), 1;
+}
+
 static const char *seat(const char *user, int wait) {
     int i = 0;
     while (i < 15 && taken[i].seat) i++;
@@ -148,11 +161,13 @@ static void measure(const char *before, const char *kind, int n) {
 int main(int argc, char **argv) {
     char line[256], w[5][64];
     int passed = 0, failed = 0;
-    FILE *f = argc == 3 ? fopen(argv[1], "r") : NULL;
-    if (!f) return fprintf(stderr, "usage: live SCRIPT PLACES\n"), 2;
-    places = argv[2];
+    int watching = argc == 3 && strcmp(argv[1], "watch") == 0;
+    FILE *f = argc == 3 && !watching ? fopen(argv[1], "r") : NULL;
+    places = argv[argc - 1];
+    if (!f && !watching) return fprintf(stderr, "usage: live SCRIPT PLACES\n"), 2;
     own = make("own", "own");
     if (!own) return printf("FAILED live: %s %s\n", E.code, E.detail), 1;
+    if (watching) return watch_on();
     while (fgets(line, sizeof line, f)) {
         int n = sscanf(line, "%63s %63s %63s %63s %63s", w[0], w[1], w[2], w[3], w[4]);
         if (n < 2 || line[0] == '#') continue;

@@ -9,7 +9,8 @@ namespace Example.LicenseAgent.Tests
     /// <summary>Against real agents: Live SCRIPT PLACES. SCRIPT is
     /// agent/bindings/testdata/live.txt, PLACES a folder with own.json, stranger.json and
     /// mirror.json and the endpoints in places.txt. Prints one line of passes and one of
-    /// latencies.</summary>
+    /// latencies. With the word watch for SCRIPT it prints the phase at the start and after
+    /// each change, until the license does not run.</summary>
     internal sealed class Live
     {
         readonly string places;
@@ -37,6 +38,17 @@ namespace Example.LicenseAgent.Tests
         string Check(string place, string anchor, string product)
         {
             using (Checker k = Make(place, anchor)) { return Said(k.Check(product)); }
+        }
+
+        int WatchOn()
+        {
+            foreach (long serial in checker.Watch())
+            {
+                Verdict v = checker.Check("studio");
+                Console.WriteLine(v.Phase);
+                if (!v.Runs) { return 0; }
+            }
+            return 1;
         }
 
         string TakeSeat(string user, int waitMs)
@@ -88,6 +100,7 @@ namespace Example.LicenseAgent.Tests
         static int Main(string[] args)
         {
             var live = new Live(args[1]);
+            if (args[0] == "watch") { return live.WatchOn(); }
             int passed = 0, failed = 0;
             foreach (string[] words in Lines(args[0]))
             {

@@ -3,6 +3,8 @@
 // SCRIPT is agent/bindings/testdata/live.txt, PLACES a folder with own.json,
 // stranger.json and mirror.json and the endpoints in places.txt; with RELAY the agent
 // is asked through that program. Prints one line of passes and one of latencies.
+// With the word watch for SCRIPT it prints the phase at the start and after each
+// change, until the license does not run.
 const { readFileSync } = require('node:fs');
 const path = require('node:path');
 const { Checker } = require('..');
@@ -27,6 +29,13 @@ async function main([script, places, relay]) {
     place === 'instance' ? { instance: 'no-such-instance', relay } : { socket: sockets[place], relay });
   const said = (v) => (v.runs ? v.phase : `no: ${v.phase}`);
   const checker = make('own');
+  if (script === 'watch') {
+    for await (const _ of checker.watch()) {
+      const v = await checker.check('studio');
+      console.log(v.phase);
+      if (!v.runs) return checker.close();
+    }
+  }
   const taken = [];
   const steps = {
     async check(place, anchor, product) {

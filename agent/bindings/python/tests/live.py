@@ -2,7 +2,8 @@
 
 SCRIPT is agent/bindings/testdata/live.txt, PLACES a folder with own.json,
 stranger.json and mirror.json and the endpoints in places.txt. Prints one line of
-passes and one of latencies.
+passes and one of latencies. Or: live.py watch PLACES, which prints the phase at the
+start and after each change, until the license does not run.
 """
 import os
 import platform
@@ -60,7 +61,19 @@ def said(verdict):
     return verdict.phase if verdict.runs else "no: " + verdict.phase
 
 
+def watch_on(places):
+    live = Live(places)
+    for _ in live.checker.watch():
+        verdict = live.checker.check("studio")
+        print(verdict.phase, flush=True)
+        if not verdict.runs:
+            return 0
+    return 1
+
+
 def main(script, places):
+    if script == "watch":
+        return watch_on(places)
     live, steps = Live(places), 0
     with open(script, encoding="utf-8") as f:
         lines = [line.split() for line in f if line.strip() and not line.startswith("#")]

@@ -14,7 +14,9 @@ import java.util.concurrent.atomic.AtomicInteger;
  * Against real agents: Live SCRIPT PLACES [RELAY]. SCRIPT is
  * agent/bindings/testdata/live.txt, PLACES a folder with own.json, stranger.json and
  * mirror.json and the endpoints in places.txt; with RELAY the agent is asked through
- * that program. Prints one line of passes and one of latencies.
+ * that program. Prints one line of passes and one of latencies. With the word watch
+ * for SCRIPT it prints the phase at the start and after each change, until the license
+ * does not run.
  */
 final class Live {
     private final Path places;
@@ -62,6 +64,20 @@ final class Live {
         return changes.get() == 1 ? "changed" : "no";
     }
 
+    private void watchOn() {
+        checker.watch(c -> {
+            try {
+                Verdict v = checker.check("studio");
+                System.out.println(v.phase());
+                if (!v.runs()) {
+                    checker.close();
+                }
+            } catch (AgentException e) {
+                throw new IllegalStateException(e);
+            }
+        });
+    }
+
     private String seat(String user, long waitMs) throws AgentException {
         Seat s = checker.seat("studio", user, waitMs);
         taken.computeIfAbsent(user, u -> new ArrayList<>()).add(s);
@@ -100,6 +116,10 @@ final class Live {
     public static void main(String[] args) throws Exception {
         String relay = args.length > 2 ? args[2] : "";
         Live live = new Live(Path.of(args[1]), relay);
+        if (args[0].equals("watch")) {
+            live.watchOn();
+            return;
+        }
         int passed = 0;
         int failed = 0;
         for (List<String> words : lines(Path.of(args[0]))) {
