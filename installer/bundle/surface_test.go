@@ -40,7 +40,8 @@ func TestSurface(t *testing.T) {
 
 // A lock can be held by whoever can open its file, for reading as well: no other
 // user may get that far, or he would keep the product from being started, stopped
-// and updated. The control is the same folder open.
+// and updated. The control is the same folder open; one of the scripts may be just
+// letting go, so it waits.
 func TestStrangersCannotHoldTheLocks(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Fatal("this test acts as another user and needs root: run it with sudo")
@@ -54,7 +55,7 @@ func TestStrangersCannotHoldTheLocks(t *testing.T) {
 	locks := must[[]string](t)(filepath.Glob(filepath.Join(folder, "*lock")))
 	held := func() (n int) {
 		for _, lock := range locks {
-			if exec.Command("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "flock", "-n", lock, "true").Run() == nil {
+			if exec.Command("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "flock", "-w", "20", lock, "true").Run() == nil {
 				n++
 			}
 		}
