@@ -52,7 +52,7 @@ func (s *Service) Handler() http.Handler {
 // Server returns an HTTP server for the handler with the limits that keep slow
 // and large clients from holding it: the caller adds TLS and listens.
 func (s *Service) Server() *http.Server {
-	return &http.Server{
+	server := &http.Server{
 		Handler:           s.Handler(),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
@@ -61,6 +61,8 @@ func (s *Service) Server() *http.Server {
 		MaxHeaderBytes:    protocol.MaxHeader,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	server.RegisterOnShutdown(s.hub.end)
+	return server
 }
 
 // drainLimit is how much of a body that is too large is read and thrown away so

@@ -29,8 +29,18 @@ type hub struct {
 	mu      sync.Mutex
 	waiting map[string]map[chan struct{}]bool // by code id
 	count   int
-	since   int64 // UTC second up to which the database was looked at
+	since   int64         // UTC second up to which the database was looked at
+	over    chan struct{} // closed when nobody shall wait any more
+	once    sync.Once
 }
+
+func newHub() hub {
+	return hub{waiting: map[string]map[chan struct{}]bool{}, over: make(chan struct{})}
+}
+
+// end answers everybody who waits, and who comes later at once: a server that
+// is told to stop must not stay for a poll.
+func (h *hub) end() { h.once.Do(func() { close(h.over) }) }
 
 // join starts to wait; false when too many do. The channel is closed at news.
 func (h *hub) join(code string, limit int) (news chan struct{}, leave func(), ok bool) {
@@ -229,6 +239,9 @@ func (s *Service) await(ctx context.Context, code, id string, patience func() er
 		case <-news:
 			leave()
 		case <-end.C:
+			leave()
+			return false, nil
+		case <-s.hub.over:
 			leave()
 			return false, nil
 		case <-ctx.Done():

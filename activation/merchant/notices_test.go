@@ -127,6 +127,36 @@ func TestNoticesWake(t *testing.T) {
 	watching.Wait()
 }
 
+// A server that is told to stop does not wait for those who wait: they are
+// answered, without news, and Shutdown ends.
+func TestNoticesEndWithTheServer(t *testing.T) {
+	s, _, d := bought(t)
+	server := s.svc.Server()
+	answered := make(chan int, 1)
+	go func() {
+		status, n := d.poll(context.Background())
+		if n.News {
+			status = 0
+		}
+		answered <- status
+	}()
+	for s.svc.hub.size() == 0 {
+		time.Sleep(time.Millisecond) // polls: until it waits
+	}
+	select {
+	case status := <-answered:
+		t.Fatalf("answered %d before the end", status)
+	default:
+	}
+	must0(t, server.Shutdown(context.Background()))
+	if status := <-answered; status != http.StatusOK {
+		t.Errorf("answered %d without news", status)
+	}
+	if status, n := d.poll(context.Background()); status != http.StatusOK || n.News {
+		t.Errorf("one that comes later: %d %+v", status, n)
+	}
+}
+
 // Only the device itself may ask, and only so many at a time.
 func TestNoticesRefused(t *testing.T) {
 	s, _, d := bought(t)

@@ -103,7 +103,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		opts: o, db: o.DB, clock: o.Clock, log: o.Log, metrics: newMetrics(),
 		queue: make(chan *job, queueLength), urgent: make(chan *job, queueLength), stopped: make(chan struct{}),
 		redeeming: make(chan struct{}, redeemers), wake: make(chan struct{}, 1),
-		hub: hub{waiting: map[string]map[chan struct{}]bool{}},
+		hub: newHub(),
 	}
 	var err error
 	if s.market, err = o.Market.withDefaults(); err != nil {
