@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -222,28 +221,10 @@ func scrape(t *testing.T, b *bed) string {
 	return string(must(io.ReadAll(resp.Body))(t))
 }
 
-// lockedBuffer is a log that several goroutines write.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // TestLogsHoldNoSecrets looks for canaries in the log at its most talkative.
 func TestLogsHoldNoSecrets(t *testing.T) {
 	b := newBed(t)
-	var log lockedBuffer
+	var log logBuffer
 	b.svc.log = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	srv, client := b.serve()
 	code, _ := b.code()
