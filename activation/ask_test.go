@@ -11,17 +11,6 @@ import (
 	"licenseagent.example/fingerprint"
 )
 
-// lone makes the machine a virtual one that shows one network address and
-// nothing else to know it by.
-func lone(w *world, mac string) {
-	w.machine.Change(func(d *fingerprint.Device) {
-		d.Env.Kind = fingerprint.Virtual
-		d.Board = fingerprint.Component{Kind: fingerprint.Board, State: fingerprint.Absent}
-		d.Disk = fingerprint.Component{Kind: fingerprint.Disk, State: fingerprint.Absent}
-		d.MAC = fingerprint.Component{Kind: fingerprint.MAC, State: fingerprint.OK, Values: []fingerprint.Value{{Text: mac, Source: "test"}}}
-	})
-}
-
 // Before its first answer asks who is a no by one made-up value that is another
 // one now, and has not asked before: no other machine, and not at each start.
 func TestAskFirst(t *testing.T) {
@@ -34,11 +23,11 @@ func TestAskFirst(t *testing.T) {
 			t.Errorf("%s: asks first for %v, contacts due %v", what, got, due)
 		}
 	}
-	lone(w, "FA:16:3E:1B:72:0C")
+	w.machine.Lone("FA:16:3E:1B:72:0C")
 	w.start()
 	w.activate()
 	asks("nothing changed", false)
-	lone(w, "FA:16:3E:44:55:66")
+	w.machine.Lone("FA:16:3E:44:55:66")
 	asks("a new address", true)
 	asks("stopped before it could ask", true)
 	w.merchant.Before = func(*license.Request) error { return fmt.Errorf("%w: cable", activation.ErrUnreachable) }
@@ -51,7 +40,7 @@ func TestAskFirst(t *testing.T) {
 	asks("it has asked", false)
 	w.machine.Clock.Advance(3600)
 	asks("it has asked, and the next attempt is due", false)
-	lone(w, "FA:16:3E:1B:72:0C")
+	w.machine.Lone("FA:16:3E:1B:72:0C")
 	asks("the address is back", false)
 
 	whole := newWorld(t, activationtest.Offer{})

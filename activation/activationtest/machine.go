@@ -126,6 +126,17 @@ func (m *Machine) Change(f func(*fingerprint.Device)) {
 	f(&m.device)
 }
 
+// Lone makes the machine a virtual one that shows one network address and
+// nothing else to know it by.
+func (m *Machine) Lone(mac string) {
+	m.Change(func(d *fingerprint.Device) {
+		d.Env.Kind = fingerprint.Virtual
+		d.Board = fingerprint.Component{Kind: fingerprint.Board, State: fingerprint.Absent}
+		d.Disk = fingerprint.Component{Kind: fingerprint.Disk, State: fingerprint.Absent}
+		d.MAC = fingerprint.Component{Kind: fingerprint.MAC, State: fingerprint.OK, Values: []fingerprint.Value{{Text: mac, Source: "test"}}}
+	})
+}
+
 // Read is activation.Config.Rand.
 func (m *Machine) Read(b []byte) (int, error) {
 	m.mu.Lock()

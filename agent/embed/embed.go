@@ -73,15 +73,14 @@ type Config struct {
 // Agent is an opened instance. It is safe for concurrent use.
 type Agent struct {
 	daemon *agent.Daemon
-	store  *store.Store
-	seats  *store.Journal
 	lang   string
 	pid    int
 
-	cancel context.CancelFunc
-	done   chan error
-	once   sync.Once
-	closed error
+	cancel  context.CancelFunc
+	done    chan error
+	release func() error // what the daemon remembers in
+	once    sync.Once
+	closed  error
 }
 
 // ErrAnchor is returned by Open when a trust anchor is unusable or missing.
@@ -136,15 +135,21 @@ func Open(cfg Config) (*Agent, error) {
 	}
 	settings := configure(cfg, anchors, key, clk, st, redact, log)
 	settings.SeatLog = agent.SeatLog{Lines: lines, Append: journal.Append, Replace: journal.Replace}
+	return start(settings, api.Language(cfg.Language), func() error { return errors.Join(journal.Close(), st.Close()) })
+}
+
+// start keeps an agent alive in the background and returns it when it may
+// answer. release is called when it has ended, also after an error.
+func start(settings agent.Config, lang string, release func() error) (*Agent, error) {
 	d, err := agent.New(settings)
 	if err != nil {
-		return nil, errors.Join(err, journal.Close(), st.Close())
+		return nil, errors.Join(err, release())
 	}
 	for _, h := range d.RestoredSeats() {
 		h.End() // the program that held it has ended; only the peak of the period lives on
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	a := &Agent{daemon: d, store: st, seats: journal, pid: os.Getpid(), lang: api.Language(cfg.Language), cancel: cancel, done: make(chan error, 1)}
+	a := &Agent{daemon: d, pid: os.Getpid(), lang: lang, cancel: cancel, done: make(chan error, 1), release: release}
 	go func() { a.done <- d.Run(ctx) }()
 	<-d.Settled()
 	return a, nil
@@ -183,7 +188,7 @@ func configure(cfg Config, anchors []license.Anchor, key *devicekey.Key, clk clo
 func (a *Agent) Close() error {
 	a.once.Do(func() {
 		a.cancel()
-		a.closed = errors.Join(<-a.done, a.seats.Close(), a.store.Close())
+		a.closed = errors.Join(<-a.done, a.release())
 	})
 	return a.closed
 }

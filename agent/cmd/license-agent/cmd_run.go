@@ -152,23 +152,34 @@ func (a *app) checkConfig(p paths.Paths, s settings) error {
 	return t.print()
 }
 
-// serve runs a wired instance until ctx ends or a part of it fails.
+// serve runs the service until ctx ends or a part of it fails.
 func (a *app) serve(ctx context.Context, p paths.Paths, s settings, redact *agent.Redactor, log *slog.Logger, ready func()) error {
 	parts, err := a.wire(p, s, redact, log)
 	if err != nil {
 		return err
 	}
+	err = parts.run(ctx, func() {
+		log.Info(sayAnswers, "version", a.version, "instance", p.Instance, "socket", p.Socket, "state", p.State)
+		ready()
+	})
+	log.Info(sayStopped)
+	return err
+}
+
+// run keeps the parts alive until ctx ends or one of them fails, and closes
+// them. It calls ready as soon as the first answer may be given: what a service
+// manager starts after the agent is not told to wait, but answered.
+func (p *parts) run(ctx context.Context, ready func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	failed := make(chan error, 2)
-	go func() { failed <- parts.server.Serve(parts.listener) }()
-	go func() { failed <- parts.daemon.Run(ctx) }()
+	go func() { failed <- p.server.Serve(p.listener) }()
+	go func() { failed <- p.daemon.Run(ctx) }()
 	if every, kick := service.Watchdog(); every > 0 {
-		go parts.daemon.Feed(ctx, every, kick)
+		go p.daemon.Feed(ctx, every, kick)
 	}
 	select {
-	case <-parts.daemon.Settled(): // the first answer may be given
-		log.Info(sayAnswers, "version", a.version, "instance", p.Instance, "socket", p.Socket, "state", p.State)
+	case <-p.daemon.Settled():
 		ready()
 	case <-ctx.Done():
 	}
@@ -183,7 +194,7 @@ func (a *app) serve(ctx context.Context, p paths.Paths, s settings, redact *agen
 	}
 	stop, release := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer release()
-	errs = append(errs, parts.server.Shutdown(stop))
+	errs = append(errs, p.server.Shutdown(stop))
 	for ; ended < cap(failed); ended++ {
 		select {
 		case err := <-failed:
@@ -192,9 +203,8 @@ func (a *app) serve(ctx context.Context, p paths.Paths, s settings, redact *agen
 			errs = append(errs, service.ErrStopTimeout)
 		}
 	}
-	parts.listener = nil // Shutdown has closed it
-	errs = append(errs, parts.close())
-	log.Info(sayStopped)
+	p.listener = nil // Shutdown has closed it
+	errs = append(errs, p.close())
 	return errors.Join(errs...)
 }
 
