@@ -1,10 +1,11 @@
 using System;
 using System.Runtime.InteropServices;
 using System.Text;
+using Microsoft.Win32.SafeHandles;
 
 namespace Example.LicenseAgent
 {
-    /// <summary>The few calls of Linux that the framework does not offer.</summary>
+    /// <summary>The few calls of Linux and Windows that the framework does not offer.</summary>
     internal static class Native
     {
         internal struct Status { internal uint Uid, Mode; }
@@ -22,6 +23,23 @@ namespace Example.LicenseAgent
 
         [DllImport("libc")]
         internal static extern uint geteuid();
+
+        [DllImport("kernel32", CharSet = CharSet.Unicode, SetLastError = true)]
+        static extern IntPtr CreateFileW(string name, uint access, uint share, IntPtr security, uint disposition, uint flags, IntPtr template);
+
+        internal const int FileNotFound = 2, PathNotFound = 3, AccessDenied = 5, PipeBusy = 231;
+
+        /// <summary>Opens a pipe for overlapped use, null with the error's number when that
+        /// fails. NamedPipeClientStream opens it by a name with GENERIC_WRITE, which contains
+        /// the right to create instances of the pipe and is given to nobody; .NET 8 has no
+        /// constructor that takes other rights.</summary>
+        internal static SafePipeHandle OpenPipe(string name, out int error)
+        {
+            const uint overlapped = 0x40000000, identification = 0x110000;
+            IntPtr h = CreateFileW(name, 0x12019b, 0, IntPtr.Zero, 3, overlapped | identification, IntPtr.Zero);
+            error = Marshal.GetLastWin32Error();
+            return h == new IntPtr(-1) ? null : new SafePipeHandle(h, true);
+        }
 
         internal static bool Windows { get { return System.IO.Path.DirectorySeparatorChar == '\\'; } }
 

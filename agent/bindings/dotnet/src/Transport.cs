@@ -4,10 +4,10 @@ using System.IO;
 using System.IO.Pipes;
 using System.Net;
 using System.Net.Sockets;
-using System.Security.Principal;
 using System.Text;
 using System.Text.RegularExpressions;
 using System.Threading;
+using Microsoft.Win32.SafeHandles;
 using Members = System.Collections.Generic.Dictionary<string, object>;
 
 namespace Example.LicenseAgent
@@ -88,11 +88,7 @@ namespace Example.LicenseAgent
             {
                 if (Native.Windows)
                 {
-                    // Not InOut alone: that asks for the right to create instances of the
-                    // pipe, which the agent gives to nobody. The proof decides who answered.
-                    pipe = new NamedPipeClientStream(".", path.Substring(9), PipeAccessRights.ReadWrite & ~PipeAccessRights.CreateNewInstance, PipeOptions.Asynchronous, TokenImpersonationLevel.Identification, HandleInheritability.None);
-                    try { pipe.Connect(Left(deadline)); }
-                    catch (TimeoutException) { throw new NotThere("no pipe"); }
+                    pipe = new NamedPipeClientStream(PipeDirection.InOut, true, true, Open(path, deadline)); // the proof decides who answered
                     return;
                 }
                 uint? byRoot;
@@ -121,6 +117,21 @@ namespace Example.LicenseAgent
                 {
                     socket.Close();
                     throw;
+                }
+            }
+
+            static SafePipeHandle Open(string path, DateTime deadline)
+            {
+                for (;;)
+                {
+                    int error;
+                    SafePipeHandle pipe = Native.OpenPipe(path, out error);
+                    if (pipe != null) { return pipe; }
+                    if (error == Native.FileNotFound || error == Native.PathNotFound) { throw new NotThere("no pipe"); }
+                    if (error == Native.AccessDenied) { throw new Foreign("the pipe is not for us"); }
+                    if (error != Native.PipeBusy) { throw new IOException("Windows says " + error); }
+                    Left(deadline);
+                    Thread.Sleep(5); // the queue of callers is full
                 }
             }
 
@@ -392,7 +403,6 @@ namespace Example.LicenseAgent
             catch (Foreign e) { throw Fail("agent-wrong-owner", e.Message); }
             catch (NotThere e) { throw Fail("agent-not-running", e.Message); }
             catch (Exception e) when (e is Bad || e is IOException || e is SocketException || e is ObjectDisposedException || e is InvalidOperationException) { throw Fail("agent-bad-answer", e.Message); }
-            catch (UnauthorizedAccessException e) { throw Fail("agent-wrong-owner", e.Message); }
             var value = Text.Json(a.Body) as Members;
             if (value != null && a.Status == 200) { return value; }
             if (held != null) { Drop(held); }
