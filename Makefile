@@ -35,7 +35,7 @@ tools: ## install what the tests need (Debian as root) or say what is missing
 	@.ci/tools
 
 .PHONY: test
-test: tools ## every test, with the race detector (≤ 10 minutes)
+test: tools ## every test, with the race detector (≤ 10 minutes; some need root)
 	@mkdir -p $(TIERDIR) && rm -f $(TIERDIR)/promises.test
 	PROMISES_OUT=$(TIERDIR)/promises.test go test -race -count=1 -timeout 9m ./...
 
@@ -103,7 +103,7 @@ pkcs11: ## the merchant with its online keys in a PKCS#11 token (SoftHSM)
 	@.ci/pkcs11
 
 .PHONY: bindings
-bindings: build ## the clients in six languages: vectors, fakes, packages, real agents; prints the table of their README
+bindings: build ## the clients in six languages: vectors, fakes, packages, real agents (needs root); prints the table of their README
 	@.ci/bindings
 
 .PHONY: corpus
