@@ -188,12 +188,12 @@ func (g *generator) checks() {
 	})
 	add("no proof", "envelope", nil, func(v *vector, o *vecOptions) { v.Proof = "" })
 	add("license in place of the proof", "media-type", nil, func(v *vector, o *vecOptions) { v.Proof = "@license" })
-	add("key set by a self-made root", "threshold", nil, func(v *vector, o *vecOptions) {
-		ks := f.keySet
-		mine := []Signer{edSigner(t, "pirate 1"), edSigner(t, "pirate 2")}
+	forged := func(v *vector) {
+		ks, mine := f.keySet, []Signer{edSigner(t, "pirate 1"), edSigner(t, "pirate 2")}
 		ks.Roots = rootKeys(2, mine...)
 		v.KeySet = string(must[[]byte](t)(SealKeySet(ks, mine...)))
-	})
+	}
+	add("key set by a self-made root", "threshold", nil, func(v *vector, o *vecOptions) { forged(v) })
 	add("expected issuer", "ok", valid, func(v *vector, o *vecOptions) { o.Issuer = "acme" })
 	add("other issuer expected", "issuer", nil, func(v *vector, o *vecOptions) { o.Issuer = "umbrella" })
 	add("key set as remembered", "ok", valid, func(v *vector, o *vecOptions) { o.MinKeySet = 7 })
@@ -214,6 +214,32 @@ func (g *generator) checks() {
 	})
 	add("agent's clock ahead", "ok", ok("not-valid", "grace-ended", false, false, t0+44*day), func(v *vector, o *vecOptions) {
 		v.Proof = proof(func(p *Proof) { p.Time = t0 + 44*day })
+	})
+	// Two faults at once: the step that SPEC.md section 8 takes first must be the one that says no.
+	add("order: root before version", "threshold", nil, func(v *vector, o *vecOptions) { forged(v); o.MinKeySet = 8 })
+	add("order: root before expiry", "threshold", nil, func(v *vector, o *vecOptions) { forged(v); o.Now = f.keySet.Expires + 800*day })
+	add("order: version before expiry", "keyset-rollback", nil, func(v *vector, o *vecOptions) { o.MinKeySet, o.Now = 8, f.keySet.Expires+800*day })
+	add("order: key set before license", "keyset-expired", nil, func(v *vector, o *vecOptions) { v.License, o.Now = "{}", f.keySet.Expires+800*day })
+	add("order: license before its product", "envelope", nil, func(v *vector, o *vecOptions) { v.License, o.Product = "{}", "painter" })
+	add("order: product before proof", "product", nil, func(v *vector, o *vecOptions) { v.Proof, o.Product = "", "painter" })
+	add("order: signature of the proof before its nonce", "signature", nil, func(v *vector, o *vecOptions) {
+		v.Proof = string(must[[]byte](t)(SealProof(f.proof, edSigner(t, "stranger"))))
+		o.NonceHex = strings.Repeat("ab", 32)
+	})
+	add("order: nonce before product", "nonce", nil, func(v *vector, o *vecOptions) {
+		v.Proof = proof(func(p *Proof) { p.Product = "painter" })
+		o.NonceHex = strings.Repeat("ab", 32)
+	})
+	add("order: product before hash", "product", nil, func(v *vector, o *vecOptions) {
+		v.Proof = proof(func(p *Proof) { p.Product, p.License = "painter", strings.Repeat("0", 64) })
+	})
+	add("order: hash before age", "hash", nil, func(v *vector, o *vecOptions) {
+		v.Proof = proof(func(p *Proof) { p.License = strings.Repeat("0", 64) })
+		o.AgeMS = 5001
+	})
+	add("order: age before time", "stale", nil, func(v *vector, o *vecOptions) {
+		v.Proof = proof(func(p *Proof) { p.Time = t0 + 44*day })
+		o.AgeMS = 5001
 	})
 	end := f.keySet.Expires
 	long := f.claims
