@@ -193,6 +193,7 @@ namespace Example.LicenseAgent
                     c = verifier.Check(product, null, null, now.Key, 0, Encoding.UTF8.GetBytes(String(m, "license")), Encoding.UTF8.GetBytes(String(m, "keyset")), null, options.Tolerance, options.MinKeySet);
                     cmp = Compare(c, now.Value);
                 }
+                if (cmp.Outcome == "different") { throw Other(cmp); } // no agent judges by the policy here
                 Verdict v = Fill(c, cmp, c.Runs, c.State, c.Reason);
                 if (String(m, "notice") != "")
                 {
@@ -268,11 +269,13 @@ namespace Example.LicenseAgent
             return result;
         }
 
+        AgentException Other(Comparison cmp) { return transport.Fail("agent-wrong-device", string.Join(", ", cmp.Results.Select(r => r.Key + " " + r.Value))); }
+
         Verdict Fill(Checked c, Comparison cmp, bool runs, string phase, string reason)
         {
             // What this process cannot read is no evidence against the machine; a strong
             // part that it reads and that differs, with none that matches, is.
-            if (cmp.StrongChanged && !cmp.StrongMatch) { throw transport.Fail("agent-wrong-device", string.Join(", ", cmp.Results.Select(r => r.Key + " " + r.Value))); }
+            if (cmp.StrongChanged && !cmp.StrongMatch) { throw Other(cmp); }
             Func<string, DateTime> date = name => Epoch.AddSeconds((long)c.Claims[name]);
             return new Verdict
             {

@@ -68,6 +68,7 @@ class Checker {
       const files = readFiles(file);
       const checked = this.verifier.files({ product, now, ...this.options }, files.license, files.keyset);
       const device = this.compare(checked.claims, license.sha256(files.license), monoMs);
+      if (device.outcome === 'different') throw this.otherMachine(); // no agent judges by the policy here
       let { runs, state, reason } = checked;
       if (files.notice.length > 0) {
         const n = license.openNotice(checked.keyset, files.notice);
@@ -127,11 +128,13 @@ class Checker {
     }
     // What this process cannot read is no evidence against the machine; a
     // strong part that it reads and that differs, with none that matches, is.
-    if (this.result.strong_changed && !this.result.strong_match) {
-      const parts = Object.entries(this.result.results).map((p) => p.join(' '));
-      throw this.transport.fail('agent-wrong-device', parts.join(', '));
-    }
+    if (this.result.strong_changed && !this.result.strong_match) throw this.otherMachine();
     return this.result;
+  }
+
+  otherMachine() {
+    const parts = Object.entries(this.result.results).map((p) => p.join(' '));
+    return this.transport.fail('agent-wrong-device', parts.join(', '));
   }
 }
 

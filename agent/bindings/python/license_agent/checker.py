@@ -129,7 +129,7 @@ class Checker:
             with self._lock:
                 checked = self._verifier.files(product, now, files["license"], files["keyset"], **self._options)
                 device = self._compare(checked.claims, license_hash(files["license"]), mono)
-            self._refuse_other(device)
+            self._refuse_other(device, device["outcome"] == "different")  # no agent judges by the policy here
             runs, phase, reason = checked.runs, checked.state, checked.reason
             if files["notice"]:
                 n = open_notice(checked.keyset, files["notice"])
@@ -217,10 +217,10 @@ class Checker:
             self._compared = sha
         return self._result
 
-    def _refuse_other(self, device):
+    def _refuse_other(self, device, other=False):
         # What this process cannot read is no evidence against the machine; a
         # strong part that it reads and that differs, with none that matches, is.
-        if device["strong_changed"] and not device["strong_match"]:
+        if other or device["strong_changed"] and not device["strong_match"]:
             parts = ", ".join("%s %s" % p for p in device["results"].items())
             raise self._transport.fail("agent-wrong-device", parts)
 

@@ -215,6 +215,9 @@ public final class Checker implements AutoCloseable {
                 c = verifier.files(options(product, new byte[0], 0), license, License.bytes(Transport.text(files, "keyset")));
                 same = compare(c.claims(), License.sha256(license), mono);
             }
+            if (same.outcome().equals("different")) { // no agent judges by the policy here
+                throw transport.fail("agent-wrong-device", same.results().toString(), "");
+            }
             if (!notice.isEmpty()) {
                 Members n = License.openNotice(c.keySet(), License.bytes(notice));
                 boolean about = n.text("lic").equals(c.claims().text("lic")) && n.number("seq") >= c.claims().number("seq");
