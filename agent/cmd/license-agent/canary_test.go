@@ -103,7 +103,7 @@ func secretsKept(ts *testscript.TestScript, _ bool, args []string) {
 	if places == 0 || planted == 0 {
 		ts.Fatalf("%d places searched, %d planted", places, planted)
 	}
-	promise.Reached(script{ts}, "P16", fmt.Sprintf("canary code and device key in 0 of %d places in %d searches over all flows at log levels %s: logs, store, public files, bundle, command lines and environments; no process may leave a core file", places, searches, strings.Join(args, ", ")),
+	promise.Reached(script{ts}, "P16", fmt.Sprintf("canary code and device key in 0 of %d places in %d searches over all flows at each of the log levels %s: logs, store, public files, bundle, command lines and environments; no process may leave a core file", places, searches, strings.Join(args, ", ")),
 		fmt.Sprintf("the same search finds the planted code in %d of %d files, plain and in base64 of base64", planted, planted))
 }
 
@@ -202,7 +202,10 @@ func listeners(ts *testscript.TestScript, neg bool, args []string) {
 	if bad > 0 || unix == 0 {
 		ts.Fatalf("%d forbidden sockets, %d of our own", bad, unix)
 	}
-	ts.Setenv("LISTENERS_MODES", ts.Getenv("LISTENERS_MODES")+", "+strings.Join(args, " "))
+	mode, modes := ", "+strings.Join(args, " "), ts.Getenv("LISTENERS_MODES")
+	if !strings.Contains(modes, mode) { // not at another log level
+		ts.Setenv("LISTENERS_MODES", modes+mode)
+	}
 }
 
 // nobody-listens: writes down what the searches of this script found.

@@ -19,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"licenseagent.example/activation/license"
+	"licenseagent.example/docs/promise"
 	"licenseagent.example/store"
 )
 
@@ -47,7 +48,7 @@ func TestScripts(t *testing.T) {
 		t.Fatalf("license-merchant cannot be built: %v\n%s", err, out)
 	}
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Files:               append(value(filepath.Glob("testdata/script/*.txt"))(t), atEachLevel(t, "testdata/levels/secrets.txt")),
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
@@ -75,6 +76,28 @@ func TestScripts(t *testing.T) {
 			"handover":         handover,
 		},
 	})
+}
+
+// atEachLevel writes a script whose middle part stands there once for each log
+// level: the ends of the scale, and at full numbers all of it.
+func atEachLevel(t *testing.T, file string) string {
+	t.Helper()
+	first, rest, ok := strings.Cut(string(value(os.ReadFile(file))(t)), "-- each LEVEL --\n")
+	each, last, more := strings.Cut(rest, "-- once --\n")
+	if !ok || !more {
+		t.Fatalf("%s has no part for each level", file)
+	}
+	levels := []string{"debug", "error"}
+	if promise.Tier() != "test" {
+		levels = []string{"debug", "info", "warn", "error"}
+	}
+	script := first
+	for _, level := range levels {
+		script += strings.ReplaceAll(each, "LEVEL", level)
+	}
+	to := filepath.Join(t.TempDir(), filepath.Base(file))
+	check0(t, os.WriteFile(to, []byte(script+strings.ReplaceAll(last, "LEVELS", strings.Join(levels, " "))), 0o644))
+	return to
 }
 
 // smbios is a table with a system and a board serial: test machines such as
