@@ -33,7 +33,7 @@ type Database struct {
 	write, read *sql.DB
 	postgres    bool
 	timeout     time.Duration                  // of one transaction, 0: none
-	asked       func(query string, args []any) // told of reads, for tests that look at plans; nil: nobody
+	asked       func(query string, args []any) // told of queries, for tests that look at plans; nil: nobody
 
 	saveOne, saveMany string // statements, see ahead.go
 

@@ -178,7 +178,7 @@ func (t *tx) grant(g *goods, product MarketProduct, ap application, print string
 		return CallbackAnswer{}, err
 	}
 	var issued int64
-	if err := t.row(`SELECT COUNT(*) FROM codes WHERE goods = $1`, g.id).Scan(&issued); err != nil {
+	if err := t.row(`SELECT COUNT(*) FROM codes WHERE goods = $1 AND goods <> ''`, g.id).Scan(&issued); err != nil {
 		return CallbackAnswer{}, fmt.Errorf("merchant: application: %w", err)
 	}
 	if g.amount > 0 && issued >= g.amount {

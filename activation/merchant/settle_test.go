@@ -96,6 +96,9 @@ func TestGivenUpWorkIsTriedAgain(t *testing.T) {
 	if len(s.market.Usage(code)) != 1 || sale.Failed != 0 || sale.Uses[0].Reported == 0 || s.trouble(problemGivenUp) != nil {
 		t.Errorf("settled: %q, sale %+v, problems %q", s.market.Usage(code), sale, s.problems())
 	}
+	if f := must(s.svc.Find(context.Background(), "CS1"))(t); len(f.Codes) != 1 || f.Codes[0].ID != id {
+		t.Errorf("found by its order: %+v", f)
+	}
 	own := must(s.svc.Sale(context.Background(), "c-none"))(t)
 	if own != nil {
 		t.Errorf("a sale of nothing: %+v", own)

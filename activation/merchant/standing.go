@@ -19,17 +19,18 @@ func (t *tx) stand(g *goods, standing string, expires int64, actor, action strin
 	if err := t.saveGoods(g); err != nil {
 		return err
 	}
-	if _, err := t.exec(`UPDATE codes SET market = $1, ends = $2, updated = $3, news = news + 1, news_at = $4 WHERE goods = $5`,
+	if _, err := t.exec(`UPDATE codes SET market = $1, ends = $2, updated = $3, news = news + 1, news_at = $4
+		WHERE goods = $5 AND goods <> ''`,
 		standing, expires, t.now, t.now, g.id); err != nil {
 		return err
 	}
-	codes, err := t.strings(`SELECT id FROM codes WHERE goods = $1 ORDER BY id`, g.id)
+	codes, err := t.strings(`SELECT id FROM codes WHERE goods = $1 AND goods <> '' ORDER BY id`, g.id)
 	if err != nil {
 		return err
 	}
 	if standing == standReleased {
 		if _, err := t.exec(`UPDATE activations SET status = 'released', reason = 'released-by-marketplace'
-			WHERE status = 'active' AND code_id IN (SELECT id FROM codes WHERE goods = $1)`, g.id); err != nil {
+			WHERE status = 'active' AND code_id IN (SELECT id FROM codes WHERE goods = $1 AND goods <> '')`, g.id); err != nil {
 			return err
 		}
 	}

@@ -87,7 +87,8 @@ func (s *Service) Sale(ctx context.Context, codeID string) (*SaleInfo, error) {
 const findLimit = 100
 
 // Find looks for codes and devices by what support is told on the telephone: a
-// code, its id, its last group, its note; a license id, a device id.
+// code, its id, its last group, its note, the marketplace's order of it; a
+// license id, a device id.
 func (s *Service) Find(ctx context.Context, what string) (Found, error) {
 	what = strings.TrimSpace(what)
 	if what == "" || len(what) > 256 {
@@ -95,10 +96,15 @@ func (s *Service) Find(ctx context.Context, what string) (Found, error) {
 	}
 	found := Found{Codes: []CodeInfo{}, Devices: []DeviceInfo{}}
 	hint := "…" + strings.ToUpper(strings.TrimPrefix(what, "…"))
+	const newest = ` ORDER BY c.created DESC`
 	for _, q := range []struct{ where, value string }{
-		{`c.id = $1`, what}, {`c.lookup = $1`, lookup(s.pepper, what)}, {`c.hint = $1`, hint}, {`c.note = $1`, what},
+		{`c.id = $1` + newest, what},
+		{`c.lookup = $1` + newest, lookup(s.pepper, what)},
+		{`c.hint = $1` + newest, hint},
+		{`c.note = $1` + newest, what},
+		{`c.goods <> '' AND c.goods IN (SELECT g.id FROM goods g WHERE g.order_id = $1)`, what}, // all of one day
 	} {
-		rows, err := s.query(ctx, codeQuery+`WHERE `+q.where+` ORDER BY c.created DESC LIMIT $2`, q.value, findLimit)
+		rows, err := s.query(ctx, codeQuery+`WHERE `+q.where+` LIMIT $2`, q.value, findLimit)
 		if err != nil {
 			return found, fmt.Errorf("merchant: codes: %w", err)
 		}

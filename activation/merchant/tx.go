@@ -31,7 +31,10 @@ type tx struct {
 func (t *tx) tell(codeID string) { t.news = append(t.news, codeID) }
 
 // stmt returns the prepared form of a hot query, nil for others.
-func (t *tx) stmt(query string) *sql.Stmt {
+func (t *tx) stmt(query string, args []any) *sql.Stmt {
+	if t.svc.db.asked != nil {
+		t.svc.db.asked(query, args)
+	}
 	t.svc.db.mu.Lock()
 	defer t.svc.db.mu.Unlock()
 	if s := t.svc.db.stmts[query]; s != nil {
@@ -51,7 +54,7 @@ func (t *tx) exec(query string, args ...any) (int64, error) {
 func (t *tx) write(query string, args ...any) (int64, error) {
 	var res sql.Result
 	var err error
-	if s := t.stmt(query); s != nil {
+	if s := t.stmt(query, args); s != nil {
 		res, err = s.ExecContext(t.ctx, args...)
 	} else {
 		res, err = t.sql.ExecContext(t.ctx, query, args...)
@@ -70,7 +73,7 @@ func (t *tx) query(query string, args ...any) (*sql.Rows, error) {
 	if err := t.before(query); err != nil {
 		return nil, err
 	}
-	if s := t.stmt(query); s != nil {
+	if s := t.stmt(query, args); s != nil {
 		return s.QueryContext(t.ctx, args...)
 	}
 	return t.sql.QueryContext(t.ctx, query, args...)
@@ -80,7 +83,7 @@ func (t *tx) query(query string, args ...any) (*sql.Rows, error) {
 // that one of flush is kept for the end of the transaction.
 func (t *tx) row(query string, args ...any) *sql.Row {
 	t.failed = errors.Join(t.failed, t.before(query))
-	if s := t.stmt(query); s != nil {
+	if s := t.stmt(query, args); s != nil {
 		return s.QueryRowContext(t.ctx, args...)
 	}
 	return t.sql.QueryRowContext(t.ctx, query, args...)

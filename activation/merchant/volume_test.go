@@ -9,10 +9,12 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"licenseagent.example/activation"
+	"licenseagent.example/activation/license"
 	"licenseagent.example/docs/promise"
 )
 
@@ -120,6 +122,7 @@ func (b *bed) adminQueries(i int) map[string]func() error {
 		"why":               func() error { return errOf(b.svc.Why(ctx, "lic-"+n, activation.Scenario{})) },
 		"contested":         func() error { return errOf(b.svc.Contested(ctx, 100)) },
 		"find by note":      func() error { return errOf(b.svc.Find(ctx, "order-"+n)) },
+		"find by order":     func() error { return errOf(b.svc.Find(ctx, "CS"+n)) },
 		"find by device":    func() error { return errOf(b.svc.Find(ctx, "dev:"+n)) },
 		"history of a code": func() error { return errOf(b.svc.Audit(ctx, "c-"+n, 0, 1000)) },
 		"audit from a row":  func() error { return errOf(b.svc.Audit(ctx, "", int64(1000000+i), 1000)) },
@@ -184,6 +187,7 @@ func (b *bed) plans() *[]string {
 		// when it is not.
 		explain, off = "EXPLAIN ", "SET enable_seqscan = off; SET enable_sort = off"
 	}
+	var mu sync.Mutex // background work asks from several goroutines
 	b.db.asked = func(query string, args []any) {
 		conn := must(b.db.read.Conn(context.Background()))(b.t)
 		defer conn.Close()
@@ -204,9 +208,43 @@ func (b *bed) plans() *[]string {
 			must0(b.t, rows.Scan(into...))
 			plan = append(plan, line)
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		*list = append(*list, strings.Join(plan, "\n"))
 	}
 	return list
+}
+
+// Nothing that a marketplace's code asks in its life reads codes, devices or
+// the audit log from end to end: a callback has a second, and SQLite one writer.
+func TestMarketQueriesUseIndexes(t *testing.T) {
+	s := newStall(t)
+	plans := s.plans()
+	code := s.sell("PLTEST000000000051")
+	d := s.device(1)
+	must0(t, d.activate(code))
+	s.clock.Add(24 * time.Hour)
+	must0(t, d.do(license.RequestRenew, "", used(s.today())))
+	s.work()
+	s.call(freeze(code))
+	s.call(unfreeze(code))
+	s.call(renewal(code, "CS2", s.clock.Now().Add(9000*time.Hour)))
+	s.instanceOf("CS100", "PERIOD", "5")
+	s.call(map[string]string{"activity": "releaseLicenseCode", "license": code})
+	whole := regexp.MustCompile(`(SCAN (codes|activations|audit|c|a)( |$)|Seq Scan on (codes|activations|audit))`)
+	for _, plan := range *plans {
+		if whole.MatchString(plan) {
+			t.Errorf("reads everything:\n%s", plan)
+		}
+	}
+	// The control: a question that no index answers is seen.
+	*plans = nil
+	must0(t, s.svc.change(context.Background(), func(t *tx) error {
+		return errOf(t.strings(`SELECT id FROM codes WHERE edition = $1`, "x"))
+	}))
+	if n := len(*plans); n == 0 || !whole.MatchString(strings.Join(*plans, "\n")) {
+		t.Errorf("the control was not seen: %q", *plans)
+	}
 }
 
 // No query of support reads a table from end to end or sorts it: the plans say

@@ -175,7 +175,7 @@ func (s *Service) secretOf(ctx context.Context, id string) (*goods, string, erro
 // them, which says nothing to a stranger.
 func (s *Service) codeOf(ctx context.Context, goods string) string {
 	var id string
-	if err := s.db.read.QueryRowContext(ctx, `SELECT id FROM codes WHERE goods = $1 ORDER BY id LIMIT 1`, goods).Scan(&id); err != nil {
+	if err := s.db.read.QueryRowContext(ctx, `SELECT id FROM codes WHERE goods = $1 AND goods <> '' ORDER BY id LIMIT 1`, goods).Scan(&id); err != nil {
 		return ""
 	}
 	return id

@@ -18,7 +18,7 @@ func (a *app) findCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "find WHAT",
 		Short: "Find codes and devices by what the customer can tell",
-		Long: `Finds codes by id (c-…), last group or note, and devices by license id (lic-…) or
+		Long: `Finds codes by id (c-…), last group, note or order at the marketplace, and devices by license id (lic-…) or
 device id (dev:…). A whole authorization code is a secret and does not belong on a
 command line: --code-file reads it from a file, or with - from standard input. ` + exitHelp,
 		Args: args(cobra.MaximumNArgs(1)),
