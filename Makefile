@@ -120,6 +120,10 @@ lint: ## gofumpt, go vet and staticcheck, pinned
 	$(TIERDIR)/tools/staticcheck ./...
 	GOOS=windows $(TIERDIR)/tools/staticcheck -checks inherit,-U1000 ./...
 
+.PHONY: vulncheck
+vulncheck: ## known vulnerabilities that the programs can reach (DB=latest, or a folder of OSV files)
+	@.ci/vulncheck
+
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (default 20s)
 	@.ci/fuzz $${FUZZTIME:-20s}
