@@ -49,6 +49,9 @@ of root keys can replace all other keys. ` + exitHelp,
 }
 
 func (a *app) runInit(ctx context.Context, o initOptions) error {
+	if err := a.onlyHere(); err != nil {
+		return err
+	}
 	m, n, err := parseThreshold(o.threshold)
 	if err != nil {
 		return err

@@ -64,8 +64,8 @@ type restored struct {
 }
 
 func (a *app) runRestore(ctx context.Context, file string) error {
-	if a.remote.server != "" {
-		return usage("this command needs the files of the service: run it there, without --server")
+	if err := a.onlyHere(); err != nil {
+		return err
 	}
 	in, err := os.Open(file)
 	if err != nil {

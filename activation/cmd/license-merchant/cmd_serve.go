@@ -49,6 +49,9 @@ address when it is ready. ` + exitHelp,
 }
 
 func (a *app) runServe(ctx context.Context, o serveOptions) error {
+	if err := a.onlyHere(); err != nil {
+		return err
+	}
 	c, err := a.loadConfig()
 	if err != nil {
 		return err

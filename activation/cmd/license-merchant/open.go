@@ -16,14 +16,23 @@ import (
 
 // withService opens the data directory for one command that needs this machine.
 func (a *app) withService(ctx context.Context, do func(svc *merchant.Service, c config) error) (err error) {
-	if a.remote.server != "" {
-		return usage("this command needs the files of the service: run it there, without --server")
+	if err := a.onlyHere(); err != nil {
+		return err
 	}
 	c, err := a.loadConfig()
 	if err != nil {
 		return err
 	}
 	return a.withConfig(ctx, c, nil, do)
+}
+
+// onlyHere refuses --server for a command that would work on other files than
+// those of the server that was named.
+func (a *app) onlyHere() error {
+	if a.remote.server != "" {
+		return usage("this command needs the files of the service: run it there, without --server")
+	}
+	return nil
 }
 
 func (a *app) withConfig(ctx context.Context, c config, log *slog.Logger, do func(svc *merchant.Service, c config) error) (err error) {

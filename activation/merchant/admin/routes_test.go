@@ -29,7 +29,7 @@ type openapi struct {
 		} `yaml:"requestBody"`
 	} `yaml:"paths"`
 	Components struct {
-		Parameters map[string]any                      `yaml:"parameters"`
+		Parameters map[string]map[string]any           `yaml:"parameters"`
 		Codes      map[string]struct{ HTTP, Exit int } `yaml:"x-codes"`
 		Schemas    map[string]struct {
 			Required   []string       `yaml:"required"`
@@ -60,6 +60,40 @@ func TestAccessTableIsTheDocument(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("access (-openapi.yaml +Go):\n%s", diff)
 	}
+}
+
+// Every query parameter of the document is taken by its address, and a name
+// that it does not have there is refused.
+func TestParametersAreTheDocument(t *testing.T) {
+	d, doc := newDesk(t), readDocument(t)
+	var all []string
+	for name, p := range doc.Components.Parameters {
+		if p["in"] == "query" {
+			all = append(all, name)
+		}
+	}
+	if len(all) < 6 {
+		t.Fatalf("query parameters %q", all)
+	}
+	for path, methods := range doc.Paths {
+		get, ok := methods["get"]
+		if !ok {
+			continue
+		}
+		for _, name := range append(all, "none") {
+			documented := slices.ContainsFunc(get.Parameters, func(p map[string]string) bool { return p["$ref"] == "#/components/parameters/"+name })
+			status, text := d.call(d.tokens[merchant.RoleAdmin], "GET", strings.ReplaceAll(path, "{id}", "c-none")+"?"+name+"=1", "")
+			if refused := status == http.StatusBadRequest; refused == documented && (documented || takesQuery(get.Parameters)) {
+				t.Errorf("GET %s?%s=1: %d, documented %v: %s", path, name, status, documented, text)
+			}
+		}
+	}
+}
+
+// takesQuery says that an address has a parameter beside the id in its path; the
+// others do not look at their query.
+func takesQuery(list []map[string]string) bool {
+	return slices.ContainsFunc(list, func(p map[string]string) bool { return p["$ref"] != "#/components/parameters/id" })
 }
 
 func TestCodesAreTheDocument(t *testing.T) {
