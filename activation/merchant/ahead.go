@@ -66,7 +66,7 @@ type ahead struct {
 
 // readAhead locks and reads the seats of the jobs that are left.
 func (t *tx) readAhead(jobs []*job) error {
-	t.ahead.read = map[string]*seat{}
+	t.ahead.read = map[string]*seat{} // also when nothing is read: once for a transaction
 	if !t.svc.db.postgres || len(jobs) < 2 {
 		return nil
 	}
@@ -78,14 +78,14 @@ func (t *tx) readAhead(jobs []*job) error {
 	}
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
-	for _, id := range ids {
-		t.ahead.read[id] = nil
-	}
 	rows, err := t.query(seatsByLicense, ids)
 	if err != nil {
 		return fmt.Errorf("merchant: activations: %w", err)
 	}
 	defer rows.Close()
+	for _, id := range ids {
+		t.ahead.read[id] = nil
+	}
 	for rows.Next() {
 		s := new(seat)
 		if err := rows.Scan(append(s.fields(), s.code.fields()...)...); err != nil {
@@ -106,18 +106,11 @@ func (t *tx) seatAhead(license string) (*seat, bool) {
 	return s, ok
 }
 
-// before is called before every other statement. What it may look at is written
-// first, and what it may change is not believed afterwards.
-func (t *tx) before(query string) error {
-	if strings.Contains(query, "activations") {
-		if err := t.flush(); err != nil {
-			return err
-		}
-	}
-	if changes := !strings.HasPrefix(query, "SELECT"); changes && (strings.Contains(query, "activations") || strings.Contains(query, "codes")) {
-		clear(t.ahead.read)
-	}
-	return nil
+// before is called before every statement that does not run beside. What it may
+// look at is written first, and what it may change is not believed afterwards.
+func (t *tx) before() error {
+	clear(t.ahead.read)
+	return t.flush()
 }
 
 // save writes a seat: at once, or with others before the transaction ends.
@@ -150,7 +143,7 @@ func (t *tx) flush() error {
 	} else {
 		query, args = t.svc.db.saveMany, columns(list)
 	}
-	n, err := t.write(query, args...)
+	n, err := t.beside.exec(query, args...)
 	if err == nil && n != int64(len(list)) {
 		err = fmt.Errorf("merchant: activation %s and %d others: %d rows changed", list[0].license, len(list)-1, n)
 	}

@@ -242,7 +242,7 @@ func (t *tx) issueNotice(s *seat, in *incoming, state, reason string) error {
 func (t *tx) recall(in *incoming) (outcome, bool, error) {
 	var out outcome
 	var body string
-	err := t.row(`SELECT body, license, notice, keyset FROM answers WHERE nonce = $1`, in.nonce()).
+	err := t.beside.row(`SELECT body, license, notice, keyset FROM answers WHERE nonce = $1`, in.nonce()).
 		Scan(&body, &out.license, &out.notice, &out.keySet)
 	switch {
 	case err == nil && body == in.body:
@@ -254,7 +254,7 @@ func (t *tx) recall(in *incoming) (outcome, bool, error) {
 	case in.idem == "":
 		return outcome{}, false, nil
 	}
-	err = t.row(`SELECT body FROM idempotency WHERE name = $1`, in.idem).Scan(&body)
+	err = t.beside.row(`SELECT body FROM idempotency WHERE name = $1`, in.idem).Scan(&body)
 	switch {
 	case errors.Is(err, sql.ErrNoRows), err == nil && body == in.body:
 		return outcome{}, false, nil
@@ -269,14 +269,14 @@ func (in *incoming) nonce() string { return hash(in.req.Device + "\n" + in.req.N
 
 // remember keeps the answer under the nonce, and the body under the name.
 func (t *tx) remember(in *incoming, out outcome) error {
-	if _, err := t.exec(`INSERT INTO answers (nonce, body, license, notice, keyset, created) VALUES ($1, $2, $3, $4, $5, $6)`,
+	if _, err := t.beside.exec(`INSERT INTO answers (nonce, body, license, notice, keyset, created) VALUES ($1, $2, $3, $4, $5, $6)`,
 		in.nonce(), in.body, out.license, out.notice, out.keySet, t.now); err != nil {
 		return err
 	}
 	if in.idem == "" {
 		return nil
 	}
-	_, err := t.exec(`INSERT INTO idempotency (name, body, created) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING`, in.idem, in.body, t.now)
+	_, err := t.beside.exec(`INSERT INTO idempotency (name, body, created) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING`, in.idem, in.body, t.now)
 	return err
 }
 

@@ -45,14 +45,14 @@ func (s *Service) crowdHash(k fingerprint.Kind, value string) string {
 func (t *tx) popular(device string, k fingerprint.Kind, value string) (bool, error) {
 	h := t.svc.crowdHash(k, value)
 	var others int64
-	if err := t.row(`SELECT COUNT(*) FROM popular WHERE value = $1 AND device <> $2`, h, device).Scan(&others); err != nil {
+	if err := t.beside.row(`SELECT COUNT(*) FROM popular WHERE value = $1 AND device <> $2`, h, device).Scan(&others); err != nil {
 		return false, fmt.Errorf("merchant: popular values: %w", err)
 	}
 	limit := t.svc.opts.Terms.PopularAt
 	if others > limit {
 		return true, nil // settled: no need to count further
 	}
-	n, err := t.exec(`INSERT INTO popular (value, device) VALUES ($1, $2) ON CONFLICT (value, device) DO NOTHING`, h, device)
+	n, err := t.beside.exec(`INSERT INTO popular (value, device) VALUES ($1, $2) ON CONFLICT (value, device) DO NOTHING`, h, device)
 	if err == nil && n == 1 && others == limit {
 		// From now on it identifies none, also of those that came before.
 		_, err = t.exec(`UPDATE activations SET crowded = 1 WHERE device_id IN (SELECT device FROM popular WHERE value = $1)`, h)

@@ -132,7 +132,7 @@ func (t *tx) keySet(version int64) (string, error) {
 		return string(t.keys.envelope), nil
 	}
 	var text string
-	if err := t.row(`SELECT envelope FROM keysets WHERE version = $1`, version).Scan(&text); err != nil {
+	if err := t.beside.row(`SELECT envelope FROM keysets WHERE version = $1`, version).Scan(&text); err != nil {
 		return "", fmt.Errorf("merchant: key set %d: %w", version, err)
 	}
 	return text, nil

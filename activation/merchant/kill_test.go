@@ -92,7 +92,7 @@ func (h *tardy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return err
 		}
-		h.open = &tx{ctx: context.Background(), sql: sqlTx, svc: h.svc, now: h.svc.clock().Unix()}
+		h.open = &tx{beside: beside{context.Background(), sqlTx, h.svc}, now: h.svc.clock().Unix()}
 		if err := h.svc.loadKeys(h.open); err != nil {
 			return err
 		}

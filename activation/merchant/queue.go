@@ -49,7 +49,7 @@ func (t *tx) enqueue(kind, goods, key string, due int64, payload string) error {
 	if kind == jobConfirm {
 		when = `CASE WHEN jobs.failed = 0 AND jobs.due < excluded.due THEN jobs.due ELSE excluded.due END`
 	}
-	_, err := t.exec(`INSERT INTO jobs (id, kind, goods, payload, due, lease, owner, round, attempts, failed, problem, created, updated)
+	_, err := t.beside.exec(`INSERT INTO jobs (id, kind, goods, payload, due, lease, owner, round, attempts, failed, problem, created, updated)
 		VALUES ($1, $2, $3, $4, $5, 0, '', 1, 0, 0, '', $6, $7)
 		ON CONFLICT (id) DO UPDATE SET round = jobs.round + 1, due = `+when+`, failed = 0, payload = excluded.payload, updated = excluded.updated`,
 		id, kind, goods, payload, due, t.now, t.now)

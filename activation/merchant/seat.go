@@ -135,8 +135,11 @@ func (t *tx) seat(query string, args ...any) (*seat, error) {
 			return s, nil
 		}
 	}
+	if err := t.flush(); err != nil { // the seat may be among the unsaved; reading it makes nothing stale
+		return nil, err
+	}
 	s := new(seat)
-	err := t.row(t.svc.db.locking(query, "a"), args...).Scan(append(s.fields(), s.code.fields()...)...)
+	err := t.beside.row(t.svc.db.locking(query, "a"), args...).Scan(append(s.fields(), s.code.fields()...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, ErrNotFound
 	}

@@ -41,7 +41,7 @@ func (t *tx) used(goods, device string, days []string) error {
 }
 
 func (t *tx) usedOn(goods, device, d string, now time.Time) error {
-	n, err := t.exec(`INSERT INTO uses (goods, day, device, reported) VALUES ($1, $2, $3, 0) ON CONFLICT (goods, day, device) DO NOTHING`, goods, d, device)
+	n, err := t.beside.exec(`INSERT INTO uses (goods, day, device, reported) VALUES ($1, $2, $3, 0) ON CONFLICT (goods, day, device) DO NOTHING`, goods, d, device)
 	if err != nil || n == 0 {
 		return err
 	}
@@ -49,7 +49,7 @@ func (t *tx) usedOn(goods, device, d string, now time.Time) error {
 	tomorrow := time.Date(now.Year(), now.Month(), now.Day()+1, 0, 0, 0, 0, now.Location())
 	span := max(0, min(t.svc.market.Spread, int64(tomorrow.Sub(now)/time.Second)-300))
 	var devices int64
-	if err := t.row(`SELECT COUNT(*) FROM uses WHERE goods = $1 AND day = $2`, goods, d).Scan(&devices); err != nil {
+	if err := t.beside.row(`SELECT COUNT(*) FROM uses WHERE goods = $1 AND day = $2`, goods, d).Scan(&devices); err != nil {
 		return fmt.Errorf("merchant: uses: %w", err)
 	}
 	if devices == 1 {
@@ -64,7 +64,7 @@ func (t *tx) usedOn(goods, device, d string, now time.Time) error {
 // being answered has asked today already.
 func (t *tx) firstUse(goods, d string, now time.Time, span int64) error {
 	var checked, activated int64
-	if err := t.row(`SELECT checked, activated FROM goods WHERE id = $1`, goods).Scan(&checked, &activated); err != nil {
+	if err := t.beside.row(`SELECT checked, activated FROM goods WHERE id = $1`, goods).Scan(&checked, &activated); err != nil {
 		return fmt.Errorf("merchant: uses: %w", err)
 	}
 	dayOf := func(at int64) string { return time.Unix(at, 0).In(now.Location()).Format(time.DateOnly) }

@@ -177,7 +177,7 @@ func (s *Service) attempt(jobs []*job) bool {
 	if err != nil {
 		return fail(fmt.Errorf("merchant: begin: %w", err))
 	}
-	t := &tx{ctx: ctx, sql: sqlTx, svc: s, now: s.clock().Unix()}
+	t := &tx{beside: beside{ctx, sqlTx, s}, now: s.clock().Unix()}
 	undo := func(err error) bool {
 		if back := sqlTx.Rollback(); back != nil {
 			err = errors.Join(err, back)
