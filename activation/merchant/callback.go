@@ -100,6 +100,11 @@ func (s *Service) Callback(ctx context.Context, query url.Values, body []byte) (
 		s.reportFor(problemCallbackKey, "", "the signature does not match")
 		return resulted(resultAuth, "signature does not match"), "none"
 	}
+	// The pages contradict each other and the sample about both: the log says
+	// once which it is.
+	if _, said := s.met.LoadOrStore(call.Form+" "+call.Unit, true); !said {
+		s.log.Warn("callbacks are signed in this form", "body", call.Form, "timestamp", call.Unit)
+	}
 	f, err := readFields(body)
 	if err != nil {
 		return resulted(resultParameter, "the body is not a JSON object"), "none"

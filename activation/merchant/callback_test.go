@@ -1,9 +1,11 @@
 package merchant
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -338,6 +340,8 @@ func TestCallbackNonceSurvives(t *testing.T) {
 // either case of the signature, the body as sent or as the sample signs it.
 func TestCallbackForms(t *testing.T) {
 	s, code, _ := bought(t)
+	var log bytes.Buffer
+	s.svc.log = slog.New(slog.NewJSONHandler(&log, nil))
 	unsorted := fmt.Sprintf(`{ "status":"FREEZE", "license":%q, "note":null, "activity":"updateLicenseCodeStatus" }`, code)
 	sorted := fmt.Sprintf(`{"activity":"updateLicenseCodeStatus","license":%q,"status":"FREEZE"}`, code)
 	for _, c := range []struct {
@@ -371,6 +375,13 @@ func TestCallbackForms(t *testing.T) {
 		acted := s.standing() == standFrozen
 		if a.Code != c.want || acted != (c.want == resultOK) {
 			t.Errorf("%s: %s, acted on: %v, want %s", c.name, a.Code, acted, c.want)
+		}
+	}
+	for _, body := range []string{"raw", "canonical"} {
+		for _, unit := range []string{"milliseconds", "seconds"} {
+			if n := strings.Count(log.String(), `"body":"`+body+`","timestamp":"`+unit+`"`); n != 1 {
+				t.Errorf("the log names %s body and %s %d times, want once", body, unit, n)
+			}
 		}
 	}
 }

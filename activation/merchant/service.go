@@ -72,6 +72,7 @@ type Service struct {
 	wake           chan struct{} // there is new work
 	kept, measured atomic.Int64  // UTC seconds of the last housekeeping and measuring
 	hub            hub
+	met            sync.Map // forms of callbacks that the log has named
 
 	closing sync.RWMutex
 	closed  bool

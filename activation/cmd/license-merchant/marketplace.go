@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"licenseagent.example/activation/koogallery"
@@ -99,11 +100,15 @@ func (a *app) market(c config, log *slog.Logger) (merchant.MarketOptions, *simul
 		return o, nil, err
 	}
 	o.CallbackKey = keys.Callback
+	var met sync.Map
 	client := &koogallery.Client{
 		Keys: koogallery.Credentials{AccessKey: keys.Access, SecretKey: keys.Secret}, Host: c.KooGallery.Host, Now: a.now, HeartbeatV2: c.KooGallery.Heartbeat == 2,
 		UnsignedUploads: c.KooGallery.Uploads == "unsigned", Zone: o.Zone,
 		Unknown: func(about, member string) {
-			log.Warn("KooGallery's answer holds something that its documents leave open", "about", about, "member", member)
+			// Once: every heartbeat of every code holds the same members.
+			if _, said := met.LoadOrStore(about+" "+member, true); !said {
+				log.Warn("KooGallery's answer holds something that its documents leave open", "about", about, "member", member)
+			}
 		},
 	}
 	o.Market = client

@@ -202,7 +202,8 @@ func TestHealthSettle(t *testing.T) {
 // that there is not is named.
 func TestMarketSettings(t *testing.T) {
 	s := openShop(t)
-	log := slog.New(slog.DiscardHandler)
+	var said bytes.Buffer
+	log := slog.New(slog.NewJSONHandler(&said, nil))
 	write := func(text string) config {
 		t.Helper()
 		check(t, os.WriteFile(s.app.path(configName), []byte("marketplace = \"simulated\"\n[koogallery]\n"+text+"\n[[koogallery.product]]\nproduct = \"painter\"\n"), 0o600))
@@ -215,6 +216,13 @@ func TestMarketSettings(t *testing.T) {
 	client, ok := o.Market.(*koogallery.Client)
 	if !ok || !client.UnsignedUploads || client.Zone.String() != "+08:00" || o.Zone.String() != "+08:00" || o.Calendar.String() != "-03:00" {
 		t.Errorf("%+v %+v", o, client)
+	}
+	for range 3 {
+		client.Unknown("heartbeat", "grace_time")
+	}
+	client.Unknown("heartbeat", "other")
+	if n := strings.Count(said.String(), `"member":"grace_time"`); n != 1 || !strings.Contains(said.String(), `"member":"other"`) {
+		t.Errorf("a member that is met three times is said %d times: %s", n, said.String())
 	}
 	if o, _, err = s.app.market(write(""), log); err != nil || o.Zone != nil || o.Market.(*koogallery.Client).UnsignedUploads {
 		t.Errorf("without settings: %+v %v", o, err)
