@@ -188,16 +188,6 @@ func flood(t *testing.T, dir, binary, capState string, idle, slow, takes, asks i
 	return honest, server.end(t)
 }
 
-// bearable judges what the other user waits, in a run at full numbers. How busy
-// the machine is decides nothing; ten times as long as promised is something else.
-func bearable(t *testing.T, honest report) {
-	t.Helper()
-	const promised = 10 * time.Millisecond
-	if promise.Tier() != "test" && honest.P99 > 10*promised {
-		t.Errorf("one in a hundred of the other user's requests takes %v, promised are %v", honest.P99, promised)
-	}
-}
-
 // P32: one user floods with idle connections, half-sent headers and requests;
 // another user and the agent's own outgoing connections must not notice. The
 // control switches the caps off and must show failures.
@@ -211,7 +201,6 @@ func TestP32FloodByOneUser(t *testing.T) {
 	if outgoing.Failures != 0 || outgoing.Requests == 0 {
 		t.Errorf("outgoing: %d of %d connections failed", outgoing.Failures, outgoing.Requests)
 	}
-	bearable(t, honest)
 	badHonest, badOutgoing := flood(t, dir, binary, "off", 300, 0, 0, 2)
 	if badHonest.Failures == 0 || badOutgoing.Failures == 0 {
 		t.Errorf("control: without the caps %d of %d requests and %d of %d outgoing connections failed; both should", badHonest.Failures, badHonest.Requests, badOutgoing.Failures, badOutgoing.Requests)
@@ -230,7 +219,6 @@ func TestP32FloodOfSeats(t *testing.T) {
 	if honest.Failures != 0 || honest.Requests == 0 || outgoing.Failures != 0 || outgoing.Requests == 0 {
 		t.Errorf("the other user: %d of %d requests failed; outgoing: %d of %d", honest.Failures, honest.Requests, outgoing.Failures, outgoing.Requests)
 	}
-	bearable(t, honest)
 	bad, badOutgoing := flood(t, dir, binary, "off", 0, 0, 300, 2)
 	if bad.Failures == 0 || badOutgoing.Failures == 0 {
 		t.Errorf("control: without the caps %d of %d requests and %d of %d outgoing connections failed; both should", bad.Failures, bad.Requests, badOutgoing.Failures, badOutgoing.Requests)
