@@ -123,6 +123,9 @@ func (s *Server) seat(x *exchange) error {
 	ctx, cancel := context.WithTimeout(x.r.Context(), wait)
 	defer cancel()
 	held, answer, err := s.cfg.Licenses.TakeSeat(ctx, c, q, x.lang())
+	if errors.Is(err, seats.ErrTaken) && s.ctx.Err() != nil {
+		return &api.Error{Code: api.CodeBusy} // not refused: the caller's time is not over, and the next run has a queue
+	}
 	if err != nil {
 		return err
 	}

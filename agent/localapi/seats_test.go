@@ -270,6 +270,13 @@ func TestShutdownKeepsSeats(t *testing.T) {
 	if r.used() != 1 || len(kept) != 1 {
 		t.Errorf("%d seats used, %d kept; want one each", r.used(), len(kept))
 	}
+	// Whose time in the queue is not over is not told that it is: busy means again.
+	if resp, err := http.ReadResponse(bufio.NewReader(waiting), nil); err == nil {
+		body, err := io.ReadAll(resp.Body)
+		if err == nil && errorCode(t, string(body)) != api.CodeBusy {
+			t.Errorf("one that waited was told %s", body)
+		}
+	}
 }
 
 // Whatever stands in a request for a seat, the answer is a seat or a known
