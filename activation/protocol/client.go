@@ -69,7 +69,7 @@ type Client struct {
 // the post-quantum part of Go's own choice, by which everything else goes. A
 // renewal holds no secret that outlives the connection, a quarter more of them
 // fit on one machine, and a first message in one segment passes middleboxes that
-// drop two. See docs/adr/0014.
+// drop two. See docs/adr/0015.
 func RenewalCurves() []tls.CurveID {
 	return []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384}
 }

@@ -96,7 +96,7 @@ func script(t *testing.T, change func(*Config), replies ...reply) *scripted {
 }
 
 // A code outlives the connection and is kept from those who record today what
-// they may read one day; a renewal holds nothing of that kind (docs/adr/0014).
+// they may read one day; a renewal holds nothing of that kind (docs/adr/0015).
 func TestKeyExchange(t *testing.T) {
 	ca := newAuthority(t)
 	var offered []tls.CurveID
