@@ -77,6 +77,8 @@ type Checked struct {
 	Reason        string // why the state is NotValid, else ""
 	Runs          bool   // the state is not NotValid and, with a proof, the agent says the product runs
 	KeySetExpired bool   // within the tolerance: renewals will fail until a new set arrives
+
+	device key // Claims.Device.Key, for further proofs
 }
 
 // VerifyCheck verifies what the agent answered to a nonce, trusting nothing
@@ -109,7 +111,7 @@ func (r *Checked) WithProof(opts CheckOptions, hash string, proofEnv []byte) (*C
 	if err := fresh(r.KeySet, opts); err != nil {
 		return nil, err
 	}
-	p, err := OpenProof(r.Claims.Device.Key, proofEnv)
+	p, err := openProof(r.device, proofEnv)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +127,7 @@ func (r *Checked) WithProof(opts CheckOptions, hash string, proofEnv []byte) (*C
 	if age := opts.Arrived.Sub(opts.Asked); age < 0 || age > MaxAge {
 		return nil, fmt.Errorf("%w: %v, at most %v", ErrStale, age, MaxAge)
 	}
-	next := &Checked{Claims: r.Claims, KeySet: r.KeySet, Proof: p}
+	next := &Checked{Claims: r.Claims, KeySet: r.KeySet, Proof: p, device: r.device}
 	return next.decide(opts.Now, p.Time, p.Runs), nil
 }
 
@@ -168,7 +170,11 @@ func verifyFiles(a Anchor, opts CheckOptions, licenseEnv, keySetEnv []byte) (*Ch
 	if c.Product != opts.Product {
 		return nil, fmt.Errorf("%w: license", ErrProduct)
 	}
-	return &Checked{Claims: c, KeySet: ks}, nil
+	device, err := c.Device.Key.parse()
+	if err != nil {
+		return nil, err
+	}
+	return &Checked{Claims: c, KeySet: ks, device: device}, nil
 }
 
 // fresh checks what about a key set depends on the time and memory of the program.

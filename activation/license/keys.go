@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/big"
+	"strings"
 )
 
 // Signer makes raw signatures with one key: a root key, an issuing key or a
@@ -46,50 +47,61 @@ func (s *ed25519Signer) Sign(message []byte) ([]byte, error) {
 
 // KeyID names a key: "sha256:" and the hex of the first 16 bytes of
 // SHA-256(alg, line feed, raw public key). It is "" for an unusable key.
-func KeyID(k PublicKey) string { return keyName("sha256:", k) }
+func KeyID(k PublicKey) string {
+	p, _ := k.parse()
+	return p.id
+}
 
 // DeviceID names a device by its key: as KeyID, with the prefix "dev:".
-func DeviceID(k PublicKey) string { return keyName("dev:", k) }
-
-func keyName(prefix string, k PublicKey) string {
-	raw, err := k.raw()
-	if err != nil {
+func DeviceID(k PublicKey) string {
+	digest, ok := strings.CutPrefix(KeyID(k), keyPrefix)
+	if !ok {
 		return ""
 	}
-	sum := sha256.Sum256(append([]byte(k.Alg+"\n"), raw...))
-	return prefix + hex.EncodeToString(sum[:16])
+	return "dev:" + digest
 }
 
 // Check says whether the key can be used at all: known algorithm, right
 // length, standard base64, not a point that makes signatures worthless. The
 // error wraps ErrKey.
 func (k PublicKey) Check() error {
-	_, err := k.raw()
+	_, err := k.parse()
 	return err
 }
 
-// raw returns the bytes of a usable public key.
-func (k PublicKey) raw() ([]byte, error) {
+const keyPrefix = "sha256:"
+
+// key is a usable public key, taken apart. The zero key verifies nothing.
+type key struct {
+	id  string
+	raw []byte
+	ec  *ecdsa.PublicKey // of a P-256 key, else nil
+}
+
+func (k PublicKey) parse() (key, error) {
 	b, err := decode64(k.Pub)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrKey, err)
+		return key{}, fmt.Errorf("%w: %v", ErrKey, err)
 	}
+	p := key{raw: b}
 	switch k.Alg {
 	case AlgEd25519:
 		if len(b) != ed25519.PublicKeySize {
-			return nil, fmt.Errorf("%w: ed25519 key of %d bytes", ErrKey, len(b))
+			return key{}, fmt.Errorf("%w: ed25519 key of %d bytes", ErrKey, len(b))
 		}
 		if weakEd25519(b) {
-			return nil, fmt.Errorf("%w: ed25519 point of small order or in a second spelling", ErrKey)
+			return key{}, fmt.Errorf("%w: ed25519 point of small order or in a second spelling", ErrKey)
 		}
 	case AlgP256:
-		if _, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), b); err != nil {
-			return nil, fmt.Errorf("%w: not an uncompressed P-256 point", ErrKey)
+		if p.ec, err = ecdsa.ParseUncompressedPublicKey(elliptic.P256(), b); err != nil {
+			return key{}, fmt.Errorf("%w: not an uncompressed P-256 point", ErrKey)
 		}
 	default:
-		return nil, fmt.Errorf("%w: unknown algorithm", ErrKey)
+		return key{}, fmt.Errorf("%w: unknown algorithm", ErrKey)
 	}
-	return b, nil
+	sum := sha256.Sum256(append([]byte(k.Alg+"\n"), b...))
+	p.id = keyPrefix + hex.EncodeToString(sum[:16])
+	return p, nil
 }
 
 // weakEd25519 reports public keys that libraries disagree about: points of
@@ -102,40 +114,34 @@ func weakEd25519(pub []byte) bool {
 		y[31-i] = c
 	}
 	y[0] &= 0x7f
-	n := new(big.Int).SetBytes(y[:])
-	p := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 255), big.NewInt(19))
-	if n.Cmp(p) >= 0 || n.Cmp(big.NewInt(1)) <= 0 { // order 4: y = 0; order 1: y = 1
-		return true
-	}
-	if n.Cmp(new(big.Int).Sub(p, big.NewInt(1))) == 0 { // order 2: y = -1
-		return true
-	}
-	switch hex.EncodeToString(y[:]) { // the two y of order 8
-	case "05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826",
+	h := hex.EncodeToString(y[:])
+	switch h {
+	case "0000000000000000000000000000000000000000000000000000000000000001", // order 1
+		"7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffec", // order 2
+		"0000000000000000000000000000000000000000000000000000000000000000", // order 4
+		"05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826", // order 8
 		"7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd84d3d706a17c7":
 		return true
 	}
-	return false
+	return h >= "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed"
 }
 
-// verifySignature checks one raw signature. Lengths come first: Java 17's
-// Ed25519 accepts a signature with a trailing zero byte.
+// verifySignature checks one raw signature.
 func verifySignature(k PublicKey, message, sig []byte) bool {
-	pub, err := k.raw()
-	if err != nil || len(sig) != 64 {
+	p, err := k.parse()
+	return err == nil && p.verify(message, sig)
+}
+
+// verify checks one raw signature. Lengths come first: Java 17's Ed25519
+// accepts a signature with a trailing zero byte.
+func (k key) verify(message, sig []byte) bool {
+	switch {
+	case len(sig) != 64:
 		return false
-	}
-	switch k.Alg {
-	case AlgEd25519:
-		return ed25519.Verify(pub, message, sig)
-	case AlgP256:
-		key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), pub)
-		if err != nil {
-			return false
-		}
+	case k.ec != nil:
 		hash := sha256.Sum256(message)
 		r, s := new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])
-		return ecdsa.Verify(key, hash[:], r, s)
+		return ecdsa.Verify(k.ec, hash[:], r, s)
 	}
-	return false
+	return len(k.raw) == ed25519.PublicKeySize && ed25519.Verify(k.raw, message, sig)
 }

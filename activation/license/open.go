@@ -10,7 +10,10 @@ func (ks *KeySet) signers(e envelope, use string) []OnlineKey {
 	message := pae(e.mediaType, e.payload)
 	for _, s := range e.signatures {
 		for _, k := range ks.Keys {
-			if k.ID == s.keyID && k.Use == use && KeyID(k.public()) == s.keyID && verifySignature(k.public(), message, s.sig) {
+			if k.ID != s.keyID || k.Use != use {
+				continue
+			}
+			if p, err := k.public().parse(); err == nil && p.id == s.keyID && p.verify(message, s.sig) {
 				found = append(found, k)
 			}
 		}
@@ -133,12 +136,13 @@ func (ks *KeySet) OpenBundle(data []byte, dst any) error {
 
 // signedByKey says whether the key made one of the signatures over message.
 func signedByKey(k PublicKey, e envelope, message []byte) bool {
-	id := KeyID(k)
-	if id == "" {
-		return false
-	}
+	p, err := k.parse()
+	return err == nil && p.signed(e, message)
+}
+
+func (k key) signed(e envelope, message []byte) bool {
 	for _, s := range e.signatures {
-		if s.keyID == id && verifySignature(k, message, s.sig) {
+		if s.keyID == k.id && k.verify(message, s.sig) {
 			return true
 		}
 	}
@@ -148,11 +152,16 @@ func signedByKey(k PublicKey, e envelope, message []byte) bool {
 // OpenProof verifies a proof by the device key of a license. What the proof
 // says must still be compared with what was asked: see VerifyCheck.
 func OpenProof(dk PublicKey, data []byte) (*Proof, error) {
+	k, _ := dk.parse() // an unusable key verifies nothing
+	return openProof(k, data)
+}
+
+func openProof(dk key, data []byte) (*Proof, error) {
 	e, err := parseEnvelope(data, TypeProof)
 	if err != nil {
 		return nil, err
 	}
-	if !signedByKey(dk, e, pae(e.mediaType, e.payload)) {
+	if !dk.signed(e, pae(e.mediaType, e.payload)) {
 		return nil, ErrSignature
 	}
 	p := new(Proof)

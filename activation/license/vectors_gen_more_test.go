@@ -62,7 +62,7 @@ func (g *generator) keys() {
 		// R neutral, S = 0: fits every message under the neutral point.
 		g.add(vector{Name: "verify: under " + h, Op: "verify", Key: &k, Args: []string{"00", "01" + strings.Repeat("00", 63)}, Want: "signature"})
 	}
-	raw := must[[]byte](g.t)(tpm.Public().raw())
+	raw := must[key](g.t)(tpm.Public().parse()).raw
 	offCurve := slices.Clone(raw)
 	offCurve[64] ^= 1
 	compressed := append([]byte{2 + raw[64]&1}, raw[1:33]...)
