@@ -28,8 +28,8 @@ func sayAnswer(t *testing.T, license, keySet, proof string) []byte {
 // agree reads an answer from nothing and after another one, which must not matter.
 func agree(t *testing.T, before *answer, raw []byte) (fast bool) {
 	t.Helper()
-	plain, err := (&answer{}).read(raw)
-	after, errAfter := before.read(raw)
+	plain, proof, err := (&answer{}).read(raw)
+	after, proofAfter, errAfter := before.read(raw)
 	if (err == nil) != (errAfter == nil) {
 		t.Errorf("%q: %v alone, %v after another answer", raw, err, errAfter)
 	}
@@ -39,13 +39,16 @@ func agree(t *testing.T, before *answer, raw []byte) (fast bool) {
 	if diff := cmp.Diff(plain, after, cmp.AllowUnexported(answer{})); diff != "" {
 		t.Errorf("%q is read in two ways:\n%s", raw, diff)
 	}
-	return len(after.license) > 0 && &after.license[0] == &before.license[0]
+	if !bytes.Equal(proof, proofAfter) {
+		t.Errorf("%q has two proofs: %q and %q", raw, proof, proofAfter)
+	}
+	return after == before
 }
 
 // What was remembered never changes what an answer says.
 func TestAnswerIsReadOneWay(t *testing.T) {
 	first := sayAnswer(t, "license one", "key set one", "proof one")
-	before, err := (&answer{}).read(first)
+	before, _, err := (&answer{}).read(first)
 	if err != nil || len(before.start) == 0 {
 		t.Fatalf("%v %+v", err, before)
 	}
@@ -53,15 +56,27 @@ func TestAnswerIsReadOneWay(t *testing.T) {
 	if !agree(t, before, next) {
 		t.Error("the same license was read again")
 	}
+	if agree(t, before, bytes.Replace(next, []byte("Said."), []byte("Told."), 1)) {
+		t.Error("other words of the agent were not read")
+	}
 	if agree(t, before, sayAnswer(t, "license two", "key set one", "proof two")) || agree(t, before, sayAnswer(t, "license one", "key set two", "proof two")) {
 		t.Error("another license was taken for the same")
 	}
 	// A member that comes twice counts as the last one, in any spelling.
-	other := base64.StdEncoding.EncodeToString([]byte("license two"))
-	for _, member := range []string{"license", "LICENSE", "keyset", "KeySet", "lic\\u0065nse"} {
-		twice := bytes.Replace(next, []byte(`"proof"`), []byte(`"`+member+`":"`+other+`","proof"`), 1)
-		if agree(t, before, twice) {
-			t.Errorf("a second %s was not seen", member)
+	encode := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+	other := encode("license two")
+	for _, member := range []string{"license", "LICENSE", "keyset", "KeySet", "lic\\u0065nse", "proof", "PROOF"} {
+		for _, place := range []string{`"proof"`, `"verdict"`} {
+			for _, text := range []string{other, encode("license one"), encode("proof two"), ""} {
+				twice := bytes.Replace(next, []byte(place), []byte(`"`+member+`":"`+text+`",`+place), 1)
+				if agree(t, before, twice) {
+					t.Errorf("a second %s was not seen", member)
+				}
+				// Nor may such an answer be the one that the next is compared with.
+				if kept, _, err := (&answer{}).read(twice); err == nil {
+					agree(t, kept, bytes.Replace(twice, []byte(encode("proof two")), []byte("eA=="), 1))
+				}
+			}
 		}
 	}
 	for _, text := range []string{"", "{", "{}", "null", "[]", string(before.start), string(before.start) + "}", string(next) + "x", " " + string(next), strings.Replace(string(next), `"proof":`, `"proof": `, 1)} {
@@ -76,7 +91,7 @@ func TestAnswerIsReadOneWay(t *testing.T) {
 		agree(t, before, next[:i])
 	}
 	// Control: the start alone does not tell that a member comes again.
-	twice := bytes.Replace(next, []byte(`"proof"`), []byte(`"license":"`+other+`","proof"`), 1)
+	twice := bytes.Replace(next, []byte(`"verdict"`), []byte(`"license":"`+other+`","verdict"`), 1)
 	if !bytes.HasPrefix(twice, before.start) {
 		t.Error("the control differs at its start")
 	}
@@ -85,14 +100,14 @@ func TestAnswerIsReadOneWay(t *testing.T) {
 func BenchmarkAnswer(b *testing.B) {
 	long := strings.Repeat("x", 3000)
 	raw := []byte(`{"license":"` + base64.StdEncoding.EncodeToString([]byte(long)) + `","keyset":"` + base64.StdEncoding.EncodeToString([]byte(long)) + `","proof":"eA==","verdict":{"phase":"active","runs":true}}`)
-	before, err := (&answer{}).read(raw)
+	before, _, err := (&answer{}).read(raw)
 	if err != nil {
 		b.Fatal(err)
 	}
 	for name, a := range map[string]*answer{"first": {}, "again": before} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				if _, err := a.read(raw); err != nil {
+				if _, _, err := a.read(raw); err != nil {
 					b.Fatal(err)
 				}
 			}

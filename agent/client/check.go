@@ -81,6 +81,7 @@ type Checker struct {
 	result   fingerprint.Comparison
 	known    map[verified]*license.Checked
 	answers  map[string]*answer // the last one of each product
+	buffers  sync.Pool          // for the text of an answer
 }
 
 // verified names a license and a key set that were verified together.
@@ -117,12 +118,16 @@ func (k *Checker) Check(ctx context.Context, product string) (Verdict, error) {
 	// The parameter is the issuer of the anchor: an instance may hold licenses
 	// of several vendors for products of the same name.
 	in := api.CheckRequest{Product: product, Issuer: k.Anchor.Issuer, Nonce: base64.StdEncoding.EncodeToString(nonce)}
-	var raw []byte
-	if err := c.do(ctx, http.MethodPost, api.PathCheck, nil, in, &raw); err != nil {
+	raw, ok := k.buffers.Get().(*[]byte)
+	if !ok {
+		raw = new([]byte)
+	}
+	defer k.buffers.Put(raw)
+	if err := c.do(ctx, http.MethodPost, api.PathCheck, nil, in, raw); err != nil {
 		return Verdict{}, err
 	}
 	now, arrived := k.clock()
-	out, err := k.lastAnswer(product).read(raw)
+	out, proof, err := k.lastAnswer(product).read(*raw)
 	if err != nil {
 		return Verdict{}, c.fail(api.CodeAgentAnswer, err)
 	}
@@ -130,7 +135,7 @@ func (k *Checker) Check(ctx context.Context, product string) (Verdict, error) {
 		Product: product, Nonce: nonce, Now: now, MinKeySet: k.MinKeySet,
 		Asked: time.Unix(0, int64(asked)), Arrived: time.Unix(0, int64(arrived)),
 	}
-	checked, err := k.verify(opts, out)
+	checked, err := k.verify(opts, out, proof)
 	if err != nil {
 		return Verdict{}, c.fail(api.CodeUntrusted, err)
 	}
@@ -151,23 +156,24 @@ func (k *Checker) Check(ctx context.Context, product string) (Verdict, error) {
 }
 
 // verify checks an answer; license and key set only when they are other bytes
-// than the last time.
-func (k *Checker) verify(opts license.CheckOptions, a *answer) (*license.Checked, error) {
+// than the last time. Nothing is remembered before it is verified.
+func (k *Checker) verify(opts license.CheckOptions, a *answer, proof []byte) (checked *license.Checked, err error) {
 	key := verified{a.licenseHash, a.keySetHash, opts.Product}
 	k.mu.Lock()
 	known := k.known[key]
 	k.mu.Unlock()
 	if known != nil {
-		return known.WithProof(opts, a.licenseHash, a.proof)
+		checked, err = known.WithProof(opts, a.licenseHash, proof)
+	} else {
+		checked, err = license.VerifyCheck(k.Anchor, opts, a.license, a.keySet, proof)
 	}
-	checked, err := license.VerifyCheck(k.Anchor, opts, a.license, a.keySet, a.proof)
 	if err != nil {
 		return nil, err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	// A handful of products at most; forgetting all of them costs one verification each.
-	if k.known == nil || len(k.known) >= maxKnown {
+	if k.known == nil || known == nil && len(k.known) >= maxKnown {
 		k.known, k.answers = map[verified]*license.Checked{}, map[string]*answer{}
 	}
 	k.known[key], k.answers[opts.Product] = checked, a

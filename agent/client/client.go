@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -76,8 +77,8 @@ func (c *Client) Close() {
 	c.links.closeAll()
 }
 
-// do sends one request. in and out may be nil. Errors hold an *api.Error, which
-// errors.As finds.
+// do sends one request. in and out may be nil; into a *[]byte goes the text of the
+// answer. Errors hold an *api.Error, which errors.As finds.
 func (c *Client) do(ctx context.Context, method, path string, query url.Values, in, out any) error {
 	return c.doWithin(ctx, c.timeout(), method, path, query, in, out)
 }
@@ -139,7 +140,12 @@ func (c *Client) read(resp *http.Response, out any) error {
 	if resp.ContentLength > maxAnswer {
 		return c.fail(api.CodeAgentAnswer, fmt.Errorf("answer over %d bytes", maxAnswer))
 	}
-	answer, err := readAnswer(resp)
+	raw, whole := out.(*[]byte)
+	var buffer []byte
+	if whole {
+		buffer = *raw
+	}
+	answer, err := readAnswer(resp, buffer)
 	if err != nil {
 		return c.transport(err)
 	}
@@ -153,7 +159,7 @@ func (c *Client) read(resp *http.Response, out any) error {
 		}
 		return &e.Error
 	}
-	if raw, ok := out.(*[]byte); ok {
+	if whole {
 		*raw = answer
 		return nil
 	}
@@ -165,12 +171,12 @@ func (c *Client) read(resp *http.Response, out any) error {
 	return nil
 }
 
-// readAnswer reads a body, at most a byte over maxAnswer.
-func readAnswer(resp *http.Response) ([]byte, error) {
+// readAnswer reads a body, at most a byte over maxAnswer, into b when it fits.
+func readAnswer(resp *http.Response, b []byte) ([]byte, error) {
 	if resp.ContentLength < 0 {
 		return io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	}
-	b := make([]byte, resp.ContentLength)
+	b = slices.Grow(b[:0], int(resp.ContentLength))[:resp.ContentLength]
 	_, err := io.ReadFull(resp.Body, b)
 	return b, err
 }
