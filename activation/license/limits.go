@@ -31,6 +31,11 @@ func (c *checker) that(ok bool, field, want string) {
 	}
 }
 
+// refuse is that for a text with numbers, which is written only when needed.
+func (c *checker) refuse(field, want string, numbers ...any) {
+	c.that(false, field, fmt.Sprintf(want, numbers...))
+}
+
 // name is an identifier that is also safe as a file name and on a command
 // line: a–z, 0–9, '.', '_', '-', starting with a letter or digit.
 func (c *checker) name(s, field string) {
@@ -56,23 +61,30 @@ func (c *checker) visible(s string, least, most int, field string) {
 	for i := 0; i < len(s); i++ {
 		ok = ok && 0x20 <= s[i] && s[i] <= 0x7e
 	}
-	c.that(ok, field, fmt.Sprintf("want %d to %d visible ASCII characters", least, most))
+	if !ok {
+		c.refuse(field, "want %d to %d visible ASCII characters", least, most)
+	}
 }
 
 func (c *checker) number(n, least, most int64, field string) {
-	c.that(least <= n && n <= most, field, fmt.Sprintf("want %d to %d", least, most))
+	if n < least || n > most {
+		c.refuse(field, "want %d to %d", least, most)
+	}
 }
 
 func (c *checker) instant(t int64, field string) { c.number(t, 0, NoEnd, field) }
 
 func (c *checker) base64(s string, size int, field string) {
-	b, err := decode64(s)
-	c.that(err == nil && len(b) == size, field, fmt.Sprintf("want standard base64 of %d bytes", size))
+	if b, err := decode64(s); err != nil || len(b) != size {
+		c.refuse(field, "want standard base64 of %d bytes", size)
+	}
 }
 
 // ascending requires a list that is sorted by bytes without duplicates.
 func (c *checker) ascending(list []string, most int, field string) {
-	c.that(len(list) <= most, field, fmt.Sprintf("want at most %d entries", most))
+	if len(list) > most {
+		c.refuse(field, "want at most %d entries", most)
+	}
 	for i := 1; i < len(list); i++ {
 		c.that(list[i-1] < list[i], field, "want sorted by bytes, without duplicates")
 	}
