@@ -5,6 +5,7 @@ import java.security.KeyPair;
 import java.security.KeyPairGenerator;
 import java.security.Signature;
 import java.util.Arrays;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Random;
 
@@ -26,6 +27,7 @@ final class CurveCases {
         cases.run("Ed25519 as Java", () -> signatures(Keys.ED25519, "Ed25519", "Ed25519"));
         cases.run("P-256 as Java", () -> signatures(Keys.P256, "EC", "SHA256withECDSAinP1363Format"));
         cases.run("a sum that is no point", this::neutral);
+        cases.run("a point in a second spelling", CurveCases::spelling);
     }
 
     /** Limbs as far from zero as sixteen sums reach, and others. */
@@ -88,13 +90,34 @@ final class CurveCases {
         BigInteger hash = new BigInteger(1, License.digest("SHA-256", message)).mod(N);
         BigInteger r = N.subtract(hash);
         byte[] signature = new byte[64];
-        byte[] big = r.toByteArray();
-        System.arraycopy(big, Math.max(0, big.length - 32), signature, 32 - Math.min(32, big.length), Math.min(32, big.length));
+        System.arraycopy(big(r), 0, signature, 0, 32);
         signature[63] = 1;
         Weierstrass c = Weierstrass.CURVE;
         Cases.that(Weierstrass.sound(g), "the base point");
         Cases.that(!c.verify(c.key(g), message, signature), "refused");
         long[][] sum = c.sum(hash, c.key(g), r, c.key(g)); // the control: the comparison alone would accept
         Cases.that(c.f.value(sum[0]).equals(r.multiply(c.f.value(sum[2])).mod(c.f.p)), "the sum has Z = 0");
+    }
+
+    /** x + p stands for the same point as x; a key has one spelling. */
+    private static void spelling() {
+        BigInteger p = Weierstrass.CURVE.f.p;
+        BigInteger b = new BigInteger("5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604b", 16);
+        BigInteger y = b.modPow(p.add(BigInteger.ONE).shiftRight(2), p); // x = 0 has one
+        Cases.that(Weierstrass.sound(uncompressed(BigInteger.ZERO, y)), "x = 0");
+        Cases.that(!Weierstrass.sound(uncompressed(p, y)), "x = p");
+        Cases.that(!Weierstrass.sound(uncompressed(BigInteger.ONE, y)), "a point off the curve");
+    }
+
+    private static byte[] uncompressed(BigInteger x, BigInteger y) {
+        byte[] raw = new byte[65];
+        raw[0] = 4;
+        System.arraycopy(big(x), 0, raw, 1, 32);
+        System.arraycopy(big(y), 0, raw, 33, 32);
+        return raw;
+    }
+
+    private static byte[] big(BigInteger n) {
+        return HexFormat.of().parseHex(String.format("%064x", n));
     }
 }
