@@ -229,7 +229,7 @@ func TestInterleavingsEndAlike(t *testing.T) {
 		}
 		return bad
 	}
-	n, tried, bad := promise.Size(20, 1000), 0, 0
+	n, tried, bad := promise.Size(10, 1000), 0, 0
 	for from := 0; from < n; from += 100 {
 		t.Run(fmt.Sprintf("from-%d", from), func(t *testing.T) {
 			to := min(n, from+100)
