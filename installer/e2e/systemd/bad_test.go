@@ -54,13 +54,23 @@ func (l *life) badDays() {
 			if p := l.phase(); p != "active" {
 				t.Errorf("phase %q on a full disk", p)
 			}
-			if out, err := l.try("license-agent", "renew"); err == nil || !strings.Contains(out, "storage-full") || !strings.Contains(out, "next:") {
+			contact := l.contact()
+			out, err := l.try("license-agent", "renew")
+			switch {
+			case err == nil && l.real && l.contact() > contact:
+				// Its many activations have left free pages in state.db, into which the
+				// renewal went. Then it must be there after a start.
+				contact = l.contact()
+			case err == nil || !strings.Contains(out, "storage-full") || !strings.Contains(out, "next:"):
 				t.Errorf("a renewal on a full disk: %v %s", err, out)
 			}
 			l.run("systemctl", "restart", service)
 			l.active()
 			if p := l.phase(); p != "active" {
 				t.Errorf("phase %q after a start on a full disk", p)
+			}
+			if c := l.contact(); c < contact {
+				t.Errorf("the contact of %d is lost, the last one is of %d", contact, c)
 			}
 			l.run("rm", state+"/fill")
 			l.wait("a renewal when there is space again", func() bool {
@@ -112,7 +122,11 @@ func (l *life) badDays() {
 		l.run("systemctl", "start", "license-agent.socket", service)
 		l.active()
 		// A second agent at the same place, started by hand.
-		if out, err := l.try("setpriv", "--reuid", "license-agent", "--regid", "license-agent", "--clear-groups", "license-agent", "run"); err == nil || !strings.Contains(out, "state-in-use") || !strings.Contains(out, "next:") {
+		byHand := []string{"setpriv", "--reuid", "license-agent", "--regid", "license-agent", "--clear-groups", "license-agent", "run"}
+		if l.real { // its key is in the TPM
+			byHand = []string{"env", "LICENSE_AGENT_TPM=/dev/tpmrm0", "setpriv", "--reuid", "license-agent", "--regid", "license-agent", "--groups", "tss", "license-agent", "run"}
+		}
+		if out, err := l.try(byHand...); err == nil || !strings.Contains(out, "state-in-use") || !strings.Contains(out, "next:") {
 			t.Errorf("%v %s", err, out)
 		}
 	})

@@ -28,6 +28,9 @@ func (m *machine) status() api.Status {
 // believed is the agent's time.
 func (l *life) believed() int64 { return l.status().Time }
 
+// contact is when the license was last confirmed.
+func (l *life) contact() int64 { return l.status().Licenses[0].LastContact }
+
 // chip looks at the device key in the TPM.
 func (l *life) chip() {
 	l.step("the device key is in the TPM", func(t *testing.T) {
@@ -168,6 +171,26 @@ func (l *life) confined() {
 		// The control: what the profile is for is refused.
 		if out, err := l.try("aa-exec", "-p", "license-agent", "--", "/usr/bin/license-agent", "--output", "json", "verify", "/etc/shadow"); err == nil || !strings.Contains(out, "permission denied") {
 			t.Errorf("the profile lets the agent read /etc/shadow: %v %s", err, out)
+		}
+	})
+}
+
+// denied is what AppArmor has refused the agent in the whole life, but for what the
+// test itself has tried.
+func (l *life) denied() {
+	l.step("AppArmor has refused nothing else", func(t *testing.T) {
+		tried := 0
+		for _, line := range strings.Split(l.run("journalctl", "--no-pager", "-o", "cat"), "\n") {
+			switch {
+			case !strings.Contains(line, `apparmor="DENIED"`) || !strings.Contains(line, "license-agent"):
+			case strings.Contains(line, `name="/etc/shadow"`):
+				tried++
+			default:
+				t.Error(line)
+			}
+		}
+		if tried == 0 {
+			t.Error("the control is not in the journal: nothing would be")
 		}
 	})
 }

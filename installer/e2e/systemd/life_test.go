@@ -172,7 +172,7 @@ func (l *life) step(name string, f func(t *testing.T)) {
 	ok := l.outer.Run(name, func(t *testing.T) { l.t = t; f(t) })
 	l.t = l.outer
 	if !ok {
-		journal, _ := l.try("journalctl", "--no-pager", "-n", "60", "-o", "short-monotonic", "-u", "license-agent*")
+		journal, _ := l.try("journalctl", "--no-pager", "-n", "60", "-o", "short-monotonic", "-u", "license-agent*", "-u", "e2e-traffic")
 		l.outer.Fatalf("the step %q failed; the journal:\n%s", name, journal)
 	}
 	if l.real {
@@ -207,11 +207,11 @@ func TestLife(t *testing.T) {
 	l.without()
 }
 
-// TestHardwareInQEMU is the part of a life that hangs on hardware, on a machine
-// with firmware, a TPM, AppArmor and a clock that is moved: the serials of the
-// firmware, the key in the TPM and what can happen to it, the clock set back, and
-// a container, which sees what it may of the host.
-func TestHardwareInQEMU(t *testing.T) {
+// TestLifeInQEMU is the same life on a machine with firmware, a TPM, AppArmor in
+// enforce mode and a clock that is moved, and with it what hangs on hardware: the
+// serials of the firmware, the key in the TPM and what can happen to it, and a
+// container, which sees what it may of the host.
+func TestLifeInQEMU(t *testing.T) {
 	m := inQEMU(t, disk(t, base(t)))
 	l := &life{machine: m, outer: t, vendor: startMerchant(t, m.host), real: true}
 	l.before = m.snapshot()
@@ -222,4 +222,8 @@ func TestHardwareInQEMU(t *testing.T) {
 	l.hardware()
 	l.chip()
 	l.container()
+	l.upgrade(4) // emulated it answers some 28 a second, and half of its time is the callers'
+	l.badDays()
+	l.afterUpgrade()
+	l.denied()
 }

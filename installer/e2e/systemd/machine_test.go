@@ -164,9 +164,9 @@ func (m *machine) snapshot() map[string]bool {
 			out[kind+" "+strings.Join(strings.Fields(line), " ")] = true
 		}
 	}
-	// What changes by itself, and what dpkg and passwd(5) tools keep as the copy
-	// of the state before.
-	noise := regexp.MustCompile(`^/(var/log|var/lib/systemd|var/lib/dpkg/[a-z]+-old|var/lib/dpkg/(lock|triggers|updates|info/format)|var/cache|tmp|var/tmp|run/(agetty.reload|systemd|udev|log|lock|user|dbus|credentials|utmp)|etc/(passwd|group|shadow|gshadow|subuid|subgid)-$|etc/\.pwd\.lock|root/)`)
+	// What changes by itself (a day after, in a clock that is moved: var/backups), and
+	// what dpkg and passwd(5) tools keep as the copy of the state before.
+	noise := regexp.MustCompile(`^/(var/log|var/lib/systemd|var/lib/dpkg/[a-z]+-old|var/lib/dpkg/(lock|triggers|updates|info/format)|var/(backups|cache)|tmp|var/tmp|run/(agetty.reload|systemd|udev|log|lock|user|dbus|credentials|utmp)|etc/(passwd|group|shadow|gshadow|subuid|subgid)-$|etc/\.pwd\.lock|root/)`)
 	for _, line := range strings.Split(m.run("find", "/", "/run", "-xdev", "-printf", `%p %y\n`), "\n") {
 		if !noise.MatchString(line) {
 			out["file "+line] = true

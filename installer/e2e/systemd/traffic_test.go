@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"licenseagent.example/activation/license"
 	"licenseagent.example/agent/api"
 	"licenseagent.example/agent/client"
 	"licenseagent.example/fingerprint"
@@ -58,6 +59,7 @@ func code(err error) int {
 type tally struct {
 	Asked   int            `json:"asked"`
 	Failed  int            `json:"failed"`
+	Late    int            `json:"late"` // of them, for want of an answer in time
 	Errors  map[string]int `json:"errors"`
 	Slowest string         `json:"slowest"`
 }
@@ -113,6 +115,10 @@ func traffic(anchorFile, product, perSecond string) int {
 			case err != nil:
 				sum.Failed++
 				sum.Errors[err.Error()]++
+				if e := (*api.Error)(nil); errors.As(err, &e) && e.Code == api.CodeTimeout || errors.Is(err, license.ErrStale) {
+					sum.Late++
+				}
+				fmt.Fprintf(os.Stderr, "check %d after %v: %v\n", n, took.Round(time.Millisecond), err) // into the journal
 			case !v.Runs:
 				sum.Failed++
 				sum.Errors["no: "+v.Phase+" "+v.Reason]++
