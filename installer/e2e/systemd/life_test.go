@@ -225,5 +225,6 @@ func TestLifeInQEMU(t *testing.T) {
 	l.upgrade(4) // emulated it answers some 28 a second, and half of its time is the callers'
 	l.badDays()
 	l.afterUpgrade()
+	l.sealed()
 	l.denied()
 }

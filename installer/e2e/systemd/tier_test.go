@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"licenseagent.example/installer/e2e/swtpm"
 	"licenseagent.example/installer/packaging"
 )
 
@@ -83,6 +84,51 @@ func TestSealedByTheSystem(t *testing.T) {
 	if m.phase() != "active" {
 		t.Errorf("on its own machine the phase is %q", m.phase())
 	}
+}
+
+// sealed is the same with the TPM, by the option that the file names. Only the chip
+// is exchanged: all files stay, also the host's key.
+func (l *life) sealed() {
+	h := l.hull.(*qemu)
+	own := h.tpm
+	l.step("sealed by the system with its TPM", func(t *testing.T) {
+		l.dpkg("NEW")
+		l.active()
+		const option = " --with-key=host+tpm2"
+		if !strings.Contains(string(shipped(t, packaging.Seal)), option) {
+			t.Errorf("%s does not name%s", packaging.Seal, option)
+		}
+		l.run("sh", "-ec", strings.Replace(commands(t, packaging.Seal), " encrypt", " encrypt"+option, 1))
+		l.active()
+		l.put("/etc/license-agent/anchors/acme.json", read(t, l.vendor.anchor), 0o644)
+		l.run("systemctl", "restart", service)
+		l.active()
+		l.code = l.vendor.code(t)
+		if out, err := l.activate(); err != nil {
+			t.Fatalf("%v %s", err, out)
+		}
+		if st := l.status(); st.KeyTier != "os" || l.phase() != "active" {
+			t.Errorf("tier %q, phase %q", st.KeyTier, l.phase())
+		}
+	})
+
+	l.step("another TPM does not open it", func(t *testing.T) {
+		l.refit(func(h *qemu) { h.tpm = swtpm.ForQEMU(l.outer) })
+		l.wait("the journal to say it", func() bool {
+			return strings.Contains(l.run("journalctl", "--no-pager", "-b", "-o", "cat"), "Failed to set up credentials")
+		})
+		if s := l.show(service, "ActiveState"); s == "active" {
+			t.Error("the agent runs")
+		}
+	})
+
+	l.step("its own TPM does", func(t *testing.T) {
+		l.refit(func(h *qemu) { h.tpm = own })
+		l.active()
+		if st := l.status(); st.KeyTier != "os" || l.phase() != "active" {
+			t.Errorf("tier %q, phase %q", st.KeyTier, l.phase())
+		}
+	})
 }
 
 // A machine without a TPM starts with the drop-in for it as well; its key is in a
