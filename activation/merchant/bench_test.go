@@ -197,14 +197,9 @@ func renewals(t testing.TB, curves ...tls.CurveID) func(worker int) error {
 // machine could do at most.
 func TestP27Rate(t *testing.T) {
 	n := promise.Size(200, 20_000)
-	// What runs first in a process is slower by up to a fifth: each warms up.
-	warm := func(work func(worker int) error) load {
-		drive(t, n/10, work)
-		return drive(t, n, work)
-	}
-	service := warm(renewals(t, protocol.RenewalCurves()...))
-	hybrid := warm(renewals(t))
-	bare := warm(echoes(t, protocol.RenewalCurves()...))
+	service := drive(t, n, renewals(t, protocol.RenewalCurves()...))
+	hybrid := drive(t, n, renewals(t))
+	bare := drive(t, n, echoes(t, protocol.RenewalCurves()...))
 	kind := "SQLite"
 	if os.Getenv("MERCHANT_TEST_POSTGRES") != "" {
 		kind = "PostgreSQL"
