@@ -86,7 +86,7 @@ func (s *Service) claimGoods(ctx context.Context, id, code string) (g *goods, mi
 		if one.standing == standReleased {
 			return refuse(protocol.CodeRevoked)
 		}
-		have, err := t.strings(`SELECT id FROM codes WHERE goods = $1 AND goods <> ''`, id)
+		have, err := t.codesOf(id)
 		if err != nil || len(have) > 0 {
 			return err
 		}
@@ -213,7 +213,7 @@ func (t *tx) adopt(id, code, wanted string, beat *koogallery.Heartbeat) error {
 			return err
 		}
 	}
-	have, err := t.strings(`SELECT id FROM codes WHERE goods = $1 AND goods <> ''`, id)
+	have, err := t.codesOf(id)
 	if err != nil || len(have) > 0 {
 		return err
 	}
