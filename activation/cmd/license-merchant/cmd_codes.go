@@ -19,7 +19,6 @@ func (a *app) codesCmd() *cobra.Command {
 		a.codesStatusCmd("revoke", "Take a code and its licenses back for good", admin.PathRevoke))
 }
 
-// writeCode prints a code for people, without the code.
 // codeStatus is what holds a code: the vendor's word, or the marketplace's.
 func codeStatus(i merchant.CodeInfo) string {
 	if i.Status != "active" || i.Market == "" || i.Market == "alive" {
@@ -28,6 +27,7 @@ func codeStatus(i merchant.CodeInfo) string {
 	return i.Market + " by the marketplace"
 }
 
+// writeCode prints a code for people, without the code.
 func writeCode(w io.Writer, i merchant.CodeInfo) {
 	fmt.Fprintf(w, "id\t%s\n", i.ID)
 	fmt.Fprintf(w, "code ends with\t%s\n", i.Hint)

@@ -66,19 +66,12 @@ func (a *app) market(c config, log *slog.Logger) (merchant.MarketOptions, *simul
 	if c.Marketplace == "" {
 		return o, nil, nil
 	}
-	for name, z := range map[string]struct {
-		text string
-		to   **time.Location
-	}{"calendar": {c.KooGallery.Calendar, &o.Calendar}, "times": {c.KooGallery.Times, &o.Zone}} {
-		if z.text == "" {
-			continue
-		}
-		t, err := time.Parse("-07:00", z.text)
-		if err != nil {
-			return o, nil, usage("koogallery.%s: %q has not the form \"+08:00\"", name, z.text)
-		}
-		_, offset := t.Zone()
-		*z.to = time.FixedZone(z.text, offset)
+	var err error
+	if o.Calendar, err = zone("calendar", c.KooGallery.Calendar); err != nil {
+		return o, nil, err
+	}
+	if o.Zone, err = zone("times", c.KooGallery.Times); err != nil {
+		return o, nil, err
 	}
 	if u := c.KooGallery.Uploads; u != "" && u != "body" && u != "unsigned" {
 		return o, nil, usage("koogallery.uploads is body or unsigned, not %q", u)
@@ -135,6 +128,19 @@ func (a *app) market(c config, log *slog.Logger) (merchant.MarketOptions, *simul
 		return o, sim, nil
 	}
 	return o, nil, usage("marketplace is %s or %s, not %q", marketKooGallery, marketSimulated, c.Marketplace)
+}
+
+// zone reads the offset of a time zone, nil for none.
+func zone(name, text string) (*time.Location, error) {
+	if text == "" {
+		return nil, nil
+	}
+	t, err := time.Parse("-07:00", text)
+	if err != nil {
+		return nil, usage("koogallery.%s: %q has not the form \"+08:00\"", name, text)
+	}
+	_, offset := t.Zone()
+	return time.FixedZone(text, offset), nil
 }
 
 // koogalleryKeys takes the keys from the environment, else from the file. A
