@@ -18,6 +18,7 @@ import (
 
 const usage = `usage:
   release finish DIST VERSION COMMIT EPOCH [KEY]   bills of materials, proxy tree, checksums, signature, provenance
+  release proxy DIR VERSION COMMIT EPOCH           the proxy tree alone
   release verify DIST PUBLIC-KEY                   check a release that was received
   release zip OUT.zip EPOCH FILE…                  an archive that is the same each time`
 
@@ -40,6 +41,13 @@ func run(args []string, out io.Writer) error {
 			return err
 		}
 		return finish(".", args[1], args[2], args[3], key, epoch)
+	case len(args) == 5 && args[0] == "proxy":
+		epoch, err := strconv.ParseInt(args[4], 10, 64)
+		if err != nil {
+			return err
+		}
+		_, err = moduleTree(".", args[1], args[2], args[3], time.Unix(epoch, 0))
+		return err
 	case len(args) == 3 && args[0] == "verify":
 		st, err := verify(args[1], args[2])
 		if err != nil {
@@ -73,14 +81,20 @@ func finish(repo, dist, version, commit, key string, epoch int64) error {
 			return fmt.Errorf("%s: %w", program, err)
 		}
 	}
-	module, err := modulePath(filepath.Join(repo, "go.mod"))
+	module, err := moduleTree(repo, filepath.Join(dist, "proxy"), version, commit, made)
 	if err != nil {
 		return err
 	}
-	if err := proxy(filepath.Join(dist, "proxy"), repo, commit, module, moduleVersion(version, commit, made), made); err != nil {
-		return err
-	}
 	return sign(dist, key, version, commit, module, epoch)
+}
+
+// moduleTree writes the proxy tree of a commit and returns the module's path.
+func moduleTree(repo, dir, version, commit string, made time.Time) (string, error) {
+	module, err := modulePath(filepath.Join(repo, "go.mod"))
+	if err != nil {
+		return "", err
+	}
+	return module, proxy(dir, repo, commit, module, moduleVersion(version, commit, made), made)
 }
 
 // describe writes the bill of materials of one program, after comparing it with
