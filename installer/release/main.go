@@ -36,17 +36,17 @@ func run(args []string, out io.Writer) error {
 		if len(args) == 6 {
 			key = args[5]
 		}
-		epoch, err := strconv.ParseInt(args[4], 10, 64)
+		made, err := moment(args[4])
 		if err != nil {
 			return err
 		}
-		return finish(".", args[1], args[2], args[3], key, epoch)
+		return finish(".", args[1], args[2], args[3], key, made.Unix())
 	case len(args) == 5 && args[0] == "proxy":
-		epoch, err := strconv.ParseInt(args[4], 10, 64)
+		made, err := moment(args[4])
 		if err != nil {
 			return err
 		}
-		_, err = moduleTree(".", args[1], args[2], args[3], time.Unix(epoch, 0))
+		_, err = moduleTree(".", args[1], args[2], args[3], made)
 		return err
 	case len(args) == 3 && args[0] == "verify":
 		st, err := verify(args[1], args[2])
@@ -57,13 +57,19 @@ func run(args []string, out io.Writer) error {
 		_, err = fmt.Fprintf(out, "%d files, version %s, commit %s, built with %s\n", len(st.Subject), def.ExternalParameters.Version, def.Dependencies[0].Digest.GitCommit, def.InternalParameters.Go)
 		return err
 	case len(args) >= 4 && args[0] == "zip":
-		epoch, err := strconv.ParseInt(args[2], 10, 64)
+		made, err := moment(args[2])
 		if err != nil {
 			return err
 		}
-		return pack(args[1], time.Unix(epoch, 0), args[3:])
+		return pack(args[1], made, args[3:])
 	}
 	return errors.New(usage)
+}
+
+// moment reads an EPOCH, seconds since 1970.
+func moment(text string) (time.Time, error) {
+	epoch, err := strconv.ParseInt(text, 10, 64)
+	return time.Unix(epoch, 0), err
 }
 
 // finish completes a folder of built files from the repository at repo.
