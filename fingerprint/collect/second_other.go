@@ -15,6 +15,3 @@ func (c *Collector) second(ctx context.Context) facts {
 
 // hide has nothing to do: programs have no windows here.
 func hide(*exec.Cmd) {}
-
-// bind has nothing to do: outside of tests there is no child here.
-func bind(int) (release func()) { return func() {} }

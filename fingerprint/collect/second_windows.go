@@ -5,8 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
-
-	"licenseagent.example/fingerprint/probe"
 )
 
 // createNoWindow is CREATE_NO_WINDOW of the Windows headers.
@@ -34,6 +32,3 @@ func (c *Collector) second(ctx context.Context) facts {
 func hide(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{HideWindow: true, CreationFlags: createNoWindow}
 }
-
-// bind ends the child with this process.
-func bind(pid int) (release func()) { return probe.EndsWithUs(pid) }

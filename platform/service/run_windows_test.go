@@ -19,8 +19,12 @@ import (
 )
 
 // TestMain lets this binary be the service that the test below installs:
-// run NAME DIRECTORY. It says in files what it has lived through.
+// run NAME DIRECTORY. It says in files what it has lived through. As parent WHAT
+// it starts a child, see there.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == "parent" {
+		parent(os.Args[2] == "tied")
+	}
 	if len(os.Args) == 4 && os.Args[1] == "run" {
 		mark := func(what string) { os.WriteFile(filepath.Join(os.Args[3], what), nil, 0o600) }
 		err := Run(os.Args[2], func(ctx context.Context, ready func()) error {

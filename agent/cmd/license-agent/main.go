@@ -52,6 +52,7 @@ func main() {
 	// Codes and keys pass through every command; a system that refuses this is
 	// no reason to refuse the work.
 	_ = service.NoCoreDumps()
+	_ = service.TieChildren() // the same
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	a := &app{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, now: time.Now, rand: rand.Reader,
