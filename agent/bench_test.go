@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -79,18 +78,7 @@ func echoServer(b *testing.B, size int) string {
 
 // repeat measures one kept connection.
 func repeat(b *testing.B, socket string, request []byte) {
-	var times []time.Duration
-	b.ReportAllocs()
-	measure(b, socket, request, func(ask func()) {
-		for b.Loop() {
-			began := time.Now()
-			ask()
-			times = append(times, time.Since(began))
-		}
-	})
-	slices.Sort(times)
-	b.ReportMetric(float64(times[len(times)/2].Nanoseconds())/1e3, "p50-µs")
-	b.ReportMetric(float64(times[len(times)*99/100].Nanoseconds())/1e3, "p99-µs")
+	measure(b, socket, request, func(ask func()) { medianOf(b, 0, ask) })
 }
 
 // measure opens a connection and lets f ask over it; without f it asks once and
