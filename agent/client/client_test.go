@@ -38,6 +38,7 @@ type world struct {
 	mono  time.Duration
 	slow  time.Duration // how long an answer takes on the monotonic clock
 	seat  http.HandlerFunc
+	ln    net.Listener
 }
 
 func newWorld(t *testing.T) *world {
@@ -87,14 +88,20 @@ func (w *world) serve() string {
 	}
 	w.t.Cleanup(func() { os.RemoveAll(dir) })
 	socket := filepath.Join(dir, "agent.sock")
+	w.listen(socket)
+	return socket
+}
+
+func (w *world) listen(socket string) {
 	ln, err := net.Listen("unix", socket)
 	if err != nil {
-		w.t.Fatal(err)
+		w.t.Error(err)
+		return
 	}
+	w.ln = ln
 	srv := &http.Server{Handler: http.HandlerFunc(w.answer)}
 	go srv.Serve(ln)
 	w.t.Cleanup(func() { srv.Close() })
-	return socket
 }
 
 func (w *world) answer(rw http.ResponseWriter, r *http.Request) {

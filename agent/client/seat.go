@@ -69,17 +69,19 @@ func (k *Checker) Seat(ctx context.Context, product string, o SeatOptions) (*Sea
 	ctx, cancel := context.WithTimeout(ctx, o.Wait+c.timeout())
 	defer cancel()
 	_, began := k.clock()
-	for {
+	for first := true; ; first = false {
 		conn, err := s.take(ctx)
 		if err == nil {
 			s.conn = conn
 			go s.hold()
 			return s, nil
 		}
-		// An agent that is started anew sends those who wait away.
+		// An agent that is started anew sends those who wait away, and then nobody
+		// listens for a moment. Who finds nobody at first need not wait.
 		_, now := k.clock()
 		left := o.Wait - (now - began)
-		if !codeIs(err, api.CodeBusy) && (left <= 0 || !hungUp(err)) || !rest(ctx, resumePause) {
+		restarts := left > 0 && (codeIs(err, api.CodeAgentAnswer) || !first && codeIs(err, api.CodeNotRunning))
+		if !codeIs(err, api.CodeBusy) && !restarts || !rest(ctx, resumePause) {
 			return nil, err
 		}
 		s.request.WaitMS = max(0, left.Milliseconds())

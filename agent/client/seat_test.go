@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -233,6 +234,66 @@ func TestSeatRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Close()
+}
+
+// An agent is started anew while a program waits for a seat: it is sent away, then
+// nobody listens, and it goes on with what is left of its time. The clock is read
+// before the first attempt and after each that failed.
+func TestSeatWaitsForARestart(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		first string // what the first attempt meets; "" nobody
+		back  bool   // the agent comes back after an attempt that found nobody
+		tick  time.Duration
+		want  string
+		reads int
+		waits []int64
+	}{
+		{"hung up on", "hang up", true, time.Second, "", 3, []int64{60000, 58000}},
+		{"told busy", api.CodeBusy, true, time.Second, "", 3, []int64{60000, 58000}},
+		{"no agent comes back", "hang up", false, 20 * time.Second, api.CodeNotRunning, 4, []int64{60000}},
+		{"no agent at all", "", true, time.Second, api.CodeNotRunning, 2, nil},
+	} {
+		w := newWorld(t)
+		d := newDesk(t, w)
+		d.refuse = []string{c.first}
+		ln := w.ln
+		w.seat = func(rw http.ResponseWriter, r *http.Request) {
+			if len(d.requests()) == 0 {
+				ln.Close() // removes the socket
+			}
+			d.serve(rw, r)
+		}
+		if c.first == "" {
+			ln.Close()
+		}
+		k := w.newChecker(w.machine)
+		reads, clock := 0, k.Clock
+		k.Clock = func() (int64, time.Duration) {
+			wall, _ := clock()
+			if len(d.requests()) > 1 {
+				return wall, 0 // the seat was granted: its check reads the clock too
+			}
+			if reads++; reads == 3 && c.back {
+				w.listen(w.client.Socket)
+			}
+			return wall, time.Duration(reads) * c.tick
+		}
+		s, err := k.Seat(t.Context(), "studio", SeatOptions{Wait: time.Minute})
+		if code(err) != c.want || reads != c.reads {
+			t.Errorf("%s: %v after %d readings of the clock; want %q, %d", c.name, err, reads, c.want, c.reads)
+		}
+		var waits []int64
+		for _, q := range d.requests() {
+			waits = append(waits, q.WaitMS)
+		}
+		if !slices.Equal(waits, c.waits) {
+			t.Errorf("%s: waited %v, want %v", c.name, waits, c.waits)
+		}
+		if err == nil {
+			s.Close()
+		}
+	}
 }
 
 // Whatever is at the other end, taking a seat ends with a typed error and in time.
