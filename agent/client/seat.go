@@ -21,7 +21,7 @@ type SeatOptions struct {
 	// account that name the same user share one seat.
 	User string
 	// Wait is how long to stand in the queue when all seats are taken, at most
-	// an hour; 0 answers at once.
+	// an hour, also while the agent is started anew; 0 answers at once.
 	Wait time.Duration
 }
 

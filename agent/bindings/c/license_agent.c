@@ -1633,11 +1633,13 @@ la_status la_seat_take(license_agent *la, const char *product, const char *user,
     s->line.open = s->line.used = 0;
     snprintf(s->product, sizeof s->product, "%s", product);
     snprintf(s->user, sizeof s->user, "%s", user != NULL ? user : "");
-    for (;;) { /* "busy": this account has too many connections just now */
-        int64_t waited = now_ms() - from;
-        status = take_seat(s, waited < wait_ms ? wait_ms - (int)waited : 0, verdict, &e);
-        if (status != LA_REFUSED || strcmp(e.code, "busy") != 0 || now_ms() - from > wait_ms + la->timeout_ms) break;
-        pause_ms(50);
+    for (int first = 1;; first = 0, pause_ms(50)) {
+        int64_t left = wait_ms - (now_ms() - from);
+        status = take_seat(s, left > 0 ? (int)left : 0, verdict, &e);
+        left = wait_ms - (now_ms() - from);
+        if (status == LA_REFUSED && strcmp(e.code, "busy") == 0 && left >= -la->timeout_ms) continue; /* too many connections of this account just now */
+        /* An agent that is started anew sends those who wait away, and then nobody listens for a moment. */
+        if (left <= 0 || (status != LA_BAD_ANSWER && (first || status != LA_NOT_RUNNING))) break;
     }
     if (status == LA_OK) *seat = s;
     else {

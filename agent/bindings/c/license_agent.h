@@ -134,7 +134,7 @@ typedef struct la_seat la_seat;
 /* Takes a seat and then checks as la_check does, so that a held seat stands on a
  * verified verdict that runs (else LA_NOT_LICENSED). user (NULL for none) counts
  * a named user instead of the process; wait_ms is how long to stand in the queue
- * ("seats-taken" otherwise). la must outlive the seat. */
+ * ("seats-taken" otherwise), also while the agent is started anew. la must outlive the seat. */
 la_status la_seat_take(license_agent *la, const char *product, const char *user, int wait_ms, la_seat **seat, la_verdict *verdict, la_error *err);
 
 /* Says whether the seat is still held. Does not wait, but when the agent was

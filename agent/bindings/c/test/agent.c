@@ -454,6 +454,10 @@ static void seats(const char *repository, str frozen) {
     a->seat = seat_answer(repository, "\"total\": 3"), a->check = frozen;
     result(la_seat_take(la, "studio", NULL, 0, &s, &V, &e) == LA_NOT_LICENSED && *e.message, "seat", "of a frozen license", e.code);
     la_free(la);
+    la = checker("/nonexistent/agent.sock", &w, NULL, &e);
+    int64_t began = now_ms();
+    result(la_seat_take(la, "studio", NULL, 60000, &s, &V, &e) == LA_NOT_RUNNING && now_ms() - began < 60000, "seat", "nobody there is told at once", e.code);
+    la_free(la);
     stop(a);
 }
 

@@ -318,6 +318,8 @@ namespace Example.LicenseAgent
         }
 
         internal void Drop(Transport.Connection c) { transport.Drop(c); }
+
+        internal bool Closed { get { return closed; } }
     }
 
     /// <summary>One concurrent use. It ends with Dispose or with this process, whatever
@@ -342,7 +344,8 @@ namespace Example.LicenseAgent
         internal void Take(TimeSpan wait, TimeSpan patience, params string[] again)
         {
             DateTime end = DateTime.UtcNow + patience, queue = DateTime.UtcNow + wait;
-            for (;;)
+            // An agent that is started anew sends those who wait away, and then nobody listens for a moment.
+            for (string[] restart = { "agent-bad-answer" };; restart = new[] { "agent-bad-answer", "agent-not-running" })
             {
                 try
                 {
@@ -350,7 +353,7 @@ namespace Example.LicenseAgent
                     connection = checker.TakeSeat(product, user, left > TimeSpan.Zero ? left : TimeSpan.Zero, out verdict);
                     return;
                 }
-                catch (AgentException e) when ((e.Code == "busy" || again.Contains(e.Code)) && DateTime.UtcNow < end) { Thread.Sleep(50); }
+                catch (AgentException e) when ((e.Code == "busy" || again.Contains(e.Code)) && DateTime.UtcNow < end || restart.Contains(e.Code) && DateTime.UtcNow < queue && !checker.Closed) { Thread.Sleep(50); }
             }
         }
 

@@ -17,7 +17,8 @@ class Seat extends EventEmitter {
   /** Takes the seat; codes in again are tried again while patience lasts. */
   async take(waitMs, patienceMs, again) {
     const start = Date.now();
-    for (;;) {
+    // An agent that is started anew sends those who wait away, and then nobody listens for a moment.
+    for (let restart = ['agent-bad-answer']; ; restart = ['agent-bad-answer', 'agent-not-running']) {
       try {
         const { verdict, socket } = await this.attempt(Math.max(0, Math.round(waitMs - (Date.now() - start))));
         if (this.closed) {
@@ -30,9 +31,11 @@ class Seat extends EventEmitter {
         if (socket.destroyed) this.resume();
         return this;
       } catch (e) {
-        if (!again.includes(e.code) || Date.now() - start > patienceMs || this.closed) throw e;
+        const passed = Date.now() - start;
+        const more = (again.includes(e.code) && passed <= patienceMs) || (restart.includes(e.code) && passed < waitMs);
+        if (more) await sleep(50);
+        if (!more || this.closed || this.checker.closed) throw e;
       }
-      await sleep(50);
     }
   }
 

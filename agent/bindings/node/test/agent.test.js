@@ -424,4 +424,19 @@ test('a seat that proves nothing is given back', async () => {
       k.close();
     });
   }
+  // The wait for a seat ends with the checker, and does not begin where nobody listens.
+  let asked = 0;
+  const silent = http.createServer(() => {
+    asked++;
+    k.close();
+  });
+  let k;
+  await serving(silent, async (socket) => {
+    k = checker(socket);
+    await assert.rejects(k.seat(product, { waitMs: 1000 }), { code: 'agent-bad-answer' });
+    assert.equal(asked, 1);
+    const began = Date.now();
+    await assert.rejects(checker(`${socket}-nobody`).seat(product, { waitMs: 60000 }), { code: 'agent-not-running' });
+    assert.ok(Date.now() - began < 60000);
+  });
 });

@@ -176,6 +176,10 @@ class Checker:
         """Ends the connection of a seat."""
         self._transport.drop(held)
 
+    def closes(self):
+        """How often this was closed. For Seat."""
+        return self._transport.closes
+
     @property
     def timeout(self):
         """Seconds that bound each call."""

@@ -210,14 +210,14 @@ class Transport:
         self.path = socket or socket_path(instance)
         self._expect = tuple(owners)
         self._idle, self._open, self._lock = [], set(), threading.Lock()
-        self._closes = 0
+        self.closes = 0
         if not self.path or not _usable(self.path):
             raise failure("config-invalid", language, detail="socket %r, instance %r" % (socket, instance))
 
     def close(self):
         """Ends all connections, also those that wait for an answer."""
         with self._lock:
-            self._closes += 1
+            self.closes += 1
             self._idle.clear()
             for conn in self._open:
                 conn.abort()
@@ -252,7 +252,7 @@ class Transport:
         return status, body, conn
 
     def _exchange(self, request, deadline):
-        closes = self._closes
+        closes = self.closes
         conn = self._take(deadline)
         try:
             try:
@@ -260,7 +260,7 @@ class Transport:
                 conn.send(request, deadline)
                 status, body, keep = _read_answer(conn, deadline)
             except (ConnectionError, _BadAnswer):
-                if not conn.used or conn.received or closes != self._closes:
+                if not conn.used or conn.received or closes != self.closes:
                     raise
                 # The agent closed a kept connection, as after a restart.
                 self.drop(conn)

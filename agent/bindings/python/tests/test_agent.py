@@ -5,6 +5,7 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
 import unittest
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -388,3 +389,12 @@ class Seats(unittest.TestCase):
             self.taken = True
             self.assertEqual(self.code(lambda: k.seat("studio")), "seats-taken")
             self.assertFalse([c for c in k._transport._open if c not in k._transport._idle])
+            # The wait for a seat ends with the checker, and does not begin where nobody listens.
+            self.asked.clear()
+            agent.handle = lambda target, body: (self.asked.append(body), k.close(), b"")[2]
+            self.assertEqual(self.code(lambda: k.seat("studio", wait=1.0)), "agent-bad-answer")
+            self.assertEqual(len(self.asked), 1)
+            began = time.monotonic()
+            with checker(agent.path + "-nobody") as other:
+                self.assertEqual(self.code(lambda: other.seat("studio", wait=60.0)), "agent-not-running")
+            self.assertLess(time.monotonic() - began, 60)

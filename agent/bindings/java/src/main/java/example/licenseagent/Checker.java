@@ -287,6 +287,10 @@ public final class Checker implements AutoCloseable {
         }
     }
 
+    int closes() {
+        return transport.closes();
+    }
+
     void dropSeat(Seat.Taken taken) {
         transport.drop(taken.connection());
     }

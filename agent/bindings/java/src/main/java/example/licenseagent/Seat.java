@@ -29,17 +29,22 @@ public final class Seat implements AutoCloseable {
     void take(long waitMs, long patienceMs, boolean resuming) throws AgentException {
         long start = System.nanoTime();
         LongSupplier passed = () -> (System.nanoTime() - start) / 1_000_000;
-        while (true) {
+        int closes = checker.closes();
+        // An agent that is started anew sends those who wait away, and then nobody listens for a moment.
+        for (List<String> restart = List.of("agent-bad-answer");; restart = List.of("agent-bad-answer", "agent-not-running")) {
             try {
                 taken = checker.takeSeat(product, user, Math.max(waitMs - passed.getAsLong(), 0));
                 return;
             } catch (AgentException e) {
                 boolean again = e.code().equals("busy") || resuming && AGAIN.contains(e.code());
-                if (!again || passed.getAsLong() > patienceMs || Thread.currentThread().isInterrupted()) {
+                boolean more = again && passed.getAsLong() <= patienceMs || restart.contains(e.code()) && passed.getAsLong() < waitMs;
+                if (more) {
+                    LockSupport.parkNanos(50_000_000);
+                }
+                if (!more || checker.closes() != closes || Thread.currentThread().isInterrupted()) {
                     throw e;
                 }
             }
-            LockSupport.parkNanos(50_000_000);
         }
     }
 

@@ -54,6 +54,11 @@ final class Transport {
         open.clear();
     }
 
+    /** How often close was called. */
+    synchronized int closes() {
+        return closes;
+    }
+
     /** What the other side says cannot be an answer of an agent. */
     private static final class BadAnswerException extends IOException {
         private static final long serialVersionUID = 1;

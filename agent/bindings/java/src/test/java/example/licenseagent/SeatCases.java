@@ -33,7 +33,11 @@ final class SeatCases {
     }
 
     private static String code(Checker k) {
-        try (Seat s = k.seat("studio", "", 0)) {
+        return code(k, 0);
+    }
+
+    private static String code(Checker k, long waitMs) {
+        try (Seat s = k.seat("studio", "", waitMs)) {
             return "held " + s.held();
         } catch (AgentException e) {
             return e.code();
@@ -79,6 +83,23 @@ final class SeatCases {
             Cases.equal(code(k), "not-licensed", "a frozen license");
             taken = true;
             Cases.equal(code(k), "seats-taken", "all taken");
+        }
+        // The wait for a seat ends with the checker, and does not begin where nobody listens.
+        asked.clear();
+        Checker[] closing = new Checker[1];
+        FakeAgent.Handler closes = (target, body) -> {
+            asked.add(null);
+            closing[0].close();
+            return null;
+        };
+        try (FakeAgent a = new FakeAgent(closes); Checker k = agents.checker(a.socket.toString(), agents.check("genuine")).build();
+                Checker other = agents.checker(a.socket + "-nobody", agents.check("genuine")).build()) {
+            closing[0] = k;
+            Cases.equal(code(k, 1000), "agent-bad-answer", "closed while it waits");
+            Cases.equal(asked.size(), 1, "attempts after the checker was closed");
+            long began = System.nanoTime();
+            Cases.equal(code(other, 60_000), "agent-not-running", "nobody");
+            Cases.that(System.nanoTime() - began < 60_000_000_000L, "told at once");
         }
     }
 }
