@@ -62,16 +62,18 @@ func BenchmarkClientCheck(b *testing.B) {
 	}
 	body := `{"product":"painter","issuer":"acme","nonce":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}`
 	bare := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: license-agent\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", api.PathCheck, len(body), body)
-	for _, busy := range []time.Duration{0, apart} {
-		suffix := map[bool]string{true: "-apart"}[busy > 0]
-		b.Run("bare"+suffix, func(b *testing.B) {
-			measure(b, socket, []byte(bare), func(ask func()) { medianOf(b, busy, ask) })
+	for _, pace := range []struct {
+		suffix string
+		busy   time.Duration
+	}{{"", 0}, {"-apart", apart}} {
+		b.Run("bare"+pace.suffix, func(b *testing.B) {
+			measure(b, socket, []byte(bare), func(ask func()) { medianOf(b, pace.busy, ask) })
 		})
-		b.Run("cached"+suffix, func(b *testing.B) {
+		b.Run("cached"+pace.suffix, func(b *testing.B) {
 			k := checker()
 			defer k.Client.Close()
 			check(k)
-			medianOf(b, busy, func() { check(k) })
+			medianOf(b, pace.busy, func() { check(k) })
 		})
 	}
 	b.Run("uncached", func(b *testing.B) {
