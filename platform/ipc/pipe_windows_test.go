@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -250,6 +251,10 @@ func TestThreadIsTurnedBack(t *testing.T) {
 	l := listenPipe(t, path, Options{})
 	done := make(chan error, 1)
 	go func() {
+		// As clientToken does: a goroutine that moves to another thread between
+		// these calls finds no token there. Never unlocked, so that the thread ends
+		// with this goroutine whatever was found.
+		runtime.LockOSThread()
 		c, err := l.Accept()
 		if err == nil {
 			h, e := handle(c.(*conn).Conn)
