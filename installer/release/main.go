@@ -40,7 +40,7 @@ func run(args []string, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		return finish(".", args[1], args[2], args[3], key, made.Unix())
+		return finish(".", args[1], args[2], args[3], key, made)
 	case len(args) == 5 && args[0] == "proxy":
 		made, err := moment(args[4])
 		if err != nil {
@@ -73,8 +73,7 @@ func moment(text string) (time.Time, error) {
 }
 
 // finish completes a folder of built files from the repository at repo.
-func finish(repo, dist, version, commit, key string, epoch int64) error {
-	made := time.Unix(epoch, 0)
+func finish(repo, dist, version, commit, key string, made time.Time) error {
 	programs, err := filepath.Glob(filepath.Join(dist, "bin", "*"))
 	if err != nil {
 		return err
@@ -91,7 +90,7 @@ func finish(repo, dist, version, commit, key string, epoch int64) error {
 	if err != nil {
 		return err
 	}
-	return sign(dist, key, version, commit, module, epoch)
+	return sign(dist, key, version, commit, module, made)
 }
 
 // moduleTree writes the proxy tree of a commit and returns the module's path.

@@ -19,7 +19,8 @@ import (
 	"licenseagent.example/docs/promise"
 )
 
-const epoch = 1767225600
+// released is when the releases of these tests were.
+var released = time.Unix(1767225600, 0)
 
 func check(t *testing.T, err error) {
 	t.Helper()
@@ -60,7 +61,7 @@ func TestP39Dependencies(t *testing.T) {
 	caught, tries := 0, 0
 	for pkg, most := range map[string]int{"agent/cmd/license-agent": 28, "activation/cmd/license-merchant": 60} {
 		file := program(t, pkg)
-		bom, err := sbom(file, "1.0.0", time.Unix(epoch, 0))
+		bom, err := sbom(file, "1.0.0", released)
 		check(t, err)
 		printed := goTool(t, nil, "version", "-m", file)
 		if err := sameAs(bom, printed); err != nil {
@@ -135,7 +136,7 @@ func vendoredOffline(t *testing.T) int {
 	}
 	// The sums stand in go.sum: the go command does not write them from vendored modules.
 	modules := func(file string) string {
-		bom, err := sbom(file, "1.0.0", time.Unix(epoch, 0))
+		bom, err := sbom(file, "1.0.0", released)
 		check(t, err)
 		var names []string
 		for _, c := range *bom.Components {
@@ -215,7 +216,7 @@ func TestSignedAndVerified(t *testing.T) {
 		for name, text := range map[string]string{"bin/a": "one", "bin/b": "two", "notes.txt": "three"} {
 			check(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
 		}
-		check(t, sign(dir, "", "1.2.3", strings.Repeat("ab", 20), "licenseagent.example", epoch))
+		check(t, sign(dir, "", "1.2.3", strings.Repeat("ab", 20), "licenseagent.example", released))
 		return dir
 	}
 	dir := made()
@@ -266,7 +267,7 @@ func TestSignedAndVerified(t *testing.T) {
 		"provenance of another release": {func(dir string) error {
 			old := made()
 			check(t, write("notes.txt", "four")(old))
-			check(t, sign(old, "", "1.2.2", strings.Repeat("cd", 20), "licenseagent.example", epoch))
+			check(t, sign(old, "", "1.2.2", strings.Repeat("cd", 20), "licenseagent.example", released))
 			b, err := os.ReadFile(filepath.Join(old, provenanceFile))
 			check(t, err)
 			return write(provenanceFile, string(b))(dir)
@@ -284,11 +285,11 @@ func TestSignedAndVerified(t *testing.T) {
 // the ordinary cache for what others have written, without network.
 func TestModuleProxy(t *testing.T) {
 	commit := strings.TrimSpace(git(t, "rev-parse", "HEAD"))
-	dir, made := t.TempDir(), time.Unix(epoch, 0)
+	dir := t.TempDir()
 	module, err := modulePath("../../go.mod")
 	check(t, err)
-	version := moduleVersion("0.0.0~git", commit, made)
-	check(t, proxy(dir, "../..", commit, module, version, made))
+	version := moduleVersion("0.0.0~git", commit, released)
+	check(t, proxy(dir, "../..", commit, module, version, released))
 	if list, err := os.ReadFile(filepath.Join(dir, module, "@v/list")); err != nil || string(list) != version+"\n" {
 		t.Errorf("%q %v", list, err)
 	}
@@ -351,7 +352,7 @@ func TestModuleVersion(t *testing.T) {
 	for release, want := range map[string]string{
 		"1.2.3": "v1.2.3", "1.2.3-rc.1": "v1.2.3-rc.1", "0.0.0~git20260101.abc": "v0.0.0-20260101000000-012345678901", "2.0.0": "v0.0.0-20260101000000-012345678901",
 	} {
-		if got := moduleVersion(release, commit, time.Unix(epoch, 0)); got != want {
+		if got := moduleVersion(release, commit, released); got != want {
 			t.Errorf("%s: %s, want %s", release, got, want)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"sort"
 	"strings"
+	"time"
 
 	"licenseagent.example/activation/license"
 )
@@ -147,7 +148,7 @@ func readKey(name string) (ed25519.PrivateKey, error) {
 }
 
 // sign writes checksums, signature, public key and provenance into dir.
-func sign(dir, keyName, version, commit, module string, epoch int64) error {
+func sign(dir, keyName, version, commit, module string, made time.Time) error {
 	key, err := readKey(keyName)
 	if err != nil {
 		return err
@@ -165,7 +166,7 @@ func sign(dir, keyName, version, commit, module string, epoch int64) error {
 	def := &st.Predicate.BuildDefinition
 	def.BuildType = "https://" + module + "/docs/release.md"
 	def.ExternalParameters = externalParameters{version, "make release VERSION=" + version}
-	def.InternalParameters = internalParameters{runtime.Version(), epoch}
+	def.InternalParameters = internalParameters{runtime.Version(), made.Unix()}
 	def.Dependencies = []dependency{{"git+https://" + module, digest{GitCommit: commit}}}
 	st.Predicate.RunDetails.Builder.ID = "https://" + module + "/.ci/release"
 	signer, err := license.NewEd25519Signer(key.Seed())
