@@ -1638,7 +1638,7 @@ la_status la_seat_take(license_agent *la, const char *product, const char *user,
         status = take_seat(s, left > 0 ? (int)left : 0, verdict, &e);
         left = wait_ms - (now_ms() - from);
         if (status == LA_REFUSED && strcmp(e.code, "busy") == 0 && left >= -la->timeout_ms) continue; /* too many connections of this account just now */
-        /* An agent that is started anew sends those who wait away, and then nobody listens for a moment. */
+        /* An agent that is started anew sends those who wait away, and then nobody listens for a moment. Who finds nobody at first need not wait. */
         if (left <= 0 || (status != LA_BAD_ANSWER && (first || status != LA_NOT_RUNNING))) break;
     }
     if (status == LA_OK) *seat = s;

@@ -344,8 +344,9 @@ namespace Example.LicenseAgent
         internal void Take(TimeSpan wait, TimeSpan patience, params string[] again)
         {
             DateTime end = DateTime.UtcNow + patience, queue = DateTime.UtcNow + wait;
-            // An agent that is started anew sends those who wait away, and then nobody listens for a moment.
-            for (string[] restart = { "agent-bad-answer" };; restart = new[] { "agent-bad-answer", "agent-not-running" })
+            // An agent that is started anew sends those who wait away, and then nobody
+            // listens for a moment. Who finds nobody at first need not wait.
+            for (bool first = true;; first = false)
             {
                 try
                 {
@@ -353,7 +354,7 @@ namespace Example.LicenseAgent
                     connection = checker.TakeSeat(product, user, left > TimeSpan.Zero ? left : TimeSpan.Zero, out verdict);
                     return;
                 }
-                catch (AgentException e) when ((e.Code == "busy" || again.Contains(e.Code)) && DateTime.UtcNow < end || restart.Contains(e.Code) && DateTime.UtcNow < queue && !checker.Closed) { Thread.Sleep(50); }
+                catch (AgentException e) when (!checker.Closed && ((e.Code == "busy" || again.Contains(e.Code)) && DateTime.UtcNow < end || (e.Code == "agent-bad-answer" || !first && e.Code == "agent-not-running") && DateTime.UtcNow < queue)) { Thread.Sleep(50); }
             }
         }
 

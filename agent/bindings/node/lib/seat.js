@@ -17,8 +17,9 @@ class Seat extends EventEmitter {
   /** Takes the seat; codes in again are tried again while patience lasts. */
   async take(waitMs, patienceMs, again) {
     const start = Date.now();
-    // An agent that is started anew sends those who wait away, and then nobody listens for a moment.
-    for (let restart = ['agent-bad-answer']; ; restart = ['agent-bad-answer', 'agent-not-running']) {
+    // An agent that is started anew sends those who wait away, and then nobody
+    // listens for a moment. Who finds nobody at first need not wait.
+    for (let first = true; ; first = false) {
       try {
         const { verdict, socket } = await this.attempt(Math.max(0, Math.round(waitMs - (Date.now() - start))));
         if (this.closed) {
@@ -32,7 +33,8 @@ class Seat extends EventEmitter {
         return this;
       } catch (e) {
         const passed = Date.now() - start;
-        const more = (again.includes(e.code) && passed <= patienceMs) || (restart.includes(e.code) && passed < waitMs);
+        const restarts = e.code === 'agent-bad-answer' || (!first && e.code === 'agent-not-running');
+        const more = (again.includes(e.code) && passed <= patienceMs) || (restarts && passed < waitMs);
         if (more) await sleep(50);
         if (!more || this.closed || this.checker.closed) throw e;
       }

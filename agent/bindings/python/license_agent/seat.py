@@ -20,19 +20,21 @@ class Seat:
         self._take(lambda: max(end - time.monotonic(), 0), wait + checker.timeout, ("busy",))
 
     def _take(self, wait, patience, again):
-        until, closes, restart = time.monotonic() + patience, self._checker.closes(), ("agent-bad-answer",)
+        until, closes, first = time.monotonic() + patience, self._checker.closes(), True
         while True:
             try:
                 self.verdict, self._held = self._checker.take_seat(self._product, self._user, wait())
                 return
             except AgentError as e:
-                more = e.code in again and time.monotonic() < until or e.code in restart and wait() > 0
+                # An agent that is started anew sends those who wait away, and then nobody
+                # listens for a moment. Who finds nobody at first need not wait.
+                restarts = e.code == "agent-bad-answer" or not first and e.code == "agent-not-running"
+                more = e.code in again and time.monotonic() < until or restarts and wait() > 0
                 if more:
                     time.sleep(0.05)
                 if not more or self._checker.closes() != closes:
                     raise
-            # An agent that is started anew sends those who wait away, and then nobody listens for a moment.
-            restart = ("agent-bad-answer", "agent-not-running")
+            first = False
 
     def held(self):
         """Says whether the seat is still held. Does not wait, but when the agent was

@@ -30,14 +30,16 @@ public final class Seat implements AutoCloseable {
         long start = System.nanoTime();
         LongSupplier passed = () -> (System.nanoTime() - start) / 1_000_000;
         int closes = checker.closes();
-        // An agent that is started anew sends those who wait away, and then nobody listens for a moment.
-        for (List<String> restart = List.of("agent-bad-answer");; restart = List.of("agent-bad-answer", "agent-not-running")) {
+        // An agent that is started anew sends those who wait away, and then nobody
+        // listens for a moment. Who finds nobody at first need not wait.
+        for (boolean first = true;; first = false) {
             try {
                 taken = checker.takeSeat(product, user, Math.max(waitMs - passed.getAsLong(), 0));
                 return;
             } catch (AgentException e) {
                 boolean again = e.code().equals("busy") || resuming && AGAIN.contains(e.code());
-                boolean more = again && passed.getAsLong() <= patienceMs || restart.contains(e.code()) && passed.getAsLong() < waitMs;
+                boolean restarts = e.code().equals("agent-bad-answer") || !first && e.code().equals("agent-not-running");
+                boolean more = again && passed.getAsLong() <= patienceMs || restarts && passed.getAsLong() < waitMs;
                 if (more) {
                     LockSupport.parkNanos(50_000_000);
                 }
