@@ -11,7 +11,9 @@ type timeRule struct {
 	name    string
 	believe func(activation.ClockState, activation.Reading) (eff int64, behind bool)
 	tick    func(activation.ClockState, activation.Reading) activation.ClockState
+	confirm func(s activation.ClockState, r activation.Reading, serverTime, age int64) activation.ClockState
 	left    func(activation.ClockState, activation.Reading) int64
+	dozes   bool // its boot clock stops in suspend, as Go's own does
 }
 
 func shipped() timeRule {
@@ -21,9 +23,25 @@ func shipped() timeRule {
 			eff, ev := s.Believe(r)
 			return eff, ev.Behind
 		},
-		tick: activation.ClockState.Tick,
-		left: activation.ClockState.Left,
+		tick:    activation.ClockState.Tick,
+		confirm: activation.ClockState.Confirm,
+		left:    activation.ClockState.Left,
 	}
+}
+
+// dozing is the shipped rule on a boot clock that stops in suspend.
+func dozing() timeRule {
+	r := shipped()
+	r.name, r.dozes = "a boot clock that stops in suspend", true
+	return r
+}
+
+// unconfirmed is the shipped rule without Confirm.
+func unconfirmed() timeRule {
+	r := shipped()
+	r.name = "answers that do not set the time"
+	r.confirm = func(s activation.ClockState, _ activation.Reading, _, _ int64) activation.ClockState { return s }
+	return r
 }
 
 // wallOnly trusts the system clock.
@@ -43,6 +61,9 @@ func highWaterOnly() timeRule {
 		},
 		tick: func(s activation.ClockState, r activation.Reading) activation.ClockState {
 			return activation.ClockState{HighWater: max(s.HighWater, r.Wall), Boot: r.Boot, BootID: r.BootID}
+		},
+		confirm: func(s activation.ClockState, r activation.Reading, serverTime, _ int64) activation.ClockState {
+			return activation.ClockState{HighWater: max(s.HighWater, serverTime), Boot: r.Boot, BootID: r.BootID}
 		},
 		left: func(s activation.ClockState, r activation.Reading) int64 {
 			if s.BootID != r.BootID {
@@ -124,6 +145,16 @@ func (g *rig) run(seconds int64) {
 		if g.rule.left(g.disk, r) <= 0 {
 			g.disk = g.rule.tick(g.disk, r)
 		}
+	}
+}
+
+// sleep is a suspend: the agent does not run, and the boot clock goes on unless
+// the rule has one that does not.
+func (g *rig) sleep(seconds int64) {
+	awake := g.boot
+	g.pass(seconds)
+	if g.rule.dozes {
+		g.boot = awake
 	}
 }
 
