@@ -72,6 +72,12 @@ func quickDir(t testing.TB) string {
 // hardware many times. now nil: the machine's clock.
 func newVendor(t testing.TB, now func() time.Time) *vendor {
 	t.Helper()
+	return newVendorOn(t, now, nil)
+}
+
+// newVendorOn changes the terms; nil: not.
+func newVendorOn(t testing.TB, now func() time.Time, change func(*merchant.Terms)) *vendor {
+	t.Helper()
 	if now == nil {
 		now = time.Now
 	}
@@ -85,6 +91,9 @@ func newVendor(t testing.TB, now func() time.Time) *vendor {
 	t.Cleanup(func() { _ = db.Close() })
 	terms := merchant.DefaultTerms()
 	terms.PopularAt = 1_000_000
+	if change != nil {
+		change(&terms)
+	}
 	v.svc = value(merchant.New(context.Background(), merchant.Options{
 		DB: db, KeyDir: filepath.Join(dir, "keys"), Clock: v.now, Rand: rand.Reader, Terms: terms,
 	}))(t)

@@ -17,6 +17,7 @@ import (
 
 	"licenseagent.example/activation"
 	"licenseagent.example/activation/activationtest"
+	"licenseagent.example/activation/merchant"
 	"licenseagent.example/agent/api"
 	"licenseagent.example/docs/promise"
 	"licenseagent.example/fingerprint"
@@ -43,10 +44,11 @@ type fleet struct {
 	root   string
 }
 
-func newFleet(t *testing.T) *fleet {
+// newFleet makes a fleet; terms changes those of its merchant, nil: not.
+func newFleet(t *testing.T, terms func(*merchant.Terms)) *fleet {
 	t.Helper()
 	clock := activationtest.NewClock()
-	v := newVendor(t, func() time.Time { return time.Unix(clock.Wall(), 0) })
+	v := newVendorOn(t, func() time.Time { return time.Unix(clock.Wall(), 0) }, terms)
 	return &fleet{vendor: v, clock: clock, root: quickDir(t)}
 }
 
@@ -181,7 +183,7 @@ func crowd(n int, f func(i int)) {
 // and returns how many of them the merchant took for copies.
 func honest(t *testing.T, n, beats int) (f *fleet, members []*member, contacts int) {
 	t.Helper()
-	f = newFleet(t)
+	f = newFleet(t, nil)
 	f.lose(uint64(n))
 	members = make([]*member, n)
 	crowd(n, func(i int) { members[i] = f.join(t, fmt.Sprint("machine-", i), nil, nil) })
@@ -299,7 +301,7 @@ func fleetControls(t *testing.T) (careless, blind int) {
 	t.Helper()
 	forget, err := weakness("forgetful")
 	check0(t, err)
-	f := newFleet(t)
+	f := newFleet(t, nil)
 	for i := range promise.Size(2, 20, 20) {
 		m := f.join(t, fmt.Sprint("careless-", i), forget, nil)
 		f.vendor.hooks(nil, func(string) bool { return false })
@@ -313,7 +315,7 @@ func fleetControls(t *testing.T) (careless, blind int) {
 	if careless = f.vendor.forks(); careless == 0 {
 		t.Error("control: without write-ahead nobody honest was taken for a copy")
 	}
-	g := newFleet(t)
+	g := newFleet(t, nil)
 	easy := activationtest.NewMerchant("acme", g.clock.Wall)
 	easy.AcceptOneBehind = true
 	g.vendor.anchor = easy.Anchor()
@@ -332,58 +334,87 @@ func fleetControls(t *testing.T) (careless, blind int) {
 	return careless, blind
 }
 
-// The soft path from end to end: a contested seat goes on running on both
-// machines until renew-by, one self-service re-bind settles it, a second one
-// within thirty days does not.
-func TestRealSoftPath(t *testing.T) {
-	t.Parallel()
-	f := newFleet(t)
+// softPath is the soft path from end to end: a contested seat goes on running on
+// both machines until renew-by, one self-service re-bind settles it, a second one
+// within thirty days does not. It returns what was otherwise, step by step.
+func softPath(t *testing.T, f *fleet) (wrong []string) {
+	t.Helper()
+	expect := func(ok bool, format string, args ...any) {
+		if !ok {
+			wrong = append(wrong, fmt.Sprintf(format, args...))
+		}
+	}
 	a := f.join(t, "original", nil, nil)
 	b := a.copied("copy")
+	defer func() { a.stop(); b.stop() }()
 	if at := turns(a, b, 4); at == 0 || at > 3 {
 		t.Fatalf("the copy was seen at contact %d", at)
 	}
 	a.contact()
 	b.contact()
 	for _, m := range []*member{a, b} {
-		if v := m.verdict(); !v.Runs || !m.contested() || v.Next != activation.NextRebind {
-			t.Errorf("%s: a contested seat must go on running and name the way out: %+v", m.dir, v)
-		}
+		v := m.verdict()
+		expect(v.Runs && m.contested() && v.Next == activation.NextRebind, "%s at once: %s", m.dir, v.Reason)
 	}
 	renewBy := a.verdict().RenewBy
 	f.clock.Advance(renewBy - f.clock.Wall() - 1)
-	if !a.verdict().Runs || !b.verdict().Runs {
-		t.Error("a second before renew-by both must run")
-	}
+	expect(a.verdict().Runs && b.verdict().Runs, "a second before renew-by not both run")
 	f.clock.Advance(1)
 	for _, m := range []*member{a, b} {
-		if v := m.verdict(); v.Runs || v.Reason != activation.ReasonContestedEnded || v.Next != activation.NextRebind {
-			t.Errorf("%s at renew-by: %+v", m.dir, v)
-		}
+		v := m.verdict()
+		expect(!v.Runs && v.Reason == activation.ReasonContestedEnded && v.Next == activation.NextRebind, "%s at renew-by: %s", m.dir, v.Reason)
 	}
 	rebind := func(m *member) error {
 		_, err := m.agent.daemon.Rebind(context.Background(), api.RebindRequest{Code: m.code}, api.English)
 		return err
 	}
-	if err := rebind(a); err != nil || !a.verdict().Runs || a.contested() {
-		t.Fatalf("the first re-bind: %v, %+v", err, a.verdict())
-	}
+	err := rebind(a)
+	expect(err == nil && a.verdict().Runs && !a.contested(), "the first re-bind: %v", err)
 	a.contact()
-	if a.contested() {
-		t.Error("the settled machine is contested by its own contact")
-	}
+	expect(!a.contested(), "the settled machine is contested by its own contact")
 	b.contact() // the copy is still there: the fork begins anew
 	a.contact()
-	err := rebind(a)
-	if err == nil || !strings.Contains(err.Error(), "rebind") || !a.verdict().Runs {
-		t.Errorf("a second re-bind within thirty days: %v, %+v", err, a.verdict())
-	}
+	err = rebind(a)
+	expect(err != nil && strings.Contains(err.Error(), "rebind") && a.verdict().Runs, secondRebind+": %v", err)
 	f.clock.Advance(30 * 86400)
-	if err := rebind(a); err != nil || !a.verdict().Runs || a.contested() {
-		t.Errorf("after thirty days: %v, %+v", err, a.verdict())
+	err = rebind(a)
+	expect(err == nil && a.verdict().Runs && !a.contested(), "a re-bind after thirty days: %v", err)
+	return wrong
+}
+
+const secondRebind = "a second re-bind within thirty days"
+
+// The soft path, and twice the same with a merchant that knows none: one that
+// takes the license back where a fork is seen, one that re-binds without a limit.
+func TestRealSoftPath(t *testing.T) {
+	t.Parallel()
+	for _, w := range softPath(t, newFleet(t, nil)) {
+		t.Error(w)
 	}
-	a.stop()
-	b.stop()
+	hard := newFleet(t, nil)
+	var once sync.Once
+	hard.vendor.hooks(nil, func(string) bool {
+		if hard.vendor.forks() > 0 {
+			once.Do(func() {
+				codes, err := hard.vendor.svc.Codes(context.Background(), "painter", 10)
+				if err == nil && len(codes) == 1 {
+					err = hard.vendor.svc.Revoke(context.Background(), codes[0].ID, "a fork")
+				}
+				if err != nil || len(codes) != 1 {
+					t.Errorf("control: revoking one of %d codes: %v", len(codes), err)
+				}
+			})
+		}
+		return true
+	})
+	blocked := softPath(t, hard)
+	if n := strings.Count(strings.Join(blocked, "\n"), "at once"); n != 2 {
+		t.Errorf("control: a merchant that blocks at once stops %d of 2 at once: %q", n, blocked)
+	}
+	free := softPath(t, newFleet(t, func(terms *merchant.Terms) { terms.Rebind = 0 }))
+	if len(free) != 1 || !strings.HasPrefix(free[0], secondRebind) {
+		t.Errorf("control: with a merchant that re-binds without a limit %q", free)
+	}
 	promise.Reached(t, "P18", "contested seat: both copies run until renew-by and stop in that second; one re-bind settles it, a second within 30 days is refused and works after them",
-		"the same verdicts one second earlier and one re-bind later differ")
+		fmt.Sprintf("the same with a merchant that revokes at the fork: %d of the steps go wrong, both copies stop at once; with one that re-binds without a limit: the second re-bind is granted", len(blocked)))
 }
