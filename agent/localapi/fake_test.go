@@ -183,6 +183,12 @@ func root(net.Conn) (Caller, error) { return Caller{User: "0", Admin: true}, nil
 
 func start(t testing.TB, cfg Config) *rig {
 	t.Helper()
+	return startWith(t, cfg, func(*Server) {})
+}
+
+// startWith changes the server before it serves.
+func startWith(t testing.TB, cfg Config, change func(*Server)) *rig {
+	t.Helper()
 	f, ok := cfg.Licenses.(*fake)
 	if !ok {
 		f = newFake()
@@ -198,6 +204,7 @@ func start(t testing.TB, cfg Config) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	change(s)
 	ln, socket := endpoint(t)
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ln) }()

@@ -90,7 +90,8 @@ type Server struct {
 	buffers  sync.Pool // of *[]byte, answers to checks
 	limiter  atomic.Pointer[limiter]
 	closing  atomic.Bool
-	patience time.Duration // drainFor
+	patience time.Duration            // drainFor
+	guard    func(*http.Request) bool // foreign; the controls of the tests put another one
 	held     holdings
 	http     *http.Server
 	ctx      context.Context
@@ -109,7 +110,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Licenses == nil || cfg.Identify == nil || cfg.Now == nil {
 		return nil, ErrConfig
 	}
-	s := &Server{cfg: cfg, limits: cfg.Limits.orDefault(), log: cfg.Log, patience: drainFor}
+	s := &Server{cfg: cfg, limits: cfg.Limits.orDefault(), log: cfg.Log, patience: drainFor, guard: foreign}
 	s.held.users, s.held.open = map[string]int{}, map[io.Closer]string{}
 	if s.cfg.Keep == nil {
 		s.cfg.Keep = func(Holding) func() { return func() {} }
@@ -185,7 +186,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // foreign, identity, route, method, access, form, turn.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := exchange{s: s, w: w, r: r}
-	if foreign(r) {
+	if s.guard(r) {
 		s.rejected.add(api.CodeForeignRequest)
 		w.Header()["Connection"] = []string{"close"}
 		x.fail(&api.Error{Code: api.CodeForeignRequest})
