@@ -32,6 +32,7 @@ type vendor struct {
 	t      testing.TB
 	svc    *merchant.Service
 	roots  string
+	keys   string // directory of the online keys
 	anchor license.Anchor
 
 	mu     sync.Mutex
@@ -83,7 +84,7 @@ func newVendorOn(t testing.TB, now func() time.Time, change func(*merchant.Terms
 	}
 	v := &vendor{t: t, clock: now}
 	dir := quickDir(t)
-	v.roots = filepath.Join(dir, "root")
+	v.roots, v.keys = filepath.Join(dir, "root"), filepath.Join(dir, "keys")
 	for _, d := range []string{"keys", "root"} {
 		check0(t, os.Mkdir(filepath.Join(dir, d), 0o700))
 	}
@@ -95,7 +96,7 @@ func newVendorOn(t testing.TB, now func() time.Time, change func(*merchant.Terms
 		change(&terms)
 	}
 	v.svc = value(merchant.New(context.Background(), merchant.Options{
-		DB: db, KeyDir: filepath.Join(dir, "keys"), Clock: v.now, Rand: rand.Reader, Terms: terms,
+		DB: db, KeyDir: v.keys, Clock: v.now, Rand: rand.Reader, Terms: terms,
 	}))(t)
 	t.Cleanup(v.svc.Close)
 	v.anchor = value(v.svc.InitKeys(t.Context(), merchant.InitOptions{Issuer: "acme", RootDir: v.roots, Roots: 1, Threshold: 1}))(t)

@@ -139,6 +139,9 @@ func weakness(name string) (func(activation.StateStore) activation.StateStore, e
 		return func(s activation.StateStore) activation.StateStore { return deaf{s} }, nil
 	case "leaky": // keeps something of every change
 		return func(s activation.StateStore) activation.StateStore { return &leaky{StateStore: s} }, nil
+	case "plain": // keeps its state in a file without seal, mirror or signature
+		p, err := openPlain(os.Getenv(plainEnv))
+		return func(activation.StateStore) activation.StateStore { return p }, err
 	}
 	return nil, fmt.Errorf("no such weakness: %q", name)
 }
