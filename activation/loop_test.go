@@ -6,20 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
 	"licenseagent.example/activation"
 	"licenseagent.example/activation/activationtest"
 	"licenseagent.example/activation/license"
-	"licenseagent.example/docs/promise"
 	"licenseagent.example/fingerprint"
 )
 
 // live runs an agent's loop for some time: what is due is done, and the clock
 // moves to when the agent wants to be woken. each is called after every step.
 func live(a *activation.Lifecycle, c *activationtest.Clock, seconds int64, each func() error) error {
+	return liveBy(a, c, seconds, func(d activation.Due) int64 { return d.At }, each)
+}
+
+// liveBy asks wake when to go on instead.
+func liveBy(a *activation.Lifecycle, c *activationtest.Clock, seconds int64, wake func(activation.Due) int64, each func() error) error {
 	for end := c.Wall() + seconds; c.Wall() < end; {
 		d := a.Due()
 		if d.Tick {
@@ -41,89 +44,9 @@ func live(a *activation.Lifecycle, c *activationtest.Clock, seconds int64, each 
 		if d.At <= d.Now {
 			return fmt.Errorf("the agent wants to be woken at %d, now is %d", d.At, d.Now)
 		}
-		c.Advance(min(d.At-d.Now, end-c.Wall()))
+		c.Advance(min(wake(d)-d.Now, end-c.Wall()))
 	}
 	return nil
-}
-
-// TestP24 is the promise: the merchant may vanish for the whole grace without
-// one wrong refusal.
-func TestP24(t *testing.T) {
-	agents := promise.Size(2, 1000)
-	var mu sync.Mutex
-	checks, early, late := 0, 0, int64(0)
-	inParallel(t, agents, func(i int) error {
-		machine := activationtest.NewMachine(fmt.Sprint("outage ", i))
-		merchant := activationtest.NewMerchant("acme", machine.Clock.Wall)
-		merchant.AddCode(code, activationtest.Offer{Renew: 3 * days, Grace: 14 * days})
-		cfg := machine.Config(merchant)
-		told := map[activation.Phase]int64{}
-		var agent *activation.Lifecycle
-		cfg.OnChange = func() {
-			if p := agent.Held()[0].Verdict.Phase; told[p] == 0 {
-				told[p] = machine.Clock.Wall()
-			}
-		}
-		agent, err := activation.New(cfg)
-		if err != nil {
-			return err
-		}
-		if _, err := agent.Activate(context.Background(), activation.ActivateOptions{Code: code}); err != nil {
-			return err
-		}
-		if err := live(agent, machine.Clock, 5*days, nil); err != nil {
-			return err
-		}
-		merchant.Before = func(*license.Request) error { return activation.ErrUnreachable }
-		clear(told)
-		c := agent.Held()[0].Claims
-		err = live(agent, machine.Clock, 18*days, func() error {
-			now := machine.Clock.Wall()
-			h := agent.Held()[0]
-			want := activation.Active
-			switch {
-			case now >= c.GraceUntil:
-				want = activation.Expired
-			case now >= c.RenewBy:
-				want = activation.Grace
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			checks++
-			if h.Verdict.Phase != want {
-				early++
-			}
-			return nil
-		})
-		mu.Lock()
-		defer mu.Unlock()
-		late = max(late, told[activation.Grace]-c.RenewBy, told[activation.Expired]-c.GraceUntil)
-		if told[activation.Grace] < c.RenewBy || told[activation.Expired] < c.GraceUntil {
-			return fmt.Errorf("told %v, renew-by %d, grace-until %d", told, c.RenewBy, c.GraceUntil)
-		}
-		return err
-	})
-	if early != 0 || late > 1 {
-		t.Errorf("%d of %d answers differ from the dates; a change was told %d s late", early, checks, late)
-	}
-	// The control: with no grace the same outage refuses for two weeks.
-	machine := activationtest.NewMachine("no grace")
-	merchant := activationtest.NewMerchant("acme", machine.Clock.Wall)
-	merchant.AddCode(code, activationtest.Offer{Renew: 3 * days, Grace: 1})
-	a, err := machine.Agent(merchant)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := a.Activate(t.Context(), activation.ActivateOptions{Code: code}); err != nil {
-		t.Fatal(err)
-	}
-	machine.Clock.Advance(4 * days)
-	refused := a.Held()[0].Verdict
-	if refused.Runs {
-		t.Errorf("control: %+v", refused)
-	}
-	promise.Reached(t, "P24", fmt.Sprintf("%d agents, outage over the whole grace of 14 days: %d of %d answers wrong, changes told at most %d s late", agents, early, checks, late),
-		"without grace the answer is "+string(refused.Phase)+" after 4 days")
 }
 
 func TestRetryRhythm(t *testing.T) {
