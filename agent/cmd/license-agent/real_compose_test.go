@@ -40,6 +40,7 @@ type world struct {
 	observe func() fingerprint.Device
 	wrap    func(activation.StateStore) activation.StateStore
 	issuer  activation.Issuer
+	connect func(protocol.Config) (activation.Issuer, error) // instead of protocol.NewClient
 	log     *slog.Logger
 	serve   bool // open the local socket
 }
@@ -98,8 +99,11 @@ func compose(dir string, w world) (c *composed, err error) {
 	if w.wrap != nil {
 		memory = w.wrap(memory)
 	}
+	if w.connect == nil {
+		w.connect = func(c protocol.Config) (activation.Issuer, error) { return protocol.NewClient(c) }
+	}
 	if w.issuer == nil {
-		w.issuer, err = protocol.NewClient(protocol.Config{
+		w.issuer, err = w.connect(protocol.Config{
 			Base: anchors[0].Merchant, Roots: anchors[0].TLSRoots, Proxy: "direct", Agent: "license-agent/test",
 			Now: time.Now, Rand: mrand.Float64, Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
 		})
@@ -129,7 +133,7 @@ func compose(dir string, w world) (c *composed, err error) {
 // The weaknesses: the same agent with one defence switched off.
 func weakness(name string) (func(activation.StateStore) activation.StateStore, error) {
 	switch name {
-	case "none":
+	case "none", "greedy": // greedy reads what it is given, see serveWeak
 		return nil, nil
 	case "early": // acknowledges before the change is on disk
 		return func(s activation.StateStore) activation.StateStore { return &early{StateStore: s} }, nil
@@ -241,7 +245,11 @@ func serveWeak(name, dir string, stderr io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
-	c, err := compose(dir, world{wrap: wrap, log: log, serve: true})
+	w := world{wrap: wrap, log: log, serve: true}
+	if name == "greedy" {
+		w.connect = newGreedy
+	}
+	c, err := compose(dir, w)
 	if err != nil {
 		return err
 	}
