@@ -64,7 +64,8 @@ type Service struct {
 	problems    problemList
 	certificate time.Time // end of the TLS certificate; guarded by problems.mu
 
-	tidied int64 // when old names were last forgotten; the writer's own
+	tidied  int64 // when old names were last forgotten; the writer's own
+	forgets bool  // no request is known again: the controls of the tests
 
 	name           string // under which this service holds leases
 	market         MarketOptions
