@@ -80,6 +80,8 @@ func (a *app) asProblem(err error) *api.Error {
 		code = api.CodeInterrupted
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		code = api.CodeStorageFull
+	case errors.Is(err, syscall.EIO): // a disk that fails is not a directory that others can change
+		code = api.CodeStorage
 	case errors.Is(err, syscall.EROFS):
 		e := api.NewError(api.CodeStorage, a.language())
 		e.Hint = a.in("The file system is read-only: mount it writable (mount -o remount,rw) and try again; nothing was lost.",

@@ -164,6 +164,7 @@ func TestEveryFailureHasItsCode(t *testing.T) {
 		{store.ErrCommit, api.CodeStorage, 1},
 		{fmt.Errorf("%w: %w", store.ErrCommit, syscall.ENOSPC), api.CodeStorageFull, 1},
 		{&securefile.Error{Path: "/x", Err: syscall.EROFS}, api.CodeStorage, 1},
+		{&securefile.Error{Path: "/x", Err: syscall.EIO}, api.CodeStorage, 1},
 		{ipc.ErrInUse, api.CodeSocketTaken, 5},
 		{ipc.ErrStale, api.CodeSocketTaken, 5},
 		{ipc.ErrDirectory, api.CodeSocketTaken, 5},
