@@ -50,7 +50,7 @@ func built(t testing.TB) string {
 type command struct {
 	bin   string   // the shipped binary
 	weak  string   // instead: the composition in this test, with one defence off
-	trace []string // strace and its options, in front
+	trace []string // what runs it, and options, in front
 	env   []string // more settings
 }
 
@@ -87,7 +87,7 @@ func (c command) start(t testing.TB, dir string) *running {
 	r := &running{t: t, dir: dir, log: &lockedBuffer{}, ready: make(chan time.Duration, 1)}
 	r.cmd = exec.Command(argv[0], argv[1:]...)
 	r.cmd.Env = env
-	// A group of its own: strace and what it traces die together.
+	// A group of its own: the agent and what runs it die together.
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	pipe := value(r.cmd.StderrPipe())(t)
 	r.began = time.Now()

@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -33,6 +34,14 @@ func TestMain(m *testing.M) {
 	if mode := os.Getenv(seatEnv); mode != "" {
 		holdSeat(mode)
 		return
+	}
+	if when := os.Getenv(syncEnv); when != "" {
+		code, err := runFailing(when, os.Args[1:])
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+		os.Exit(code)
 	}
 	testscript.Main(m, map[string]func(){"license-agent": main})
 }
