@@ -11,7 +11,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,6 +28,18 @@ const (
 	basePath   = "/api/mkp-openapi-public/global/"
 	maxAnswer  = 1 << 20
 	clockLimit = 15 * time.Minute
+	// connectTimeout bounds reaching a host, and the TLS handshake with it again.
+	// It is far below RequestTimeout: a host that swallows what it is sent must
+	// be left while there is time for the other one.
+	connectTimeout = 3 * time.Second
+)
+
+const (
+	// RequestTimeout bounds one request to one host.
+	RequestTimeout = 8 * time.Second
+	// CallTimeout bounds a call: a first host that cannot be reached, and then a
+	// whole request to the second one.
+	CallTimeout = 2*connectTimeout + RequestTimeout
 )
 
 // Client calls the open API. All fields but Fallback are needed.
@@ -53,13 +67,21 @@ type Client struct {
 // NewHTTPClient is an HTTP client as the documents demand it: TLS ≥ 1.2,
 // strict certificate checks, no redirects. roots nil means the system's.
 func NewHTTPClient(roots *x509.CertPool, timeout time.Duration) *http.Client {
+	return newHTTPClient(roots, timeout, new(net.Dialer).DialContext)
+}
+
+func newHTTPClient(roots *x509.CertPool, timeout time.Duration, dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Client {
 	return &http.Client{
 		Timeout: timeout,
 		Transport: &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-			DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-			TLSHandshakeTimeout:   10 * time.Second,
+			Proxy:           http.ProxyFromEnvironment,
+			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+				defer cancel()
+				return dial(ctx, network, address)
+			},
+			TLSHandshakeTimeout:   connectTimeout,
 			ResponseHeaderTimeout: timeout,
 			DisableCompression:    true,
 			ForceAttemptHTTP2:     false,
@@ -99,9 +121,13 @@ func (c *Client) callHost(ctx context.Context, host, method, path string, query 
 	}
 	req.Header.Set("X-Sdk-Date", now.UTC().Format(DateFormat))
 	req.Header.Set("Authorization", sig.Authorization)
+	var broken atomic.Bool // the TLS handshake failed: nothing of the request was sent
+	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		TLSHandshakeDone: func(_ tls.ConnectionState, err error) { broken.Store(err != nil) },
+	}))
 	resp, err := c.HTTP.Do(req)
 	if err != nil {
-		return transport(err)
+		return transport(err, broken.Load())
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
@@ -162,8 +188,11 @@ func judge(resp *http.Response, answer []byte, now time.Time, out any) error {
 	return e
 }
 
+// errHandshake marks a connection that never came to be.
+var errHandshake = errors.New("the TLS handshake did not end")
+
 // transport names what went wrong on the way.
-func transport(err error) error {
+func transport(err error, handshake bool) error {
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var invalid x509.CertificateInvalidError
@@ -171,11 +200,14 @@ func transport(err error) error {
 	if errors.As(err, &unknown) || errors.As(err, &host) || errors.As(err, &invalid) || errors.As(err, &verify) {
 		return fmt.Errorf("%w: %w", ErrCertificate, err)
 	}
+	if handshake {
+		return fmt.Errorf("%w: %w: %w", ErrUnavailable, errHandshake, err)
+	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
 // unavailable is true when the domain could not be reached at all: name
-// resolution or connecting failed. A bad certificate, an error code or a lost
+// resolution, connecting or the TLS handshake failed. A bad certificate, an error code or a lost
 // answer never moves a request to another host.
 func unavailable(err error) bool {
 	if !errors.Is(err, ErrUnavailable) {
@@ -183,7 +215,7 @@ func unavailable(err error) bool {
 	}
 	var dns *net.DNSError
 	var op *net.OpError
-	return errors.As(err, &dns) || errors.As(err, &op) && op.Op == "dial"
+	return errors.Is(err, errHandshake) || errors.As(err, &dns) || errors.As(err, &op) && op.Op == "dial"
 }
 
 func (c *Client) unknown(about, member string) {

@@ -41,7 +41,7 @@ func start(t *testing.T) *bench {
 	t.Cleanup(b.server.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(b.server.Certificate())
-	c := koogallery.NewHTTPClient(roots, 10*time.Second)
+	c := koogallery.NewHTTPClient(roots, koogallery.RequestTimeout)
 	tr := c.Transport.(*http.Transport)
 	tr.TLSClientConfig.ServerName = "example.com" // the name in the test certificate
 	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {

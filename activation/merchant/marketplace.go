@@ -98,7 +98,7 @@ type MarketOptions struct {
 const CallbackPath = "/koogallery/callback"
 
 // marketTimeout bounds one call to the marketplace, with its retry on the other host.
-const marketTimeout = 12 * time.Second
+const marketTimeout = koogallery.CallTimeout
 
 // withDefaults fills in and checks the options.
 func (o MarketOptions) withDefaults() (MarketOptions, error) {

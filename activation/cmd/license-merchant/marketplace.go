@@ -116,7 +116,7 @@ func (a *app) market(c config, log *slog.Logger) (merchant.MarketOptions, *simul
 		if client.Host == "" {
 			client.Host, client.Fallback = koogallery.PrimaryHost, koogallery.FallbackHost
 		}
-		client.HTTP = koogallery.NewHTTPClient(nil, 10*time.Second)
+		client.HTTP = koogallery.NewHTTPClient(nil, koogallery.RequestTimeout)
 		return o, nil, nil
 	case marketSimulated:
 		sim, err := a.newSimulator(log)
