@@ -88,7 +88,7 @@ func classify(code string) (Class, string) {
 		return BadCodeInSet, "one of the codes is invalid; activate them one by one to find it"
 	case "92020002", "95000001", "95000002", "95000003", "95000004", "CBC.0101", "MKT.0101", "MKT.0199", "91381037":
 		return Refused, "the marketplace calls this request invalid; it will not be repeated"
-	case "91381033", "91381034", "91381035", "91381036", "91381038":
+	case "91381033", "91381034", "91381035", "91381038":
 		return Refused, "the marketplace does not take this license for this application"
 	case "CBC.0150", "91380150", "MKT.0150", "MKT.0151", "MKT.0154":
 		return Unauthorized, "check the access key, its rights, and that the code was sold by this seller"

@@ -151,6 +151,8 @@ func TestStatusNeverDecides(t *testing.T) {
 		{504, `{"error_code":"APIGW.0201","error_msg":"backend timeout"}`, koogallery.Retry},
 		{401, `{"error_code":"APIGW.0301"}`, koogallery.Unauthorized},
 		{406, `{"resultCode":"MKT.0250"}`, koogallery.Throttled},
+		{200, `{"error_code":"91381033"}`, koogallery.Refused},
+		{200, `{"error_code":"91381036"}`, koogallery.Retry}, // "internal", among the refusals of an upload
 	} {
 		client, _ := answering(t, c.status, c.body)
 		_, err := client.Heartbeat(context.Background(), "PL1")
