@@ -3,6 +3,9 @@ package koogallery_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -18,7 +21,8 @@ import (
 // raw sends a request that a careful client would not, signed rightly.
 func (b *bench) raw(t *testing.T, method, path, contentType, body string, change ...func(*http.Request)) (int, string) {
 	t.Helper()
-	u := &url.URL{Scheme: "https", Host: koogallery.PrimaryHost, Path: "/api/mkp-openapi-public/global/" + path}
+	path, query, _ := strings.Cut(path, "?")
+	u := &url.URL{Scheme: "https", Host: koogallery.PrimaryHost, Path: "/api/mkp-openapi-public/global/" + path, RawQuery: query}
 	sig, err := koogallery.Sign(b.Keys, koogallery.Request{Method: method, URL: u, Headers: map[string]string{"Content-Type": contentType}, Body: []byte(body), Date: b.now})
 	if err != nil {
 		t.Fatal(err)
@@ -50,6 +54,16 @@ func TestSimulatorIsStrict(t *testing.T) {
 	b := start(t)
 	const js = "application/json"
 	const activate, usage = "v1/license/activate", "v2/license/software-usage-info"
+	const form = "multipart/form-data; boundary=b"
+	file := func(name string) string {
+		sum := sha256.Sum256([]byte("license"))
+		return "--b\r\nContent-Disposition: form-data; name=\"isvUpdateFileReq\"\r\n\r\n" +
+			`{"type":"FILE","file_name":"` + name + `","sha256":"` + hex.EncodeToString(sum[:]) + `"}` +
+			"\r\n--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\nlicense\r\n--b--\r\n"
+	}
+	long := strings.Repeat("C", 65)
+	b.market.AddOrder("CS1", json.RawMessage(`{}`))
+	b.market.Sell(koogallerytest.Code{Code: "PLNEW", Order: "CS1", Stage: koogallerytest.Received, Validity: time.Hour})
 	many := strings.Repeat(`"x",`, 100) + `"x"`
 	for _, c := range []struct {
 		name, method, path, kind, body string
@@ -74,6 +88,15 @@ func TestSimulatorIsStrict(t *testing.T) {
 		{"usage of ten digits", "POST", usage, js, `{"usage_info":[{"license":"x","software_usage_Info":[{"active_num":1000000000}]}]}`, 400, "95000001"},
 		{"usage of nobody", "POST", usage, js, `{"usage_info":[]}`, 400, "95000001"},
 		{"no such interface", "POST", "v9/license/activate", js, `{}`, 404, "APIGW.0101"},
+		{"order without its id", "GET", "v1/order/query", js, "", 400, "MKT.0199"},
+		{"order with a long id", "GET", "v1/order/query?orderId=" + long, js, "", 400, "MKT.0199"},
+		{"order with a long line", "GET", "v1/order/query?orderId=CS1&orderLineId=" + long, js, "", 400, "MKT.0199"},
+		{"effect before the order", "POST", activate, js, `{"license":"PLNEW","real_effect_time":"20260102030404"}`, 200, "92020002"},
+		{"effect of a batch before the order", "POST", "v2/license/activate", js, `{"license_list":["PLNEW"],"real_effect_time":"20260102030404"}`, 200, "92020002"},
+		{"effect at the order", "POST", activate, js, `{"license":"PLNEW","real_effect_time":"20260102030405"}`, 200, "92020000"},
+		{"file without a name", "POST", "v1/market-event/e/file", form, file(""), 400, "CBC.0101"},
+		{"file with a long name", "POST", "v1/market-event/e/file", form, file(strings.Repeat("n", 1025)), 400, "CBC.0101"},
+		{"file with a name", "POST", "v1/market-event/e/file", form, file(strings.Repeat("n", 1024)), 200, "CBC.0000"},
 		{"upload as JSON", "POST", "v1/market-event/e/file", js, `{}`, 400, "CBC.0101"},
 	} {
 		status, body := b.raw(t, c.method, c.path, c.kind, c.body)

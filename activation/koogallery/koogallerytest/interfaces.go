@@ -40,7 +40,7 @@ func (m *Marketplace) activate(w http.ResponseWriter, body []byte) {
 		answer(w, http.StatusForbidden, "92020001", "Unauthorized")
 		return
 	}
-	c, code := m.start(in.License)
+	c, code := m.start(in.License, in.Effect)
 	if code != "" {
 		answer(w, http.StatusOK, code, "activation refused")
 		return
@@ -55,18 +55,25 @@ func (m *Marketplace) activate(w http.ResponseWriter, body []byte) {
 	success(w, map[string]string{"license_code_info": string(info)})
 }
 
+// early says that software took effect before it was ordered.
+func (c *Code) early(effect string) bool {
+	at, err := time.Parse(stampForm, effect)
+	return err == nil && at.Before(c.Ordered.Truncate(time.Second))
+}
+
 // start activates one code or names the error code.
-func (m *Marketplace) start(code string) (*Code, string) {
+func (m *Marketplace) start(code, effect string) (*Code, string) {
 	c := m.codes[code]
 	if c == nil {
 		return nil, "92020005"
 	}
-	switch c.Stage {
-	case Bought:
+	switch {
+	case c.Stage == Bought:
 		return nil, "92020004"
-	case Received:
-	default:
+	case c.Stage != Received:
 		return nil, "92020003"
+	case c.early(effect):
+		return nil, "92020002"
 	}
 	c.Stage, c.Active = Active, m.now()
 	if c.Expires.IsZero() {
@@ -93,10 +100,13 @@ func (m *Marketplace) activateBatch(w http.ResponseWriter, body []byte) {
 		if c := m.codes[code]; c == nil || c.Stage != Received {
 			answer(w, http.StatusOK, "92020020", "invalid license code exists")
 			return
+		} else if c.early(in.Effect) {
+			answer(w, http.StatusOK, "92020002", "real_effect_time is before the order")
+			return
 		}
 	}
 	for _, code := range in.List {
-		m.start(code)
+		m.start(code, in.Effect)
 	}
 	answer(w, http.StatusOK, "92020000", "success")
 }
@@ -221,8 +231,14 @@ func (m *Marketplace) reportUsage(w http.ResponseWriter, body []byte) {
 }
 
 func (m *Marketplace) order(w http.ResponseWriter, q url.Values) {
-	info, ok := m.orders[q.Get("orderId")]
+	id := q.Get("orderId")
+	info, ok := m.orders[id]
 	w.Header().Set("Content-Type", "application/json")
+	if id == "" || len(id) > 64 || len(q.Get("orderLineId")) > 64 {
+		w.WriteHeader(http.StatusBadRequest)
+		io.WriteString(w, `{"resultCode":"MKT.0199","resultMsg":"orderId of 1 to 64, orderLineId of at most 64 characters"}`)
+		return
+	}
 	if !ok {
 		w.WriteHeader(http.StatusBadRequest)
 		io.WriteString(w, `{"resultCode":"MKT.0101","resultMsg":"order does not exist"}`)
@@ -254,6 +270,9 @@ func (m *Marketplace) upload(w http.ResponseWriter, event, contentType string, b
 	switch {
 	case in.Type == "CHARACTERS" && in.Characters != "" && len(in.Characters) <= 1024:
 		m.uploads[event] = []byte(in.Characters)
+	case in.Type == "FILE" && (in.Name == "" || len(in.Name) > 1024):
+		answer(w, http.StatusBadRequest, "CBC.0101", "a file needs file_name of at most 1024 characters")
+		return
 	case in.Type == "FILE" && len(form.File["file"]) == 1:
 		f, err := form.File["file"][0].Open()
 		if err != nil {

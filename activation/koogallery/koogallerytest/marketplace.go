@@ -40,6 +40,7 @@ type Code struct {
 	Code     string
 	Product  string
 	Order    string
+	Ordered  time.Time // when it was bought, Sell's time if it is not said
 	Amount   int64
 	Validity time.Duration // counted from activation
 	Stage    Stage
@@ -92,6 +93,9 @@ func (m *Marketplace) Sell(c Code) {
 	defer m.mu.Unlock()
 	if c.Stage == "" {
 		c.Stage = Bought
+	}
+	if c.Ordered.IsZero() {
+		c.Ordered = m.now()
 	}
 	m.codes[c.Code] = &c
 }
