@@ -160,12 +160,6 @@ func judge(resp *http.Response, answer []byte, now time.Time, out any) error {
 		return fmt.Errorf("%w: HTTP %d without a code", ErrAnswer, resp.StatusCode)
 	}
 	e.Class, e.Hint = classify(e.Code)
-	if e.Code == "92020001" && (resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden) {
-		// "Internal error" in the current table, "unauthorized" with 403 in the
-		// older one. It may be tried again either way.
-		e.Class = Unauthorized
-		e.Hint = "either an internal error, or this seller may not ask about this code: check that it was sold by this seller"
-	}
 	if e.Class == Success {
 		if out == nil {
 			return nil

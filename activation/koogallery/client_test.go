@@ -147,7 +147,7 @@ func TestFallbackOnlyWhenTheDomainIsUnavailable(t *testing.T) {
 	b.down = map[string]bool{}
 	before := len(b.market.Calls())
 	b.market.Fail("92020001")
-	if _, err := b.Heartbeat(ctx, "PL1"); koogallery.ClassOf(err) != koogallery.Retry {
+	if _, err := b.Heartbeat(ctx, "PL1"); koogallery.ClassOf(err) != koogallery.Ambiguous {
 		t.Errorf("internal error: %v", err)
 	}
 	if n := len(b.market.Calls()) - before; n != 1 {

@@ -18,10 +18,11 @@ const (
 	NotReceived   Class = "not-received"   // the buyer must first receive the code
 	UnknownCode   Class = "unknown-code"
 	NotActivated  Class = "not-activated"
-	BadCodeInSet  Class = "bad-code-in-batch" // which one is not said: activate one by one
-	Refused       Class = "refused"           // our request is wrong: no retry will help
-	Unauthorized  Class = "unauthorized"      // access key wrong, disabled, or another seller's code
-	ClockSkew     Class = "clock-skew"        // this server's clock is more than 15 minutes off
+	BadCodeInSet  Class = "bad-code-in-batch"   // which one is not said: activate one by one
+	Refused       Class = "refused"             // our request is wrong: no retry will help
+	Unauthorized  Class = "unauthorized"        // access key wrong or disabled
+	Ambiguous     Class = "internal-or-foreign" // 92020001: an internal error, or another seller's code; later, with backoff
+	ClockSkew     Class = "clock-skew"          // this server's clock is more than 15 minutes off
 	Throttled     Class = "throttled"
 	Retry         Class = "retry" // internal or unknown: later, with backoff
 )
@@ -76,6 +77,10 @@ func classify(code string) (Class, string) {
 	switch code {
 	case "92020000", "CBC.0000", "MKT.0000":
 		return Success, ""
+	case "92020001":
+		// "Internal error" in the current table, "unauthorized" in the older one,
+		// which also pairs it with other statuses.
+		return Ambiguous, "an internal error, or another seller's code: check that it was sold by this seller"
 	case "92020003":
 		return AlreadyActive, "the code is in another state than this call expects; on a repeated activation it is already active, confirm by heartbeat"
 	case "92020004":
@@ -91,7 +96,7 @@ func classify(code string) (Class, string) {
 	case "91381033", "91381034", "91381035", "91381038":
 		return Refused, "the marketplace does not take this license for this application"
 	case "CBC.0150", "91380150", "MKT.0150", "MKT.0151", "MKT.0154":
-		return Unauthorized, "check the access key, its rights, and that the code was sold by this seller"
+		return Unauthorized, "check the access key and its rights"
 	case "MKT.0250":
 		return Throttled, "too many order queries; slow down"
 	case "APIGW.0308":

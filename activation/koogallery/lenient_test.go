@@ -125,8 +125,7 @@ func TestUsageTakenInPart(t *testing.T) {
 	}
 }
 
-// The code decides, never the status; one pair of them is told apart for the
-// hint, and is tried again either way.
+// The code decides, never the status.
 func TestStatusNeverDecides(t *testing.T) {
 	for _, c := range []struct {
 		status int
@@ -135,9 +134,10 @@ func TestStatusNeverDecides(t *testing.T) {
 	}{
 		{500, `{"error_code":"92020000","data":{"status":"ALIVE"}}`, koogallery.Success},
 		{401, `{"error_code":"92020005"}`, koogallery.UnknownCode},
-		{200, `{"error_code":"92020001"}`, koogallery.Retry},
-		{500, `{"error_code":"92020001"}`, koogallery.Retry},
-		{403, `{"error_code":"92020001"}`, koogallery.Unauthorized},
+		{200, `{"error_code":"92020001"}`, koogallery.Ambiguous},
+		{500, `{"error_code":"92020001"}`, koogallery.Ambiguous},
+		{403, `{"error_code":"92020001"}`, koogallery.Ambiguous},
+		{401, `{"error_code":"92020001"}`, koogallery.Ambiguous},
 		{200, `{"error_code":"92020002"}`, koogallery.Refused},
 		{400, `{"error_code":"95000001"}`, koogallery.Refused},
 		{400, `{"error_code":"95000004"}`, koogallery.Refused},

@@ -6,6 +6,8 @@ import "licenseagent.example/activation/protocol"
 const (
 	problemKey         = "marketplace-key"
 	problemForeign     = "foreign-code"
+	problemTyped       = "refused-code"
+	problemFailing     = "marketplace-failing"
 	problemUnknown     = "marketplace-unknown-code"
 	problemBatch       = "bad-code"
 	problemClock       = "clock-skew"
@@ -33,10 +35,20 @@ func marketProblems() []Problem {
 			"Check access_key and secret_key in [koogallery], that the key is enabled, and that its user has programmatic access.",
 			"请检查 [koogallery] 中的 access_key 与 secret_key、密钥是否启用，以及该用户是否允许编程访问。"),
 		p(problemForeign,
-			"KooGallery does not let this seller ask about a code: it was probably sold by another seller.",
-			"KooGallery 不允许本商家查询某个授权码：该授权码很可能由其他商家售出。",
-			"Compare the seller on the buyer's order with the account of access_key; give the buyer the other seller's contact.",
-			"请将买家订单中的商家与 access_key 所属账号核对；并告知买家对应商家的联系方式。"),
+			"KooGallery answers 92020001 about a code: it was sold by another seller, or KooGallery has an internal error.",
+			"KooGallery 对某个授权码返回 92020001：该授权码由其他商家售出，或 KooGallery 内部出错。",
+			"Compare the seller on the buyer's order with the account of access_key; if it is another one, give the buyer that seller's contact. If it is yours, let the buyer try again later.",
+			"请将买家订单中的商家与 access_key 所属账号核对；若为其他商家，请告知买家其联系方式；若为本商家，请让买家稍后重试。"),
+		p(problemTyped,
+			"KooGallery does not know a code that somebody typed here, or calls it invalid: a typing mistake, or a code of another seller.",
+			"KooGallery 不认识此处输入的某个授权码，或称其无效：可能是输入错误，也可能由其他商家售出。",
+			"When a buyer asks: compare the code with his order, and the seller there with the account of access_key; give him the other seller's contact.",
+			"若买家咨询：请核对授权码与其订单，并将订单中的商家与 access_key 所属账号核对；若为其他商家，请告知其联系方式。"),
+		p(problemFailing,
+			"KooGallery has answered internal errors, or codes that are new, for an hour.",
+			"KooGallery 一小时以来持续返回内部错误或未知错误码。",
+			"Work waits and is tried again, licenses keep running; give KooGallery's support the error code, and look for a newer license-merchant if the code is new.",
+			"任务会等待并重试，许可证继续有效；请将错误码提供给 KooGallery 支持人员；若为新错误码，请检查 license-merchant 是否有新版本。"),
 		p(problemUnknown,
 			"KooGallery does not know a code that was activated here, or says that it is not activated.",
 			"KooGallery 不认识在此激活过的某个授权码，或称其未激活。",

@@ -22,6 +22,7 @@ type problemList struct {
 	open    map[problemID]Problem
 	dirty   map[problemID]bool // shared problems to be written, or deleted when not open
 	foreign map[problemID]bool // open because another instance says so
+	failing map[string]int64   // since when calls about a subject fail without a reason; "": all calls
 }
 
 // report opens a problem, writes it to the log once and sets the metric.
@@ -217,10 +218,12 @@ func (s *Service) judgeCall(_ context.Context, call, class, subject string, err 
 	}
 	switch koogallery.Class(class) {
 	case koogallery.Unauthorized:
-		if !aboutCode(e) {
-			s.reportFor(problemKey, "", hint)
-		} else if subject != "" { // without one: see redeemMine
-			s.reportFor(problemForeign, subject, hint)
+		s.reportFor(problemKey, "", hint)
+	case koogallery.Retry:
+		s.failed(problemFailing, subject, call+" "+hint)
+	case koogallery.Ambiguous:
+		if subject != "" { // without one: see nameTyped
+			s.failed(problemForeign, subject, call+" "+hint)
 		}
 	case koogallery.UnknownCode, koogallery.NotActivated:
 		if subject != "" { // without one: a buyer's typing mistake
@@ -235,6 +238,7 @@ func (s *Service) judgeCall(_ context.Context, call, class, subject string, err 
 			s.solvedFor(name, "")
 		}
 		s.solvedFor(problemKey, "")
+		s.succeeded(subject)
 		if subject != "" {
 			s.solvedFor(problemForeign, subject)
 			s.solvedFor(problemUnknown, subject)
@@ -242,7 +246,3 @@ func (s *Service) judgeCall(_ context.Context, call, class, subject string, err 
 		}
 	}
 }
-
-// aboutCode says that an answer is of the license interfaces: what they call
-// unauthorized is the code, what the gateway and the others do is the key.
-func aboutCode(e *koogallery.Error) bool { return strings.HasPrefix(e.Code, "9202") }

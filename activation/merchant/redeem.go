@@ -122,10 +122,7 @@ func (s *Service) redeemMine(ctx context.Context, g *goods, code, wanted string)
 		})
 		confirmed = err == nil
 		if err != nil && koogallery.ClassOf(err) != koogallery.AlreadyActive {
-			var e *koogallery.Error
-			if errors.As(err, &e) && e.Class == koogallery.Unauthorized && aboutCode(e) {
-				s.reportFor(problemForeign, foreignHint(code), e.Code+" "+e.Hint)
-			}
+			s.nameTyped("activate", code, err)
 			return s.redeemFailed(ctx, g, redeemRefusal(err), word(err))
 		}
 		// What only this answer tells is written down before anything else.
@@ -145,6 +142,7 @@ func (s *Service) redeemMine(ctx context.Context, g *goods, code, wanted string)
 		return err
 	})
 	if err != nil && !confirmed {
+		s.nameTyped("heartbeat", code, err)
 		return s.redeemFailed(ctx, g, redeemRefusal(err), word(err))
 	}
 	return s.changeLocking(ctx, "code "+g.id, func(t *tx) error { return t.adopt(g.id, code, wanted, beat) })
@@ -229,6 +227,7 @@ func (t *tx) adopt(id, code, wanted string, beat *koogallery.Heartbeat) error {
 	}
 	t.svc.solvedFor(problemProduct, g.product)
 	t.svc.solvedFor(problemForeign, foreignHint(code))
+	t.svc.solvedFor(problemTyped, foreignHint(code))
 	added, err := t.addForeign(g, product.spec(g.amount), id, foreignHint(code), "")
 	if err != nil {
 		return err

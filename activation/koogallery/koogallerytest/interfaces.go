@@ -36,8 +36,8 @@ func (m *Marketplace) activate(w http.ResponseWriter, body []byte) {
 		answer(w, http.StatusBadRequest, "95000001", "request parameter invalid")
 		return
 	}
-	if m.foreign[in.License] {
-		answer(w, http.StatusForbidden, "92020001", "Unauthorized")
+	if forms := m.foreign[in.License]; forms != nil {
+		answer(w, forms[0].HTTP, forms[0].Code, "another seller's code")
 		return
 	}
 	c, code := m.start(in.License, in.Effect)
@@ -135,8 +135,9 @@ func (m *Marketplace) heartbeat(w http.ResponseWriter, body []byte) {
 // That a frozen code is EXPIRED, and the name of the end, are assumptions: the
 // documents do not say.
 func (m *Marketplace) stateOf(w http.ResponseWriter, code string) map[string]string {
-	if m.foreign[code] {
-		answer(w, http.StatusForbidden, "92020001", "Unauthorized")
+	if forms := m.foreign[code]; forms != nil {
+		last := forms[len(forms)-1]
+		answer(w, last.HTTP, last.Code, "another seller's code")
 		return nil
 	}
 	c := m.codes[code]

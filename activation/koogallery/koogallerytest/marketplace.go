@@ -73,7 +73,7 @@ type Marketplace struct {
 	nonce    int
 	session  string
 	down     bool
-	foreign  map[string]bool // codes of another seller
+	foreign  map[string][]Form // codes of another seller, and how they are answered
 	beats    map[string][]time.Time
 }
 
@@ -83,7 +83,7 @@ func New(keys koogallery.Credentials, now func() time.Time, hosts ...string) *Ma
 	return &Marketplace{
 		keys: keys, hosts: hosts, now: now,
 		codes: map[string]*Code{}, orders: map[string]json.RawMessage{}, uploads: map[string][]byte{}, usage: map[string][]string{},
-		foreign: map[string]bool{}, beats: map[string][]time.Time{}, session: fmt.Sprintf("n%d", now().UnixNano()),
+		foreign: map[string][]Form{}, beats: map[string][]time.Time{}, session: fmt.Sprintf("n%d", now().UnixNano()),
 	}
 }
 
@@ -100,13 +100,24 @@ func (m *Marketplace) Sell(c Code) {
 	m.codes[c.Code] = &c
 }
 
+// Form is a plausible answer of an interface: HTTP status and error code.
+type Form struct {
+	HTTP int
+	Code string
+}
+
 // SellElsewhere puts a code of another seller on the market. How the
-// marketplace answers for one is not documented; the older error table calls
-// 403 with 92020001 "unauthorized".
-func (m *Marketplace) SellElsewhere(code string) {
+// marketplace answers for one is not documented: without forms as the current
+// error table has it, 200 and 92020001, where the older one has 403
+// "unauthorized". The first form is the answer to an activation, the last one
+// that to a heartbeat.
+func (m *Marketplace) SellElsewhere(code string, forms ...Form) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.foreign[code] = true
+	if len(forms) == 0 {
+		forms = []Form{{http.StatusOK, "92020001"}}
+	}
+	m.foreign[code] = forms
 }
 
 // Set moves a code to a stage, as an order or a deadline would.
