@@ -55,6 +55,18 @@ func (s *Service) succeeded(subject string) {
 	}
 }
 
+// solvedBy closes a problem that the same call met: that a code's use is taken
+// says nothing of a heartbeat that calls it not activated.
+func (s *Service) solvedBy(call, code, subject string) {
+	l := &s.problems
+	l.mu.Lock()
+	p := l.open[problemID{code, subject}]
+	l.mu.Unlock()
+	if met, _, _ := strings.Cut(p.Detail, " "); met == call {
+		s.solvedFor(code, subject)
+	}
+}
+
 // nameTyped names a code that somebody typed and that the marketplace does not
 // take, by its last characters. How it answers for a code of another seller is
 // not documented: 92020001 says so or means an internal error, and "does not

@@ -224,6 +224,7 @@ func TestMarketOptionsRefused(t *testing.T) {
 	for name, change := range map[string]func(*MarketOptions){
 		"amount": func(o *MarketOptions) { o.Products[0].Amount = "people" },
 		"thaw":   func(o *MarketOptions) { o.Thaw = "maybe" },
+		"frozen": func(o *MarketOptions) { o.NotActivated = "maybe" },
 		"twice":  func(o *MarketOptions) { o.Products = append(o.Products, o.Products[0]) },
 		"policy": func(o *MarketOptions) { o.Products[0].Spec.Policy = "vague" },
 		"name":   func(o *MarketOptions) { o.Products[0].Spec.Product = "Not A Name" },

@@ -54,7 +54,7 @@ func (NoMarketplace) Order(context.Context, string, string) (json.RawMessage, er
 // UploadString delivers nothing.
 func (NoMarketplace) UploadString(context.Context, string, string) error { return errNoMarketplace }
 
-// Words of MarketOptions.Amount and Thaw.
+// Words of MarketOptions.Amount, Thaw and NotActivated.
 const (
 	// AmountSeats makes the quantity bought the concurrent uses on each machine.
 	AmountSeats = "seats"
@@ -69,6 +69,13 @@ const (
 	ThawAlways = "always"
 	// ThawNever waits for the callback.
 	ThawNever = "never"
+
+	// NotActivatedFrozen reads "not activated" about a code that was activated
+	// as "frozen": it is the only error of the table that a frozen code could
+	// get, and what it gets is not documented.
+	NotActivatedFrozen = "frozen"
+	// NotActivatedReport leaves such a code as it is and names it as a problem.
+	NotActivatedReport = "report"
 )
 
 // MarketProduct says what a product of the marketplace is here.
@@ -89,6 +96,9 @@ type MarketOptions struct {
 	Calendar    *time.Location // whose days count as days of use; nil: UTC+8
 	Spread      int64          // seconds over which the marketplace is asked about a day of use; 0: half an hour
 	Thaw        string         // ThawWithExpiry (default), ThawAlways, ThawNever
+	// NotActivated is what a heartbeat "not activated" means for a code that was
+	// activated: NotActivatedFrozen (default), NotActivatedReport.
+	NotActivated string
 	// KeepUnknown takes callbacks about codes that were never activated here
 	// and remembers them; the documented answer is "does not exist".
 	KeepUnknown bool
@@ -116,6 +126,12 @@ func (o MarketOptions) withDefaults() (MarketOptions, error) {
 	}
 	if o.Thaw != ThawWithExpiry && o.Thaw != ThawAlways && o.Thaw != ThawNever {
 		return o, fmt.Errorf("%w: thaw is %s, %s or %s", ErrInput, ThawWithExpiry, ThawAlways, ThawNever)
+	}
+	if o.NotActivated == "" {
+		o.NotActivated = NotActivatedFrozen
+	}
+	if o.NotActivated != NotActivatedFrozen && o.NotActivated != NotActivatedReport {
+		return o, fmt.Errorf("%w: not activated is %s or %s", ErrInput, NotActivatedFrozen, NotActivatedReport)
 	}
 	seen := map[string]bool{}
 	for i := range o.Products {

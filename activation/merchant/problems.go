@@ -241,8 +241,8 @@ func (s *Service) judgeCall(_ context.Context, call, class, subject string, err 
 		s.succeeded(subject)
 		if subject != "" {
 			s.solvedFor(problemForeign, subject)
-			s.solvedFor(problemUnknown, subject)
-			s.solvedFor(problemBatch, subject)
+			s.solvedBy(call, problemUnknown, subject)
+			s.solvedBy(call, problemBatch, subject)
 		}
 	}
 }

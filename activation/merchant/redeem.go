@@ -135,7 +135,7 @@ func (s *Service) redeemMine(ctx context.Context, g *goods, code, wanted string)
 	// The estimate in the activation's answer decides nothing: ask.
 	var beat *koogallery.Heartbeat
 	err := s.asked(ctx, "heartbeat", "", func(ctx context.Context) error {
-		h, err := s.market.Market.Heartbeat(ctx, code)
+		h, err := s.heartbeat(ctx, g, code)
 		if err == nil {
 			beat = &h
 		}

@@ -1,6 +1,8 @@
 package merchant
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 
@@ -52,6 +54,38 @@ func (t *tx) codesOf(goods string) ([]string, error) {
 	return t.strings(`SELECT id FROM codes WHERE goods = $1 AND goods <> '' ORDER BY id`, goods)
 }
 
+const (
+	// statusNotActivated stands for the error "not activated" where that means
+	// frozen; it is no status of the marketplace.
+	statusNotActivated koogallery.Status = "not activated"
+	// freshActivation is how many seconds after an activation "not activated" is
+	// taken for a marketplace that is behind its own answer.
+	freshActivation = 3600
+)
+
+// heartbeat asks for the standing of goods. What a frozen code answers is not
+// documented: "not activated" about one that was activated may be just that,
+// when the callback that froze it was lost. About one that is frozen already it
+// is no news either way.
+func (s *Service) heartbeat(ctx context.Context, g *goods, code string) (koogallery.Heartbeat, error) {
+	h, err := s.market.Market.Heartbeat(ctx, code)
+	var e *koogallery.Error
+	if !errors.As(err, &e) || e.Class != koogallery.NotActivated || g.activated == 0 {
+		return h, err
+	}
+	switch {
+	case g.standing == standFrozen:
+	case s.market.NotActivated != NotActivatedFrozen:
+		return h, err
+	case g.checked == 0 && s.clock().Unix()-g.activated < freshActivation:
+		return h, &koogallery.Error{Code: e.Code, HTTP: e.HTTP, Class: koogallery.Retry, Hint: "activated a moment ago; asked again"}
+	}
+	if _, said := s.met.LoadOrStore("heartbeat: not activated", true); !said {
+		s.log.Warn("KooGallery calls a code that was activated \"not activated\", which its documents leave open; it counts as frozen", "setting", "koogallery.not_activated")
+	}
+	return koogallery.Heartbeat{Code: code, Status: statusNotActivated}, nil
+}
+
 // heard takes a heartbeat in. It is the marketplace's own word and wins over
 // the estimate of the activation and over callbacks that came late or twice;
 // what it does not say (the name of the end is not documented) stays.
@@ -88,6 +122,10 @@ func (t *tx) heard(g *goods, h koogallery.Heartbeat) error {
 		}
 	case koogallery.Released:
 		standing = standReleased
+	case statusNotActivated:
+		if standing == standAlive || standing == "" {
+			standing = standFrozen
+		}
 	default:
 		// FREEZE and the like are plausible and not documented: the code is
 		// known and not alive, so it does not run, and somebody should look.

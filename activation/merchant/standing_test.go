@@ -1,12 +1,15 @@
 package merchant
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"licenseagent.example/activation/koogallery"
+	"licenseagent.example/activation/koogallery/koogallerytest"
 	"licenseagent.example/activation/license"
 )
 
@@ -26,6 +29,10 @@ func TestHeartbeatDecides(t *testing.T) {
 		{ThawWithExpiry, standAlive, koogallery.Released, none, standReleased},
 		{ThawWithExpiry, standAlive, "FREEZE", none, standFrozen},
 		{ThawWithExpiry, standAlive, "FROZEN", future, standFrozen},
+		{ThawWithExpiry, standAlive, statusNotActivated, none, standFrozen},
+		{ThawWithExpiry, standExpired, statusNotActivated, none, standExpired},
+		{ThawWithExpiry, standFrozen, statusNotActivated, none, standFrozen},
+		{ThawWithExpiry, standReleased, statusNotActivated, none, standReleased},
 		{ThawWithExpiry, standExpired, koogallery.Alive, none, standAlive},
 		{ThawWithExpiry, standExpired, koogallery.Alive, future, standAlive},
 		{ThawWithExpiry, standExpired, koogallery.Expired, none, standExpired},
@@ -154,4 +161,79 @@ func TestMarketSurvivesARestore(t *testing.T) {
 	if n := len(s.market.Usage(code)); n != reports+1 {
 		t.Errorf("%d reports after the restore, want one for the new device", n-reports)
 	}
+}
+
+// A frozen code may answer 92020011, for all that is documented: the freeze
+// whose callback was lost is found by the heartbeat of the next day of use, a
+// frozen code stays one, an unfrozen one comes back. Where the vendor has
+// chosen otherwise, the code goes on and is named.
+func TestNotActivatedMayBeFrozen(t *testing.T) {
+	for _, c := range []struct{ setting, lost, problem string }{
+		{"", standFrozen, ""},
+		{NotActivatedFrozen, standFrozen, ""},
+		{NotActivatedReport, standAlive, problemUnknown},
+	} {
+		t.Run("setting "+c.setting, func(t *testing.T) {
+			s, code, d := bought(t, func(o *MarketOptions) { o.NotActivated = c.setting })
+			var log bytes.Buffer
+			s.svc.log = slog.New(slog.NewJSONHandler(&log, nil))
+			s.market.AnswerFrozen(koogallerytest.Form{HTTP: 200, Code: "92020011"})
+			day := func() {
+				s.clock.Add(24 * time.Hour)
+				must0(t, d.do(license.RequestRenew, "", used(s.today())))
+				s.work()
+			}
+			must0(t, s.market.Freeze(code)) // and its callback is never delivered
+			day()
+			if s.standing() != c.lost || s.problems() != c.problem {
+				t.Fatalf("the callback was lost: %s, open are %q, want %s and %q", s.standing(), s.problems(), c.lost, c.problem)
+			}
+			must0(t, s.market.Unfreeze(code))
+			day()
+			if s.standing() != standAlive || s.problems() != "" {
+				t.Fatalf("unfrozen: %s, open are %q", s.standing(), s.problems())
+			}
+			must0(t, s.market.Freeze(code))
+			s.deliver()
+			s.work() // the confirming heartbeat
+			day()
+			if s.standing() != standFrozen || s.problems() != "" {
+				t.Errorf("the callback came: %s, open are %q", s.standing(), s.problems())
+			}
+			if n := strings.Count(log.String(), "which its documents leave open"); n != 1 {
+				t.Errorf("said %d times in the log, want once", n)
+			}
+		})
+	}
+}
+
+// A marketplace that is behind its own activation does not freeze what was just
+// bought: it is asked again.
+func TestNotActivatedAMomentAgo(t *testing.T) {
+	s := newStall(t)
+	code := s.sell("PLTEST000000000061")
+	s.svc.market.Market = &lagging{Marketplace: s.svc.market.Market, left: 2}
+	d := s.device(1)
+	must0(t, d.activate(code))
+	s.work()
+	must0(t, d.renew())
+	if s.standing() != standAlive || d.state() != "license" || len(s.svc.Open()) != 0 {
+		t.Errorf("%s, told %s, open are %+v", s.standing(), d.state(), s.svc.Open())
+	}
+	if n := len(s.market.Beats(code)); n == 0 {
+		t.Error("not asked again")
+	}
+}
+
+// lagging is a marketplace that answers its first heartbeats as before the activation.
+type lagging struct {
+	Marketplace
+	left int
+}
+
+func (m *lagging) Heartbeat(ctx context.Context, code string) (koogallery.Heartbeat, error) {
+	if m.left--; m.left >= 0 {
+		return koogallery.Heartbeat{}, &koogallery.Error{Code: "92020011", HTTP: 200, Class: koogallery.NotActivated}
+	}
+	return m.Marketplace.Heartbeat(ctx, code)
 }

@@ -149,7 +149,7 @@ func (s *Service) beat(ctx context.Context, j task) error {
 	}
 	var h koogallery.Heartbeat
 	err = s.asked(ctx, "heartbeat", s.codeOf(ctx, g.id), func(ctx context.Context) (err error) {
-		h, err = s.market.Market.Heartbeat(ctx, code)
+		h, err = s.heartbeat(ctx, g, code)
 		return err
 	})
 	return s.settleTask(ctx, j, err, func(t *tx) error {

@@ -151,6 +151,10 @@ func (m *Marketplace) stateOf(w http.ResponseWriter, code string) map[string]str
 		answer(w, http.StatusOK, "92020011", "code has not been activated")
 		return nil
 	}
+	if c.Stage == Frozen && m.frozen != nil {
+		answer(w, m.frozen.HTTP, m.frozen.Code, "of a frozen code")
+		return nil
+	}
 	m.beats[code] = append(m.beats[code], m.now())
 	return map[string]string{
 		"license_code": c.Code, "status": status,

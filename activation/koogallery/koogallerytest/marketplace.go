@@ -75,6 +75,7 @@ type Marketplace struct {
 	down     bool
 	foreign  map[string][]Form // codes of another seller, and how they are answered
 	beats    map[string][]time.Time
+	frozen   *Form // what a heartbeat of a frozen code answers, nil: EXPIRED
 }
 
 // New makes a marketplace that knows one seller's key pair and answers only
@@ -118,6 +119,14 @@ func (m *Marketplace) SellElsewhere(code string, forms ...Form) {
 		forms = []Form{{http.StatusOK, "92020001"}}
 	}
 	m.foreign[code] = forms
+}
+
+// AnswerFrozen makes the heartbeats of frozen codes answer an error; without it
+// they answer EXPIRED. Which of the two is true is not documented.
+func (m *Marketplace) AnswerFrozen(f Form) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.frozen = &f
 }
 
 // Set moves a code to a stage, as an order or a deadline would.
