@@ -16,6 +16,7 @@ const (
 	problemAnswer      = "marketplace-answer"
 	problemThrottled   = "marketplace-throttled"
 	problemProduct     = "unknown-product"
+	problemPurchase    = "unknown-purchase"
 	problemAmount      = "unknown-quantity"
 	problemUpload      = "upload-refused"
 	problemGivenUp     = "work-given-up"
@@ -89,11 +90,16 @@ func marketProblems() []Problem {
 			"KooGallery 的某个商品未在此配置，其买家无法激活。",
 			"Add [[koogallery.product]] with this id to merchant.toml and restart; the buyer's next attempt succeeds.",
 			"请在 merchant.toml 中添加带有该编号的 [[koogallery.product]] 并重启；买家再次尝试即可成功。"),
+		p(problemPurchase,
+			"KooGallery activated a code, but the answer that names product and quantity was lost, and several products are configured: its buyer cannot use it yet.",
+			"KooGallery 已激活某个授权码，但说明商品与数量的应答丢失，且配置了多个商品：买家暂时无法使用。",
+			"Look the code up in Seller Center, it ends with these characters; then license-merchant codes sale with them, --product and --amount. The buyer's next attempt succeeds.",
+			"请在卖家中心查询以这些字符结尾的授权码；然后以这些字符执行 license-merchant codes sale，并给出 --product 与 --amount。买家再次尝试即可成功。"),
 		p(problemAmount,
 			"How many seats were bought with a code could not be learned; it counts as the product's default.",
 			"无法获知某个授权码购买的数量，按商品默认值处理。",
-			"Look the quantity up in Seller Center; when it is more, freeze this code and issue one of your own with the right number.",
-			"请在卖家中心查询数量；若更多，请冻结该授权码并自行签发数量正确的授权码。"),
+			"Look the quantity up in Seller Center; then license-merchant codes sale with this id and --amount. Devices learn it at their next renewal.",
+			"请在卖家中心查询数量；然后以此编号执行 license-merchant codes sale 并给出 --amount。设备将在下次续约时获知。"),
 		p(problemUpload,
 			"KooGallery does not take a license that was applied for.",
 			"KooGallery 不接受所申请的许可证。",

@@ -16,8 +16,8 @@ import (
 
 const (
 	// redeemLease is how long one activation at the marketplace may take before
-	// somebody else takes over: two calls and their retries.
-	redeemLease = 3 * int64(marketTimeout/time.Second)
+	// somebody else takes over: three calls and their retries, and some time.
+	redeemLease = 4 * int64(marketTimeout/time.Second)
 	// redeemWait bounds how long a request waits for another one that is
 	// redeeming the same code; redeemPoll is how often it looks.
 	redeemWait = 10 * time.Second
@@ -113,6 +113,7 @@ func (s *Service) redeemMine(ctx context.Context, g *goods, code, wanted string)
 	default:
 		return s.redeemFailed(ctx, g, &Refusal{Code: protocol.CodeUnavailable, After: 10}, "too many activations at once")
 	}
+	bought := purchase{g.product, g.order, g.amount}
 	confirmed := g.state == goodsActive // before, but its product was not configured
 	if !confirmed {
 		var info koogallery.Info
@@ -127,6 +128,7 @@ func (s *Service) redeemMine(ctx context.Context, g *goods, code, wanted string)
 		}
 		// What only this answer tells is written down before anything else.
 		if err == nil {
+			bought = purchase{cmp.Or(info.Product, bought.product), cmp.Or(info.Order, bought.order), cmp.Or(info.Amount, bought.amount)}
 			if err := s.changeLocking(ctx, "code "+g.id, func(t *tx) error { return t.activated(g.id, info) }); err != nil {
 				return err
 			}
@@ -145,7 +147,11 @@ func (s *Service) redeemMine(ctx context.Context, g *goods, code, wanted string)
 		s.nameTyped("heartbeat", code, err)
 		return s.redeemFailed(ctx, g, redeemRefusal(err), word(err))
 	}
-	return s.changeLocking(ctx, "code "+g.id, func(t *tx) error { return t.adopt(g.id, code, wanted, beat) })
+	if beat != nil {
+		bought = purchase{cmp.Or(bought.product, beat.Product), cmp.Or(bought.order, beat.Order), cmp.Or(bought.amount, beat.Amount)}
+	}
+	bought = s.ordered(ctx, bought)
+	return s.changeLocking(ctx, "code "+g.id, func(t *tx) error { return t.adopt(g.id, code, wanted, beat, bought) })
 }
 
 // redeemRefusal is what the buyer is told.
@@ -179,7 +185,8 @@ func (t *tx) activated(id string, info koogallery.Info) error {
 	if err != nil {
 		return err
 	}
-	g.state, g.activated, g.product, g.order, g.amount = goodsActive, t.now, info.Product, info.Order, info.Amount
+	g.state, g.activated = goodsActive, t.now
+	g.product, g.order, g.amount = cmp.Or(info.Product, g.product), cmp.Or(info.Order, g.order), cmp.Or(info.Amount, g.amount)
 	if !info.Expires.IsZero() {
 		g.estimate = info.Expires.Unix()
 	}
@@ -187,7 +194,7 @@ func (t *tx) activated(id string, info koogallery.Info) error {
 }
 
 // adopt makes activated goods a code of this service.
-func (t *tx) adopt(id, code, wanted string, beat *koogallery.Heartbeat) error {
+func (t *tx) adopt(id, code, wanted string, beat *koogallery.Heartbeat, bought purchase) error {
 	g, err := t.goods(id)
 	if err != nil {
 		return err
@@ -196,10 +203,9 @@ func (t *tx) adopt(id, code, wanted string, beat *koogallery.Heartbeat) error {
 	if g.activated == 0 {
 		g.activated = t.now
 	}
-	// What the activation left out, the heartbeat may name; what it named stays.
-	if beat != nil {
-		g.product, g.order, g.amount = cmp.Or(g.product, beat.Product), cmp.Or(g.order, beat.Order), cmp.Or(g.amount, beat.Amount)
-	}
+	// What the activation left out, the heartbeat or the order may name; what it
+	// named stays.
+	g.product, g.order, g.amount = cmp.Or(g.product, bought.product), cmp.Or(g.order, bought.order), cmp.Or(g.amount, bought.amount)
 	if g.standing == "" {
 		g.standing = standAlive
 	}
@@ -222,12 +228,17 @@ func (t *tx) adopt(id, code, wanted string, beat *koogallery.Heartbeat) error {
 	if !ok {
 		// Activated at the marketplace and not forgotten: the next attempt
 		// finds it here, once somebody has configured the product.
-		t.svc.reportFor(problemProduct, g.product, "the marketplace sold product "+clip(g.product)+", which this service does not know")
+		if g.product == "" {
+			t.svc.reportFor(problemPurchase, foreignHint(code), "the answer of the activation, which names the product, was lost or does not name it")
+		} else {
+			t.svc.reportFor(problemProduct, g.product, "the marketplace sold product "+clip(g.product)+", which this service does not know")
+		}
 		return &Refusal{Code: protocol.CodeUnavailable, After: 300}
 	}
 	t.svc.solvedFor(problemProduct, g.product)
 	t.svc.solvedFor(problemForeign, foreignHint(code))
 	t.svc.solvedFor(problemTyped, foreignHint(code))
+	t.svc.solvedFor(problemPurchase, foreignHint(code))
 	added, err := t.addForeign(g, product.spec(g.amount), id, foreignHint(code), "")
 	if err != nil {
 		return err
@@ -244,13 +255,7 @@ func (t *tx) adopt(id, code, wanted string, beat *koogallery.Heartbeat) error {
 // addForeign inserts a code that stands for goods, with the lookup it is found
 // by. bound is the only device that may hold it, "" for any.
 func (t *tx) addForeign(g *goods, spec CodeSpec, lookup, hint, bound string) (string, error) {
-	spec.Features = append([]string{}, spec.Features...)
-	sort.Strings(spec.Features)
-	features, err := marshal(spec.Features)
-	if err != nil {
-		return "", err
-	}
-	limits, err := marshal(sortedLimits(spec.Limits))
+	features, limits, err := spec.columns()
 	if err != nil {
 		return "", err
 	}
@@ -269,6 +274,16 @@ func (t *tx) addForeign(g *goods, spec CodeSpec, lookup, hint, bound string) (st
 	return id, t.audit("marketplace", "code.add", id, map[string]any{
 		"product": spec.Product, "market_product": clip(g.product), "order": clip(g.order), "amount": g.amount, "ends": g.expires,
 	})
+}
+
+// columns are features and limits as the database holds them.
+func (c CodeSpec) columns() (features, limits string, err error) {
+	list := append([]string{}, c.Features...)
+	sort.Strings(list)
+	if features, err = marshal(list); err == nil {
+		limits, err = marshal(sortedLimits(c.Limits))
+	}
+	return features, limits, err
 }
 
 // checkProducts tries each configured product as an operator's code is tried.

@@ -98,6 +98,9 @@ func (t *tx) heard(g *goods, h koogallery.Heartbeat) error {
 		}
 	}
 	g.state = goodsActive
+	if err := t.told(g, heardPurchase(h)); err != nil {
+		return err
+	}
 	if err := t.saveGoods(g); err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) codesCmd() *cobra.Command {
-	return group("codes", "Make and manage authorization codes", a.codesAddCmd(), a.codesListCmd(), a.codesShowCmd(), a.codesExpiringCmd(),
+	return group("codes", "Make and manage authorization codes", a.codesAddCmd(), a.codesListCmd(), a.codesShowCmd(), a.codesExpiringCmd(), a.codesSaleCmd(),
 		a.codesStatusCmd("freeze", "Suspend a code: its devices stop at their next renewal", admin.PathFreeze),
 		a.codesStatusCmd("unfreeze", "Undo freeze: its devices run again after their next renewal", admin.PathUnfreeze),
 		a.codesStatusCmd("revoke", "Take a code and its licenses back for good", admin.PathRevoke))

@@ -57,6 +57,21 @@ const (
 	marketSimulated  = "simulated"
 )
 
+// products is what is sold there.
+func (k koogallerySection) products() []merchant.MarketProduct {
+	var list []merchant.MarketProduct
+	for _, p := range k.Product {
+		if p.Limits == nil {
+			p.Limits = map[string]int64{}
+		}
+		list = append(list, merchant.MarketProduct{ID: p.ID, Amount: p.Amount, Unbound: p.Unbound, Spec: merchant.CodeSpec{
+			Product: p.Product, Edition: p.Edition, Features: p.Features, Limits: p.Limits, Devices: p.Devices, Seats: p.Seats,
+			Renew: int64(p.Renew), Grace: int64(p.Grace), Policy: p.Policy, Unidentified: p.Unidentified,
+		}})
+	}
+	return list
+}
+
 // market is the marketplace that the configuration names, and the simulator
 // when it is that.
 func (a *app) market(c config, log *slog.Logger) (merchant.MarketOptions, *simulator, error) {
@@ -77,15 +92,7 @@ func (a *app) market(c config, log *slog.Logger) (merchant.MarketOptions, *simul
 	if u := c.KooGallery.Uploads; u != "" && u != "body" && u != "unsigned" {
 		return o, nil, usage("koogallery.uploads is body or unsigned, not %q", u)
 	}
-	for _, p := range c.KooGallery.Product {
-		if p.Limits == nil {
-			p.Limits = map[string]int64{}
-		}
-		o.Products = append(o.Products, merchant.MarketProduct{ID: p.ID, Amount: p.Amount, Unbound: p.Unbound, Spec: merchant.CodeSpec{
-			Product: p.Product, Edition: p.Edition, Features: p.Features, Limits: p.Limits, Devices: p.Devices, Seats: p.Seats,
-			Renew: int64(p.Renew), Grace: int64(p.Grace), Policy: p.Policy, Unidentified: p.Unidentified,
-		}})
-	}
+	o.Products = c.KooGallery.products()
 	if len(o.Products) == 0 {
 		return o, nil, usage("a marketplace needs at least one [[koogallery.product]] that says what is sold there")
 	}

@@ -23,6 +23,7 @@ func (a *app) withService(ctx context.Context, do func(svc *merchant.Service, c 
 	if err != nil {
 		return err
 	}
+	c.market.Products = c.KooGallery.products() // for codes sale; nobody is asked
 	return a.withConfig(ctx, c, nil, do)
 }
 

@@ -25,6 +25,7 @@ const (
 	PathCodes          = "/admin/v1/codes"
 	PathExpiring       = "/admin/v1/codes/expiring"
 	PathCode           = "/admin/v1/codes/{id}"
+	PathSales          = "/admin/v1/sales"
 	PathFreeze         = "/admin/v1/codes/{id}/freeze"
 	PathUnfreeze       = "/admin/v1/codes/{id}/unfreeze"
 	PathRevoke         = "/admin/v1/codes/{id}/revoke"
@@ -113,6 +114,15 @@ type Code struct {
 	Sale    *merchant.SaleInfo    `json:"sale,omitempty"` // of a marketplace's code
 	Devices []merchant.DeviceInfo `json:"devices"`
 	History []merchant.AuditRow   `json:"history"`
+}
+
+// Sale says what a code of the marketplace was bought as. It names the code in
+// a body, because it may be the whole of it: addresses end up in logs.
+type Sale struct {
+	Which   string `json:"which"`   // the code, its id here, or its last characters
+	Product string `json:"product"` // of the marketplace, "": as it is
+	Amount  int64  `json:"amount"`  // quantity bought, 0: as it is
+	Reason  string `json:"reason"`  // for the audit log
 }
 
 // Reason says why something is done, for the audit log.

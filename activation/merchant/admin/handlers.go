@@ -139,6 +139,19 @@ func (s *Server) code(x *exchange) error {
 	return answer(x, Code{info, sale, devices, history}, err)
 }
 
+// sale answers with what is written down now.
+func (s *Server) sale(x *exchange) error {
+	var in Sale
+	if err := x.decode(&in); err != nil {
+		return err
+	}
+	if len(in.Product) > maxWord || len(in.Reason) > maxReason {
+		return fault(CodeBadValue, fmt.Sprintf("product: at most %d bytes, reason: at most %d", maxWord, maxReason))
+	}
+	sold, err := s.svc.SetSale(x.r.Context(), in.Which, in.Product, in.Amount, in.Reason)
+	return answer(x, sold, err)
+}
+
 // action is what changes one code or device.
 type action func(s *merchant.Service, ctx context.Context, id, reason string) error
 

@@ -52,6 +52,7 @@ func (s *Server) table() []route {
 		{post, PathCodes, support, s.addCodes},
 		{get, PathExpiring, viewer, s.expiring},
 		{get, PathCode, viewer, s.code},
+		{post, PathSales, support, s.sale},
 		{post, PathFreeze, support, s.codeAction((*merchant.Service).Freeze)},
 		{post, PathUnfreeze, support, s.codeAction((*merchant.Service).Unfreeze)},
 		{post, PathRevoke, administrator, s.codeAction((*merchant.Service).Revoke)},

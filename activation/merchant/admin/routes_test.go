@@ -124,7 +124,7 @@ func TestSchemasAreTheTypes(t *testing.T) {
 		"Verdict": merchant.Verdict{}, "PartInfo": merchant.PartInfo{}, "Comparison": fingerprint.Comparison{}, "PartResult": fingerprint.PartResult{},
 		"Audit": Audit{}, "AuditRow": merchant.AuditRow{}, "Verified": Verified{}, "Tokens": Tokens{}, "TokenInfo": merchant.TokenInfo{},
 		"NewToken": NewToken{}, "MadeToken": MadeToken{}, "Text": protocol.Text{},
-		"Settled": Settled{}, "SaleInfo": merchant.SaleInfo{}, "UseInfo": merchant.UseInfo{},
+		"Settled": Settled{}, "Sale": Sale{}, "Sold": merchant.Sold{}, "SaleInfo": merchant.SaleInfo{}, "UseInfo": merchant.UseInfo{},
 	} {
 		want := members(reflect.TypeOf(v))
 		var got []string
@@ -246,6 +246,14 @@ func TestBadInput(t *testing.T) {
 		{"endless", "POST", PathFind, `{"what":"` + strings.Repeat("x", 200<<10) + `"}`, CodeTooLarge},
 		{"no such problem", "POST", PathSettle, `{"code":"bad-code","subject":"c-none"}`, CodeNotFound},
 		{"problem of a long name", "POST", PathSettle, `{"code":"` + strings.Repeat("x", 129) + `"}`, CodeBadValue},
+		{"sale of nothing", "POST", PathSales, `{"which":"…0001"}`, CodeBadValue},
+		{"sale of no code", "POST", PathSales, `{"amount":1}`, CodeBadValue},
+		{"sale of less than one", "POST", PathSales, `{"which":"…0001","amount":-1}`, CodeBadValue},
+		{"sale of more than can be", "POST", PathSales, `{"which":"…0001","amount":1000000001}`, CodeBadValue},
+		{"sale of an unknown product", "POST", PathSales, `{"which":"…0001","product":"OFFI9"}`, CodeBadValue},
+		{"sale of an unknown end", "POST", PathSales, `{"which":"…0001","amount":1}`, CodeNotFound},
+		{"sale of an unknown id", "POST", PathSales, `{"which":"c-none","amount":1}`, CodeNotFound},
+		{"sale of an unknown code", "POST", PathSales, `{"which":"PLNONE0000000001","amount":1}`, CodeNotFound},
 		{"no product", "POST", PathCodes, `{"count":1}`, CodeBadValue},
 		{"too many", "POST", PathCodes, `{"product":"p","devices":1,"seats":1,"policy":"balanced","count":5001}`, CodeBadValue},
 		{"unknown code", "GET", "/admin/v1/codes/c-none", "", CodeNotFound},

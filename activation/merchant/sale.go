@@ -1,0 +1,297 @@
+package merchant
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"licenseagent.example/activation/koogallery"
+)
+
+// purchase is what an order of the marketplace bought, as far as it is known.
+type purchase struct {
+	product, order string
+	amount         int64
+}
+
+// Sold is what SetSale has written down.
+type Sold struct {
+	Hint    string `json:"hint"`    // last characters of the marketplace's code
+	Code    string `json:"code"`    // its id here, "" until a device has activated it
+	Product string `json:"product"` // of the marketplace
+	Amount  int64  `json:"amount"`
+}
+
+// maxSoldAmount is as many as CodeSpec.Devices may be.
+const maxSoldAmount = 1_000_000_000
+
+// SetSale writes down what a code of the marketplace was bought as, which only
+// the answer of its activation tells: when that was lost somebody has to look
+// it up in Seller Center. which is the code, its id, or its last characters as
+// a problem names them. A product "" and an amount 0 stay as they are.
+func (s *Service) SetSale(ctx context.Context, which, product string, amount int64, reason string) (Sold, error) {
+	if product == "" && amount == 0 {
+		return Sold{}, fmt.Errorf("%w: want a product, an amount, or both", ErrInput)
+	}
+	if amount < 0 || amount > maxSoldAmount {
+		return Sold{}, fmt.Errorf("%w: amount: want 1 to %d", ErrInput, maxSoldAmount)
+	}
+	if product != "" {
+		if _, ok := s.market.product(product); !ok {
+			return Sold{}, fmt.Errorf("%w: product %s is not configured: add [[koogallery.product]] with this id", ErrInput, clip(product))
+		}
+	}
+	id, err := s.soldAs(ctx, strings.TrimSpace(which))
+	if err != nil {
+		return Sold{}, err
+	}
+	var out Sold
+	err = s.changeLocking(ctx, "code "+id, func(t *tx) error {
+		g, err := t.goods(id)
+		if err != nil {
+			return err
+		}
+		if g.kind != goodsCode || g.standing == standReleased {
+			return fmt.Errorf("%w: this is no code in use", ErrState)
+		}
+		was := purchase{product: g.product, amount: g.amount}
+		g.product, g.amount = cmp.Or(product, g.product), cmp.Or(amount, g.amount)
+		if err := t.saveGoods(g); err != nil {
+			return err
+		}
+		codes, known, err := t.applySale(g)
+		if err != nil {
+			return err
+		}
+		if !known {
+			return fmt.Errorf("%w: which product of the marketplace it is must be said too", ErrInput)
+		}
+		if out, err = t.soldOf(g); err != nil {
+			return err
+		}
+		// In the database too: it is another process that has them open, perhaps.
+		if err := t.setRight(g, out.Hint, codes); err != nil {
+			return err
+		}
+		detail := map[string]any{"product": clip(g.product), "amount": g.amount, "was_product": clip(was.product), "was_amount": was.amount, "reason": reason}
+		if len(codes) == 0 {
+			return t.audit(t.by, "sale.set", out.Hint, detail)
+		}
+		out.Code = codes[0]
+		return t.audit(t.by, "sale.set", codes[0], detail)
+	})
+	return out, err
+}
+
+// soldAs finds the goods that an operator means.
+func (s *Service) soldAs(ctx context.Context, which string) (string, error) {
+	short := strings.TrimPrefix(which, "…")
+	switch {
+	case short == "" || len(which) > maxForeign:
+		return "", fmt.Errorf("%w: want a code of the marketplace, its id or its last characters", ErrInput)
+	case strings.HasPrefix(which, "c-"):
+		return s.oneGoods(ctx, which, `SELECT goods FROM codes WHERE id = $1 AND goods <> ''`, which)
+	case utf8.RuneCountInString(short) > len("0000"):
+		return s.oneGoods(ctx, "this code", `SELECT id FROM goods WHERE id = $1`, lookup(s.pepper, which))
+	}
+	// Few have no code here: their activation's answer was lost, or their product
+	// is not configured. Their last characters stand nowhere but in the seal.
+	rows, err := s.query(ctx, `SELECT `+goodsColumns+` FROM goods g WHERE kind = 'code'
+		AND NOT EXISTS (SELECT 1 FROM codes c WHERE c.goods = g.id AND c.goods <> '') LIMIT $1`, MaxList)
+	if err != nil {
+		return "", fmt.Errorf("merchant: goods: %w", err)
+	}
+	list, err := collect(rows, func(rows *sql.Rows) (g goods, err error) { return g, rows.Scan(g.fields()...) })
+	if err != nil {
+		return "", err
+	}
+	var found []string
+	for _, g := range list {
+		code, err := s.openGoods(&g)
+		if err != nil {
+			return "", err
+		}
+		if foreignHint(code) == "…"+strings.ToUpper(short) {
+			found = append(found, g.id)
+		}
+	}
+	codes, err := s.query(ctx, `SELECT goods FROM codes WHERE hint = $1 AND goods <> '' AND source = 'koogallery'`, "…"+strings.ToUpper(short))
+	if err != nil {
+		return "", fmt.Errorf("merchant: codes: %w", err)
+	}
+	more, err := collect(codes, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) })
+	if err != nil {
+		return "", err
+	}
+	switch found = append(found, more...); len(found) {
+	case 0:
+		return "", fmt.Errorf("%w: a code of the marketplace that ends with %s", ErrNotFound, clip(short))
+	case 1:
+		return found[0], nil
+	}
+	return "", fmt.Errorf("%w: %d codes end with %s: give the whole code", ErrInput, len(found), clip(short))
+}
+
+func (s *Service) oneGoods(ctx context.Context, what, query, arg string) (id string, err error) {
+	err = s.db.read.QueryRowContext(ctx, query, arg).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("%w: %s is no code of the marketplace that was seen here", ErrNotFound, what)
+	}
+	if err != nil {
+		return "", s.databaseFailed(err)
+	}
+	return id, nil
+}
+
+// setRight closes what an operator has put right by a sale.
+func (t *tx) setRight(g *goods, hint string, codes []string) error {
+	var done []problemID
+	if g.product != "" {
+		done = append(done, problemID{problemPurchase, hint})
+	}
+	for _, id := range codes {
+		if g.amount > 0 {
+			done = append(done, problemID{problemAmount, id})
+		}
+	}
+	for _, p := range done {
+		if _, err := t.exec(`DELETE FROM problems WHERE code = $1 AND subject = $2`, p.code, p.subject); err != nil {
+			return err
+		}
+		t.svc.solvedFor(p.code, p.subject)
+	}
+	return nil
+}
+
+// soldOf describes goods for an operator.
+func (t *tx) soldOf(g *goods) (Sold, error) {
+	code, err := t.svc.openGoods(g)
+	return Sold{Hint: foreignHint(code), Product: g.product, Amount: g.amount}, err
+}
+
+// told fills in what goods were bought as, when the marketplace says it later
+// than it should. What it said before stays.
+func (t *tx) told(g *goods, p purchase) error {
+	was := purchase{g.product, g.order, g.amount}
+	g.product, g.order, g.amount = cmp.Or(g.product, p.product), cmp.Or(g.order, p.order), cmp.Or(g.amount, p.amount)
+	if g.product == was.product && g.amount == was.amount {
+		return t.purchased(g) // by a callback, perhaps
+	}
+	if err := t.saveGoods(g); err != nil {
+		return err
+	}
+	codes, known, err := t.applySale(g)
+	if !known {
+		t.svc.reportFor(problemProduct, g.product, "the marketplace says later that a code is of product "+clip(g.product))
+		return err
+	}
+	for _, id := range codes {
+		err = errors.Join(err, t.audit("marketplace", "sale.set", id, map[string]any{"product": clip(g.product), "amount": g.amount, "was_product": clip(was.product), "was_amount": was.amount}))
+	}
+	return err
+}
+
+// applySale makes the codes that came from goods what these were bought as, and
+// lets their devices learn it. It returns the ids of the codes, and whether the
+// product is one that is configured; if not, they stay as they are.
+func (t *tx) applySale(g *goods) (codes []string, known bool, err error) {
+	if codes, err = t.codesOf(g.id); err != nil || len(codes) == 0 {
+		return codes, true, errors.Join(err, t.purchased(g))
+	}
+	product, ok := t.svc.market.product(g.product)
+	if g.product == "" {
+		var ours string
+		if err := t.row(`SELECT product FROM codes WHERE id = $1`, codes[0]).Scan(&ours); err != nil {
+			return nil, false, fmt.Errorf("merchant: code: %w", err)
+		}
+		product, ok = t.svc.market.guess(ours)
+	}
+	if !ok {
+		return codes, false, nil
+	}
+	spec := product.spec(g.amount)
+	features, limits, err := spec.columns()
+	if err != nil {
+		return nil, false, err
+	}
+	if _, err := t.exec(`UPDATE codes SET product = $1, edition = $2, devices = $3, seats = $4, features = $5, limits = $6, renew = $7, grace = $8,
+		policy = $9, unidentified = $10, updated = $11, news = news + 1, news_at = $12 WHERE goods = $13 AND goods <> ''`,
+		spec.Product, spec.Edition, spec.Devices, spec.Seats, features, limits, spec.Renew, spec.Grace,
+		spec.Policy, flag(spec.Unidentified), t.now, t.now, g.id); err != nil {
+		return nil, false, err
+	}
+	for _, id := range codes {
+		t.tell(id)
+		if g.amount > 0 {
+			t.svc.solvedFor(problemAmount, id)
+		}
+	}
+	return codes, true, t.purchased(g)
+}
+
+// purchased closes the problem that a code's purchase is not known.
+func (t *tx) purchased(g *goods) error {
+	if g.product == "" || !t.svc.troubled(problemPurchase) {
+		return nil
+	}
+	one, err := t.soldOf(g)
+	if err == nil {
+		t.svc.solvedFor(problemPurchase, one.Hint)
+	}
+	return err
+}
+
+// troubled says whether a problem is open about anything.
+func (s *Service) troubled(code string) bool {
+	s.problems.mu.Lock()
+	defer s.problems.mu.Unlock()
+	return s.problems.count(code) > 0
+}
+
+// ordered asks the order what was bought, when neither the activation nor the
+// heartbeat has said it. Nothing depends on an answer.
+func (s *Service) ordered(ctx context.Context, p purchase) purchase {
+	if p.order == "" || p.product != "" && p.amount > 0 {
+		return p
+	}
+	var raw json.RawMessage
+	err := s.asked(ctx, "order", "", func(ctx context.Context) (err error) {
+		raw, err = s.market.Market.Order(ctx, p.order, "")
+		return err
+	})
+	if err != nil {
+		return p
+	}
+	found, ok := purchaseOf(raw)
+	if !ok {
+		return p
+	}
+	return purchase{cmp.Or(p.product, found.product), p.order, cmp.Or(p.amount, found.amount)}
+}
+
+// purchaseOf reads an order of one line, or of lines that agree: which line a
+// code came from is not told.
+func purchaseOf(raw json.RawMessage) (purchase, bool) {
+	var o orderInfo
+	if json.Unmarshal(raw, &o) != nil || len(o.Lines) == 0 {
+		return purchase{}, false
+	}
+	var all []purchase
+	for _, l := range o.Lines {
+		var p purchase
+		p.product, p.amount = productOf(l.Product)
+		all = append(all, p)
+		if p != all[0] {
+			return purchase{}, false
+		}
+	}
+	return all[0], true
+}
+
+// heardPurchase is what a heartbeat says of it.
+func heardPurchase(h koogallery.Heartbeat) purchase { return purchase{h.Product, h.Order, h.Amount} }
