@@ -55,6 +55,13 @@ func (s *Service) succeeded(subject string) {
 	}
 }
 
+// raise opens a problem in the transaction that finds it: one that is met once
+// only must not be lost with the process.
+func (t *tx) raise(code, subject, detail string) error {
+	t.svc.reportFor(code, subject, detail)
+	return t.keepProblems(map[problemID]*Problem{{code, subject}: {Detail: detail, Since: t.now}})
+}
+
 // solvedBy closes a problem that the same call met: that a code's use is taken
 // says nothing of a heartbeat that calls it not activated.
 func (s *Service) solvedBy(call, code, subject string) {

@@ -229,7 +229,9 @@ func (t *tx) adopt(id, code, wanted string, beat *koogallery.Heartbeat, bought p
 		// Activated at the marketplace and not forgotten: the next attempt
 		// finds it here, once somebody has configured the product.
 		if g.product == "" {
-			t.svc.reportFor(problemPurchase, foreignHint(code), "the answer of the activation, which names the product, was lost or does not name it")
+			if err := t.raise(problemPurchase, foreignHint(code), "the answer of the activation, which names the product, was lost or does not name it"); err != nil {
+				return err
+			}
 		} else {
 			t.svc.reportFor(problemProduct, g.product, "the marketplace sold product "+clip(g.product)+", which this service does not know")
 		}
@@ -244,7 +246,9 @@ func (t *tx) adopt(id, code, wanted string, beat *koogallery.Heartbeat, bought p
 		return err
 	}
 	if g.amount == 0 {
-		t.svc.reportFor(problemAmount, added, "the answer of the activation, which names the quantity, was lost or does not name it")
+		if err := t.raise(problemAmount, added, "the answer of the activation, which names the quantity, was lost or does not name it"); err != nil {
+			return err
+		}
 	}
 	if beat == nil {
 		return t.enqueue(jobConfirm, g.id, "", t.now+30, "")

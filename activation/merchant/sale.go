@@ -148,24 +148,37 @@ func (s *Service) oneGoods(ctx context.Context, what, query, arg string) (id str
 	return id, nil
 }
 
-// setRight closes what an operator has put right by a sale.
+// setRight closes what is known now, or does not matter any more.
 func (t *tx) setRight(g *goods, hint string, codes []string) error {
-	var done []problemID
-	if g.product != "" {
-		done = append(done, problemID{problemPurchase, hint})
+	over := g.standing == standReleased
+	var list []problemID
+	if g.product != "" || over {
+		list = append(list, problemID{problemPurchase, hint})
 	}
 	for _, id := range codes {
-		if g.amount > 0 {
-			done = append(done, problemID{problemAmount, id})
+		if g.amount > 0 || over {
+			list = append(list, problemID{problemAmount, id})
 		}
 	}
-	for _, p := range done {
+	for _, p := range list {
 		if _, err := t.exec(`DELETE FROM problems WHERE code = $1 AND subject = $2`, p.code, p.subject); err != nil {
 			return err
 		}
 		t.svc.solvedFor(p.code, p.subject)
 	}
 	return nil
+}
+
+// purchaseOver forgets the purchase of a code that was released.
+func (t *tx) purchaseOver(g *goods, codes []string) error {
+	if g.kind != goodsCode {
+		return nil
+	}
+	one, err := t.soldOf(g)
+	if err != nil {
+		return err
+	}
+	return t.setRight(g, one.Hint, codes)
 }
 
 // soldOf describes goods for an operator.

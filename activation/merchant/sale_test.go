@@ -119,6 +119,20 @@ func TestLostQuantityIsSet(t *testing.T) {
 	if _, err := s.svc.SetSale(ctx, id, "", 9, ""); !errors.Is(err, ErrState) {
 		t.Errorf("a code that is over: %v", err)
 	}
+	if len(s.svc.Open()) != 0 {
+		t.Errorf("open are %+v", s.svc.Open())
+	}
+	// One that is over before somebody has set it is nobody's business any more.
+	gone := s.lost("PLTEST000000000079")
+	wantCode(t, "its product is not known", s.device(4).activate(gone), protocol.CodeUnavailable)
+	if p := s.trouble(problemPurchase); p == nil {
+		t.Fatalf("open are %+v", s.svc.Open())
+	}
+	must0(t, s.market.Release(gone))
+	s.deliver()
+	if len(s.svc.Open()) != 0 || s.count(`SELECT COUNT(*) FROM problems`) != 0 {
+		t.Errorf("released, and open are %+v", s.svc.Open())
+	}
 }
 
 // telling is a marketplace whose heartbeats say what was bought.
