@@ -58,7 +58,7 @@ func (l *Lifecycle) Check(product, issuer string, nonce []byte) (CheckAnswer, er
 	}
 	proof, err := license.SealProof(license.Proof{
 		V: 1, Nonce: base64.StdEncoding.EncodeToString(nonce), Product: e.rec.Key.Product, License: e.sha,
-		Phase: string(verdict.Phase), Runs: verdict.Runs, Time: in.Now, Boot: boot,
+		Phase: string(verdict.Phase), Runs: verdict.Runs, Missing: e.cmp.Missing(), Time: in.Now, Boot: boot,
 	}, l.cfg.Device)
 	if err != nil {
 		return CheckAnswer{}, err

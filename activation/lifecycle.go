@@ -71,9 +71,10 @@ type Lifecycle struct {
 
 	snap atomic.Pointer[view] // what readers see; replaced as a whole
 
-	mu       sync.Mutex // one writer; never held while talking to a merchant
-	observed sync.Mutex // one reader of the hardware
-	stopped  bool       // the store failed and must be loaded again
+	mu       sync.Mutex   // one writer; never held while talking to a merchant
+	observed sync.Mutex   // one reader of the hardware; taken before mu
+	looks    atomic.Int64 // reads of the hardware that have begun
+	stopped  bool         // the store failed and must be loaded again
 	busy     map[Key]bool
 	budget   map[string]Budget
 	told     string // what OnChange was last called for

@@ -101,21 +101,54 @@ func (l *Lifecycle) Stop() error {
 // Observed reads the hardware and books one debounce step for each license.
 // Call it daily and when hardware may have changed. Errors wrap ErrStore.
 func (l *Lifecycle) Observed() error {
+	defer l.changed()
 	l.observed.Lock()
+	defer l.observed.Unlock()
+	return l.book(l.look())
+}
+
+// Reread reads the hardware for a program that reads another machine than the
+// license's, while the newest observation here may be hours old: the proof it asks
+// for next must not be older than its own reading. Programs that ask at the same
+// moment share one read, and a read that finds what is known is not written down,
+// so that nobody makes the agent write by asking. Errors wrap ErrStore.
+func (l *Lifecycle) Reread() error {
+	before := l.looks.Load()
+	defer l.changed()
+	l.observed.Lock()
+	defer l.observed.Unlock()
+	if l.looks.Load() != before {
+		return nil // it began after this was called
+	}
+	device := l.look()
+	if !slices.ContainsFunc(l.snap.Load().entries, func(e *entry) bool {
+		return e.claims != nil && !slices.Equal(compare(e.claims, device).Parts, e.cmp.Parts)
+	}) {
+		return nil
+	}
+	return l.book(device)
+}
+
+// look reads the hardware, with the lock observed held.
+func (l *Lifecycle) look() fingerprint.Device {
+	l.looks.Add(1)
 	device := l.cfg.Observe()
 	if l.surprising(device) {
 		device = l.cfg.Observe()
 	}
-	l.observed.Unlock()
-	defer l.changed()
+	return device
+}
+
+// book publishes an observation, also when nothing can be stored, and writes down
+// one debounce step for each license.
+func (l *Lifecycle) book(device fingerprint.Device) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.publish(l.snap.Load().state(), &device)
 	if err := l.ready(); err != nil {
 		return err
 	}
 	v := l.snap.Load()
-	l.publish(v.state(), &device)
-	v = l.snap.Load()
 	now, _ := v.clock.Believe(l.cfg.Clock())
 	var c Change
 	for _, e := range v.entries {

@@ -43,6 +43,13 @@ func (d *Daemon) Check(product, issuer string, nonce []byte, lang string) (local
 	return localapi.Checked{License: a.License, KeySet: a.KeySet, Proof: a.Proof, Verdict: v}, err
 }
 
+// Reread reads the hardware, for the proof of the next Check.
+func (d *Daemon) Reread() {
+	if err := d.life.Reread(); err != nil {
+		d.log.Error("the observation could not be stored", "error", d.redact.Error(err))
+	}
+}
+
 // Files returns the envelopes for a check without a nonce.
 func (d *Daemon) Files(key api.KeyRequest) (api.Files, error) {
 	k, err := d.resolve(key)

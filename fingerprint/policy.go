@@ -1,5 +1,7 @@
 package fingerprint
 
+import "slices"
+
 // Weights are the points of each part. All are ≥ 0.
 type Weights struct {
 	Board int `json:"board"`
@@ -66,6 +68,12 @@ type PartResult struct {
 	Strong bool   `json:"strong"` // board, disk and MAC are strong; CPU is a model code
 }
 
+// Lost says that the part was enrolled and that something else, or nothing, is
+// there now; what cannot be read is not lost.
+func (p PartResult) Lost() bool {
+	return p.Result == ResultChanged || p.Result == ResultAbsent || p.Result == ResultPlaceholder
+}
+
 // Outcome is the result of a comparison.
 type Outcome string
 
@@ -89,6 +97,18 @@ type Comparison struct {
 	StrongChanged bool         `json:"strong_changed"` // a strong part is changed, absent or a placeholder now
 	Drift         bool         `json:"drift"`          // a part that counts is lost, whatever the outcome
 	Why           string       `json:"why"`            // one sentence for people
+}
+
+// Missing lists the enrolled parts that were not seen, lost or unreadable, sorted.
+func (c Comparison) Missing() []Kind {
+	var missing []Kind
+	for _, p := range c.Parts {
+		if p.Lost() || p.Result == ResultUnreadable {
+			missing = append(missing, p.Kind)
+		}
+	}
+	slices.Sort(missing)
+	return missing
 }
 
 // Unidentified says that the license was issued for a machine that showed no

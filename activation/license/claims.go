@@ -156,8 +156,11 @@ type Proof struct {
 	License string `json:"sha"`   // hex SHA-256 of the license envelope bytes
 	Phase   string `json:"phase"` // activation.Phase at this moment
 	Runs    bool   `json:"runs"`
-	Time    int64  `json:"time"` // effective time by the agent's time rule
-	Boot    string `json:"boot"` // opaque tag that changes with each boot
+	// Missing are the enrolled parts that the agent does not see on its machine, lost
+	// or unreadable, sorted.
+	Missing []fingerprint.Kind `json:"missing"`
+	Time    int64              `json:"time"` // effective time by the agent's time rule
+	Boot    string             `json:"boot"` // opaque tag that changes with each boot
 }
 
 // Request kinds.

@@ -187,7 +187,7 @@ func (f *fixture) seal(t testing.TB) {
 	f.requestEnv = must[[]byte](t)(SealRequest(f.request, f.device))
 	f.proof = Proof{
 		V: 1, Nonce: encode64(f.nonce), Product: "planner", License: Hash(f.licenseEnv),
-		Phase: "active", Runs: true, Time: t0 + day, Boot: "boot-1",
+		Phase: "active", Runs: true, Missing: []fingerprint.Kind{}, Time: t0 + day, Boot: "boot-1",
 	}
 	f.proofEnv = must[[]byte](t)(SealProof(f.proof, f.device))
 }

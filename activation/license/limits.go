@@ -221,13 +221,18 @@ func (c *checker) device(d *Device) {
 	c.key(d.Key, "dev.dk", AlgEd25519, AlgP256)
 }
 
-func (c *checker) profile(p fingerprint.Profile, field string) {
-	req := make([]string, len(p.Required))
-	for i, k := range p.Required {
-		req[i] = string(k)
-		c.that(kindOrder(k) >= 0, field+".req", "want mac, disk, board or cpu")
+// kinds checks a sorted list of kinds of parts.
+func (c *checker) kinds(list []fingerprint.Kind, field string) {
+	names := make([]string, len(list))
+	for i, k := range list {
+		names[i] = string(k)
+		c.that(kindOrder(k) >= 0, field, "want mac, disk, board or cpu")
 	}
-	c.ascending(req, 4, field+".req")
+	c.ascending(names, 4, field)
+}
+
+func (c *checker) profile(p fingerprint.Profile, field string) {
+	c.kinds(p.Required, field+".req")
 	for _, w := range []int{p.Weights.Board, p.Weights.Disk, p.Weights.MAC, p.Weights.CPU} {
 		c.number(int64(w), 0, maxWeight, field+".w")
 	}
@@ -265,6 +270,7 @@ func (p *Proof) validate() error {
 	runs, known := phaseRuns(p.Phase)
 	c.that(known, "phase", "want a phase of SPEC.md section 8")
 	c.that(runs == p.Runs, "runs", "want what the phase says")
+	c.kinds(p.Missing, "missing")
 	c.instant(p.Time, "time")
 	c.opaque(p.Boot, "boot", maxOpaque)
 	return c.err

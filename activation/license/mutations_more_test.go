@@ -51,6 +51,12 @@ func proofLimits(f *fixture) []mutation {
 		{"runs as text", `"runs":true`, `"runs":"true"`, "payload"},
 		{"runs in capitals", `"runs":true`, `"runs":True`, "payload"},
 		{"runs twice", `"runs":true`, `"runs":false,"runs":true`, "payload"},
+		{"parts missing", `"missing":[]`, `"missing":["board","cpu","disk","mac"]`, "ok"},
+		{"parts missing not sorted", `"missing":[]`, `"missing":["mac","board"]`, "limits"},
+		{"part missing unknown", `"missing":[]`, `"missing":["bios"]`, "limits"},
+		{"part missing twice", `"missing":[]`, `"missing":["disk","disk"]`, "limits"},
+		{"parts missing as text", `"missing":[]`, `"missing":""`, "payload"},
+		{"no list of missing parts", `"missing":[],`, ``, "payload"},
 		{"time after the year 9999", `"time":1767312000`, `"time":253402300800`, "limits"},
 		{"boot empty", `"boot":"boot-1"`, `"boot":""`, "limits"},
 	}

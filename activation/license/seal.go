@@ -46,6 +46,7 @@ func SealKeySet(ks KeySet, roots ...Signer) ([]byte, error) {
 
 // SealProof checks a proof and signs it with the device key.
 func SealProof(p Proof, s Signer) ([]byte, error) {
+	p.Missing = some(p.Missing)
 	if err := p.validate(); err != nil {
 		return nil, err
 	}

@@ -81,6 +81,9 @@ type CheckRequest struct {
 	Product string `json:"product"`
 	Issuer  string `json:"issuer,omitempty"`
 	Nonce   string `json:"nonce"` // standard base64 of exactly 32 fresh random bytes
+	// Reread makes the agent read its machine before it answers: the program read
+	// another one than the license's, and the agent's reading may be hours old.
+	Reread bool `json:"reread,omitempty"`
 }
 
 // CheckAnswer carries three DSSE envelopes as base64 text; Verdict is a

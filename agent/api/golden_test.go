@@ -51,7 +51,7 @@ func samples() map[string]any {
 	return map[string]any{
 		"version.json":       version,
 		"status.json":        status,
-		"check-request.json": api.CheckRequest{Product: "painter", Issuer: "acme", Nonce: "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="},
+		"check-request.json": api.CheckRequest{Product: "painter", Issuer: "acme", Nonce: "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", Reread: true},
 		"check-answer.json":  api.CheckAnswer{License: "e30=", KeySet: "e30=", Proof: "e30=", Verdict: verdict},
 		"seat-request.json":  api.SeatRequest{Product: "painter", Issuer: "acme", User: "alice", WaitMS: 30000},
 		"seat-answer.json":   api.SeatAnswer{Seat: seat, Count: count},

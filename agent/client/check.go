@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -109,27 +110,44 @@ func NewChecker(anchor []byte) (*Checker, error) {
 // agent-wrong-device, not-activated, ambiguous-product; nothing is licensed
 // then.
 func (k *Checker) Check(ctx context.Context, product string) (Verdict, error) {
+	v, other, err := k.ask(ctx, product, false)
+	if other {
+		// By readings that may be old, the agent's older than this program's: both
+		// read again before that is believed.
+		k.mu.Lock()
+		k.device = nil
+		k.mu.Unlock()
+		v, other, err = k.ask(ctx, product, true)
+	}
+	if other {
+		return Verdict{}, k.asker().fail(api.CodeWrongDevice, errors.New(v.Device.Why))
+	}
+	return v, err
+}
+
+// ask is one question; other says that the answer is that of another machine.
+func (k *Checker) ask(ctx context.Context, product string, reread bool) (v Verdict, other bool, err error) {
 	c := k.asker()
 	nonce := make([]byte, 32)
 	if _, err := io.ReadFull(k.random(), nonce); err != nil {
-		return Verdict{}, fmt.Errorf("client: no random nonce: %w", err)
+		return Verdict{}, false, fmt.Errorf("client: no random nonce: %w", err)
 	}
 	_, asked := k.clock()
 	// The parameter is the issuer of the anchor: an instance may hold licenses
 	// of several vendors for products of the same name.
-	in := api.CheckRequest{Product: product, Issuer: k.Anchor.Issuer, Nonce: base64.StdEncoding.EncodeToString(nonce)}
+	in := api.CheckRequest{Product: product, Issuer: k.Anchor.Issuer, Nonce: base64.StdEncoding.EncodeToString(nonce), Reread: reread}
 	raw, ok := k.buffers.Get().(*[]byte)
 	if !ok {
 		raw = new([]byte)
 	}
 	defer k.buffers.Put(raw)
 	if err := c.do(ctx, http.MethodPost, api.PathCheck, nil, in, raw); err != nil {
-		return Verdict{}, err
+		return Verdict{}, false, err
 	}
 	now, arrived := k.clock()
 	out, proof, err := k.lastAnswer(product).read(*raw)
 	if err != nil {
-		return Verdict{}, c.fail(api.CodeAgentAnswer, err)
+		return Verdict{}, false, c.fail(api.CodeAgentAnswer, err)
 	}
 	opts := license.CheckOptions{
 		Product: product, Nonce: nonce, Now: now, MinKeySet: k.MinKeySet,
@@ -137,22 +155,19 @@ func (k *Checker) Check(ctx context.Context, product string) (Verdict, error) {
 	}
 	checked, err := k.verify(opts, out, proof)
 	if err != nil {
-		return Verdict{}, c.fail(api.CodeUntrusted, err)
+		return Verdict{}, false, c.fail(api.CodeUntrusted, err)
 	}
 	cmp, err := k.compare(checked.Claims, out.licenseHash, arrived)
 	if err != nil {
-		return Verdict{}, c.fail(api.CodeUntrusted, err)
+		return Verdict{}, false, c.fail(api.CodeUntrusted, err)
 	}
-	v := verdict(checked, cmp)
+	v = verdict(checked, cmp)
 	v.Message, v.NextStep, v.Flags = out.said.Message, out.said.NextStep, out.said.Flags
 	v.Phase = checked.Proof.Phase
 	if !v.Runs && v.Reason == "" {
 		v.Reason = ReasonAgent
 	}
-	if wrongDevice(cmp) {
-		return Verdict{}, c.fail(api.CodeWrongDevice, errors.New(cmp.Why))
-	}
-	return v, nil
+	return v, otherMachine(cmp, checked.Proof.Missing), nil
 }
 
 // verify checks an answer; license and key set only when they are other bytes
@@ -193,12 +208,20 @@ func (k *Checker) lastAnswer(product string) *answer {
 	return &answer{}
 }
 
-// wrongDevice judges a comparison as a process without administrator rights
-// must: what it cannot read is no evidence against the machine, a strong part
-// that it can read and that differs with none that matches is. The agent, which
-// reads everything, has already judged by the whole policy.
-func wrongDevice(cmp fingerprint.Comparison) bool {
-	return !cmp.StrongMatch && cmp.StrongChanged
+// otherMachine says whether a comparison refuses the machine. At least the policy's
+// minimum of what this process can read must match, and what it cannot read is no
+// evidence. The exception is a machine with replaced parts, for which the agent,
+// which reads everything, decides or waits: it names in its proof what is missing
+// on its own machine, and one that runs elsewhere does not miss what is lost here.
+// It has no say while no strong part matches.
+func otherMachine(cmp fingerprint.Comparison, missing []fingerprint.Kind) bool {
+	short := cmp.StrongChanged && cmp.Matched < cmp.Need
+	if cmp.Outcome != fingerprint.Different && !short {
+		return false
+	}
+	return !cmp.StrongMatch || slices.ContainsFunc(cmp.Parts, func(p fingerprint.PartResult) bool {
+		return p.Lost() && !slices.Contains(missing, p.Kind)
+	})
 }
 
 func verdict(r *license.Checked, cmp fingerprint.Comparison) Verdict {

@@ -123,7 +123,14 @@ func (w *world) answer(rw http.ResponseWriter, r *http.Request) {
 	w.mono += w.slow
 	w.mu.Unlock()
 	if reply == nil {
-		reply = func(nonce []byte, product string) any { return w.real(w.agent, nonce, product) }
+		reply = func(nonce []byte, product string) any {
+			if in.Reread {
+				if err := w.agent.Reread(); err != nil {
+					w.t.Error(err)
+				}
+			}
+			return w.real(w.agent, nonce, product)
+		}
 	}
 	switch v := reply(nonce, in.Product).(type) {
 	case api.ErrorBody:
@@ -241,6 +248,32 @@ func TestCheckComparesTheMachineItself(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Board and disk are replaced under a running agent and program: neither must take
+// the other's older reading for evidence, and the agent waits for a day.
+func TestCheckAfterRepair(t *testing.T) {
+	w := newWorld(t)
+	original := w.machine.Device()
+	check := func(when string, outcome fingerprint.Outcome) {
+		t.Helper()
+		v, err := w.checker.Check(t.Context(), "studio")
+		if err != nil || !v.Runs || v.Device.Outcome != outcome {
+			t.Errorf("%s: %v %+v", when, err, v)
+		}
+	}
+	check("at first", fingerprint.Same)
+	w.machine.Change(func(d *fingerprint.Device) {
+		other := activationtest.Hardware("other")
+		d.Board, d.Disk = other.Board, other.Disk
+	})
+	w.mono += time.Hour
+	check("the program reads it first", fingerprint.Different)
+	w.machine.Change(func(d *fingerprint.Device) { *d = original })
+	if err := w.agent.Observed(); err != nil {
+		t.Fatal(err)
+	}
+	check("put back, and the agent reads it first", fingerprint.Same)
 }
 
 func TestObservationIsReusedForAWhile(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"licenseagent.example/activation/license"
 	"licenseagent.example/agent/api"
 	"licenseagent.example/docs/promise"
+	"licenseagent.example/fingerprint"
 )
 
 // seal signs a proof as an agent that holds the key would.
@@ -48,6 +49,9 @@ func TestFakeAgents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	twin := activationtest.NewMachine("far away, too")
+	twin.Change(func(d *fingerprint.Device) { d.MAC = w.machine.Device().MAC })
+	twinAgent := w.activate(twin, "CODE-1")
 	forger := activationtest.NewMerchant("acme-forged", w.machine.Clock.Wall)
 	forger.AddCode("F", activationtest.Offer{Product: "studio"})
 	forged := activationtest.NewMachine("desk")
@@ -92,6 +96,9 @@ func TestFakeAgents(t *testing.T) {
 		}, 0, 0},
 		{"relayed to a licensed machine elsewhere", api.CodeWrongDevice, func(n []byte, p string) any {
 			return wire(otherLic, ks, seal(t, other.Key, otherLic, n, p))
+		}, 0, 0},
+		{"relayed to a licensed machine with the same address", api.CodeWrongDevice, func(n []byte, p string) any {
+			return w.real(twinAgent, n, p)
 		}, 0, 0},
 		{"old license with a fresh proof", "no", func(n []byte, p string) any {
 			return wire(lic, ks, seal(t, w.machine.Key, lic, n, p))

@@ -115,6 +115,8 @@ func (f *fake) Check(product, _ string, nonce []byte, lang string) (Checked, err
 	return Checked{License: []byte("L:" + product), KeySet: []byte("K"), Proof: nonce, Verdict: verdict}, errors.Join(err, merr)
 }
 
+func (f *fake) Reread() { _ = f.called("reread") }
+
 func (f *fake) Files(key api.KeyRequest) (api.Files, error) {
 	return api.Files{License: key.Issuer, KeySet: key.Product}, f.called("files")
 }

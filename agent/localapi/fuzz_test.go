@@ -99,6 +99,7 @@ func FuzzCheckBody(f *testing.F) {
 	f.Add([]byte(`{"nonce":"AA==","product":"p","issuer":"i"}`))
 	f.Add([]byte(`{"product":"p" , "nonce":"x"}`))
 	f.Add([]byte(`{"product":"a\u0062"}`))
+	f.Add([]byte(`{"product":"p","nonce":"x","reread":true}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var q api.CheckRequest
 		err := decodeJSON(b, &q)

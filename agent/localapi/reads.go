@@ -171,6 +171,9 @@ func (s *Server) check(x *exchange) error {
 	if err != nil || len(nonce) != nonceBytes || q.Product == "" {
 		return &api.Error{Code: api.CodeBadRequest}
 	}
+	if q.Reread {
+		s.cfg.Licenses.Reread()
+	}
 	a, err := s.cfg.Licenses.Check(q.Product, q.Issuer, nonce, x.lang())
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -147,6 +148,22 @@ func TestQueries(t *testing.T) {
 		r.fake.serial.Store(1)
 		if status, body := r.call("GET", path, ""); status != want {
 			t.Errorf("%s: %d, want %d: %s", path, status, want, body)
+		}
+	}
+}
+
+// The machine is read before the answer, and only for who asks for that.
+func TestReread(t *testing.T) {
+	for body, want := range map[string][]string{
+		`"}`:                 {"check"},
+		`","reread":false}`:  {"check"},
+		`","reread":true}`:   {"reread", "check"},
+		`","reread":"true"}`: nil,
+	} {
+		r := start(t, Config{})
+		r.call("POST", api.PathCheck, `{"product":"p","nonce":"`+base64.StdEncoding.EncodeToString(make([]byte, 32))+body)
+		if got := r.fake.names(); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", body, got, want)
 		}
 	}
 }

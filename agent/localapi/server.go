@@ -28,6 +28,8 @@ type Licenses interface {
 	Serial() uint64
 	Status(lang string) api.Status
 	Check(product, issuer string, nonce []byte, lang string) (Checked, error)
+	// Reread reads the hardware, for the proof of the next Check.
+	Reread()
 	Files(key api.KeyRequest) (api.Files, error)
 	Why(key api.KeyRequest, lang string) (api.Explanation, error)
 	Simulate(q api.SimulateRequest, lang string) (api.Explanation, error)

@@ -381,7 +381,7 @@ static int kind_of(str s) {
     "{v:i,iss:s,lic:s,prod:s,ed:s,seats:i,feat:[s],lim:[{name:s,value:i}],dev:{id:s,env:s,fpv:i,salt:s,fp:[{kind:s,h:[s]}],pol:{name:s,phys:" PROFILE          \
     ",virt:" PROFILE "},dk:" KEY "},iat:i,nbf:i,exp:i,ren:i,grc:i," CHAIN
 #define NOTICE "{v:i,iss:s,lic:s,prod:s,dev:s,state:s,reason:s," CHAIN
-#define PROOF "{v:i,nonce:s,prod:s,sha:s,phase:s,runs:b,time:i,boot:s}"
+#define PROOF "{v:i,nonce:s,prod:s,sha:s,phase:s,runs:b,missing:[s],time:i,boot:s}"
 
 typedef struct {
     int64_t threshold;
@@ -434,6 +434,7 @@ typedef struct {
     uint8_t nonce[32];
     str product, sha, phase;
     int64_t runs, time;
+    int missing; /* bit per kind */
 } proof;
 
 static int get_roots(payload *p, roots *r) {
@@ -493,16 +494,18 @@ static int listed(const payload *p, size_t at, str s) {
     return 0;
 }
 
-static int get_profile(payload *p, profile *out) {
-    str last = {NULL, 0};
+static int get_kinds(payload *p, int *bits) { /* of a sorted list */
+    str last = {NULL, 0}, s;
     int64_t n = next_int(p);
     int ok = n <= 4;
+    for (*bits = 0; ok && n > 0; n--)
+        if ((ok = kind_of(s = next(p)) >= 0 && ascends(&last, s))) *bits |= 1 << kind_of(s);
+    return ok;
+}
+
+static int get_profile(payload *p, profile *out) {
     memset(out, 0, sizeof *out);
-    for (; ok && n > 0; n--) {
-        str s = next(p);
-        ok = kind_of(s) >= 0 && ascends(&last, s);
-        if (ok) out->required |= 1 << kind_of(s);
-    }
+    int ok = get_kinds(p, &out->required);
     /* In the text: board, disk, mac, cpu. */
     ok = ok && get_int(p, &out->weight[2], 0, 1000) && get_int(p, &out->weight[1], 0, 1000) && get_int(p, &out->weight[0], 0, 1000) &&
          get_int(p, &out->weight[3], 0, 1000);
@@ -585,7 +588,7 @@ static int limit_proof(proof *f) {
     if (next_int(p) != 1 || !get_b64(p, f->nonce) || !get_name(p, &f->product) || !ok_hex(f->sha = next(p), 64)) return 0;
     f->phase = next(p), f->runs = next_int(p);
     for (int i = 0; i < 8; i++)
-        if (is(f->phase, phases[i])) return (i < 3) == f->runs && get_time(p, &f->time) && get_token(p, &boot);
+        if (is(f->phase, phases[i])) return (i < 3) == f->runs && get_kinds(p, &f->missing) && get_time(p, &f->time) && get_token(p, &boot);
     return 0;
 }
 
@@ -769,7 +772,7 @@ typedef struct {
 typedef struct {
     const char *state, *reason;
     int64_t time;
-    int runs, keyset_expired;
+    int runs, keyset_expired, missing;
     char phase[24];
 } decision;
 
@@ -831,7 +834,7 @@ static const char *decide(verifier *v, const question *q, str lic, str ks, str p
         d->state = time_state(c->not_before, c->renew_by, c->grace_until, c->expires, d->time, &d->reason);
         if (listed(&(*out)->ks.p, (*out)->ks.revlic, c->id)) d->state = "not-valid", d->reason = "license-revoked";
         d->runs = strcmp(d->state, "not-valid") != 0 && (q->nonce == NULL || p.runs);
-        d->keyset_expired = d->time >= (*out)->ks.expires;
+        d->missing = p.missing, d->keyset_expired = d->time >= (*out)->ks.expires;
         copy(d->phase, sizeof d->phase, q->nonce != NULL ? p.phase : text(d->state));
     }
     drop(&p.p);
@@ -1341,13 +1344,11 @@ license_agent *la_new(const char *anchor_text, size_t size, const la_options *op
     str in = {anchor_text, size}, nm = text(name);
     char path[300];
     license_agent *la = calloc(1, sizeof *la);
-    la_device *device = malloc(sizeof *device);
-    if (la == NULL || device == NULL) {
-        free(la), free(device);
+    if (la == NULL || (la->device = malloc(sizeof *la->device)) == NULL) {
         no_memory(NULL, err);
+        la_free(la);
         return NULL;
     }
-    la->device = device;
     la->options = *o;
     la->timeout_ms = o->timeout_ms > 0 ? o->timeout_ms : 5000;
     snprintf(la->language, sizeof la->language, "%s", o->language != NULL && strcmp(o->language, "zh-CN") == 0 ? "zh-CN" : "en");
@@ -1429,32 +1430,33 @@ static void fill(la_verdict *v, const kept *k, int runs, const char *phase, cons
     v->device = k->result;
 }
 
-/* What this process cannot read is no evidence against the machine; a strong
- * part that it reads and that differs, with none that matches, is. */
-static int other_machine(const kept *k) { return k->result.strong_changed && !k->result.strong_match; }
+/* At least the policy's minimum of what this process can read must match; what it
+ * cannot read is no evidence. The exception is a machine with replaced parts, for
+ * which the agent decides or waits: it names in its proof what is missing on its own
+ * machine, and one that runs elsewhere does not miss what is lost here. */
+static int other_machine(const la_comparison *c, int missing) {
+    int lost = 0;
+    for (int i = 0; i < 4; i++) lost |= (strchr("cap", *c->result[i]) != NULL) << i; /* changed, absent, placeholder */
+    return (strcmp(c->outcome, "different") == 0 || (c->strong_changed && c->matched < c->need)) && (!c->strong_match || lost & ~missing);
+}
 
 static char *envelope_in(str object, const char *name, size_t *size) {
     str v = json_member(object, name);
+    if (v.n == 0) v = text("\"\"");
     char *t = malloc(v.n + 2), *out = malloc(v.n + 2);
-    long n = -1;
-    if (t != NULL && out != NULL && (v.n == 0 || json_string(v, t, v.n + 2) >= 0)) {
-        t[v.n ? strlen(t) : 0] = 0;
-        n = base64(text(v.n ? t : ""), (uint8_t *)out, v.n + 2);
-    }
+    long n = t != NULL && out != NULL && json_string(v, t, v.n + 2) >= 0 ? base64(text(t), (uint8_t *)out, v.n + 2) : -1;
     free(t);
-    if (n < 0) {
-        free(out);
-        return NULL;
-    }
-    *size = (size_t)n;
+    *size = n < 0 ? 0 : (size_t)n;
+    if (n < 0) free(out), out = NULL;
     return out;
 }
 
-la_status la_check(license_agent *la, const char *product, la_verdict *verdict, la_error *err) {
+/* One question; more is what it asks beside the usual. */
+static la_status ask(license_agent *la, const char *product, const char *more, la_verdict *verdict, la_error *err) {
     char body[256], nonce64[45], *part[3] = {NULL, NULL, NULL};
     static const char *const names[3] = {"license", "keyset", "proof"};
     uint8_t nonce[32];
-    int64_t asked, arrived, now;
+    int64_t asked, arrived;
     question q = {product, NULL, 0, la->options.tolerance, la->options.min_keyset, nonce, 0};
     size_t size[3] = {0, 0, 0};
     answer a;
@@ -1464,13 +1466,12 @@ la_status la_check(license_agent *la, const char *product, la_verdict *verdict, 
     if (product == NULL || !ok_name(text(product))) return fail(la, err, LA_CONFIG, "options", "product");
     if (!draw(nonce)) return fail(la, err, LA_CONFIG, "", "no random numbers");
     encode64(nonce, nonce64);
-    own_clock(la, &now, &asked);
-    snprintf(body, sizeof body, "{\"product\":\"%s\",\"issuer\":\"%.*s\",\"nonce\":\"%s\"}", product, (int)la->verifier.anchor.issuer.n,
-             la->verifier.anchor.issuer.s, nonce64);
+    own_clock(la, &q.now, &asked);
+    snprintf(body, sizeof body, "{\"product\":\"%s\",\"issuer\":\"%.*s\",\"nonce\":\"%s\"%s}", product, (int)la->verifier.anchor.issuer.n,
+             la->verifier.anchor.issuer.s, nonce64, more);
     la_status status = call(la, "POST", "/v1/check", body, la->timeout_ms, &a, err);
     if (status != LA_OK) return status;
-    own_clock(la, &now, &arrived);
-    q.now = now;
+    own_clock(la, &q.now, &arrived);
     q.age_ms = arrived - asked;
     for (int i = 0; i < 3 && status == LA_OK; i++)
         if ((part[i] = envelope_in(a.body, names[i], &size[i])) == NULL) status = fail(la, err, LA_BAD_ANSWER, "", "an envelope is not base64");
@@ -1479,10 +1480,8 @@ la_status la_check(license_agent *la, const char *product, la_verdict *verdict, 
         const char *bad = decide(&la->verifier, &q, lic, ks, pf, &k, &d);
         if (bad != NULL) status = fail(la, err, LA_UNTRUSTED, bad, "");
     }
-    if (status == LA_OK) {
-        compare(la, k, arrived);
-        if (other_machine(k)) status = fail(la, err, LA_WRONG_DEVICE, "", "");
-    }
+    if (status == LA_OK) compare(la, k, arrived);
+    if (status == LA_OK && other_machine(&k->result, d.missing)) status = fail(la, err, LA_WRONG_DEVICE, "", "");
     if (status == LA_OK) {
         str said = json_member(a.body, "verdict"), flags = json_member(said, "flags");
         fill(verdict, k, d.runs, d.phase, *d.reason ? d.reason : d.runs ? "" : "agent-says-no");
@@ -1492,14 +1491,21 @@ la_status la_check(license_agent *la, const char *product, la_verdict *verdict, 
         while (flags.n && *flags.s == '[' && verdict->n_flags < 16 && (p = json_space(p + 1, end)) < end && *p == '"') {
             const char *after = json_skip(p, end, 0);
             str one = {p, (size_t)(after - p)};
-            json_string(one, verdict->flags[verdict->n_flags], 65);
-            verdict->n_flags++;
+            json_string(one, verdict->flags[verdict->n_flags++], 65);
             p = json_space(after, end);
         }
     }
     for (int i = 0; i < 3; i++) free(part[i]);
     free(a.own);
     return status;
+}
+
+la_status la_check(license_agent *la, const char *product, la_verdict *verdict, la_error *err) {
+    la_status status = ask(la, product, "", verdict, err);
+    if (status != LA_WRONG_DEVICE) return status;
+    /* By readings that may be old, the agent's older than this program's: both read again before that is believed. */
+    la->read_at = INT64_MIN / 2;
+    return ask(la, product, ",\"reread\":true", verdict, err);
 }
 
 la_status la_check_files(license_agent *la, const char *product, const char *file, size_t file_size, la_verdict *verdict, la_error *err) {
@@ -1526,7 +1532,7 @@ la_status la_check_files(license_agent *la, const char *product, const char *fil
     if (bad == NULL) bad = decide(&la->verifier, &q, part[0], part[1], part[2], &k, &d);
     if (bad == NULL) {
         compare(la, k, mono);
-        if (strcmp(k->result.outcome, "different") == 0) status = fail(la, err, LA_WRONG_DEVICE, "", ""); /* no agent judges by the policy here */
+        if (strcmp(k->result.outcome, "different") == 0) status = fail(la, err, LA_WRONG_DEVICE, "", ""); /* no agent here says what it misses */
         else {
             fill(verdict, k, d.runs, d.state, d.reason);
             if (part[2].n) bad = open_notice(&k->ks, part[2], &n);

@@ -27,19 +27,26 @@ static char *encode(const void *in, size_t n) {
 static str data(const char *name) { return decoded(json_member(DATA, name)); }
 
 /* The proof that a side in possession of the named key makes. */
-static str seal(str p, const char *nonce64) {
+static str seal(str p, const char *nonce64, int reread) {
     if (p.n == 0) return text("");
     if (json_member(p, "data").n) return data(words(p, "data"));
     uint8_t nonce[32], pub[32], secret[64], sig[64];
     char sha[65], *payload_ = malloc(1024), *message = malloc(2048), *out = malloc(4096);
     str lic = data(words(p, "license")), seed = unhex(words(json_member(TALK, "seeds"), words(p, "key")));
+    str missing = truth(p, "late") && !reread ? text("") : json_member(p, "missing");
+    char list[100] = "[", *to = list + 1;
+    for (size_t i = 1; i < missing.n; i++) /* without the white space */
+        if (!strchr(" \n", missing.s[i])) *to++ = missing.s[i];
+    if (missing.n == 0) *to++ = ']';
+    *to = 0;
     base64(text(nonce64), nonce, 32);
     if (truth(p, "flip")) nonce[0] ^= 1;
     la_ed25519_create_keypair(pub, secret, (const uint8_t *)seed.s);
     la_sha256(lic.s, lic.n, sig);
     hex(sig, 32, sha);
-    int n = sprintf(payload_, "{\"v\":1,\"nonce\":\"%s\",\"prod\":\"%s\",\"sha\":\"%s\",\"phase\":\"%s\",\"runs\":%s,\"time\":%lld,\"boot\":\"boot-1\"}",
-                    encode(nonce, 32), words(p, "product"), sha, words(p, "phase"), truth(p, "runs") ? "true" : "false", (long long)member_number(p, "time"));
+    int n = sprintf(
+        payload_, "{\"v\":1,\"nonce\":\"%s\",\"prod\":\"%s\",\"sha\":\"%s\",\"phase\":\"%s\",\"runs\":%s,\"missing\":%s,\"time\":%lld,\"boot\":\"boot-1\"}",
+        encode(nonce, 32), words(p, "product"), sha, words(p, "phase"), truth(p, "runs") ? "true" : "false", list, (long long)member_number(p, "time"));
     int m = sprintf(message, "DSSEv1 %d %s %d %s", (int)strlen(PROOF_TYPE), PROOF_TYPE, n, payload_);
     la_ed25519_sign(sig, (uint8_t *)message, (size_t)m, pub, secret);
     key k;
@@ -50,10 +57,10 @@ static str seal(str p, const char *nonce64) {
 }
 
 /* What the answering side of a case sends as body. */
-static str body_of(str c, const char *nonce64, int *status) {
+static str body_of(str c, const char *nonce64, int reread, int *status) {
     *status = json_member(c, "status").n ? (int)member_number(c, "status") : 200;
     if (json_member(c, "raw").n) return decoded(json_member(c, "raw"));
-    str lic = data(words(c, "license")), ks = data(words(c, "keyset")), pf = seal(json_member(c, "proof"), nonce64);
+    str lic = data(words(c, "license")), ks = data(words(c, "keyset")), pf = seal(json_member(c, "proof"), nonce64, reread);
     char *out = malloc(lic.n + ks.n + pf.n + 65536);
     int n = sprintf(out,
                     "{\"license\":\"%s\",\"keyset\":\"%s\",\"proof\":\"%s\",\"verdict\":{\"phase\":\"active\",\"runs\":true,\"message\":\"Said by the "
@@ -109,7 +116,7 @@ static void serve(agent *a, int fd) {
             return;
         }
         if (a->seat.s != NULL && strcmp(a->target[i], "/v1/seats") == 0) body = a->seat, status = a->seat_status;
-        else if (a->check.s != NULL) body = body_of(a->check, words(text(end + 4), "nonce"), &status);
+        else if (a->check.s != NULL) body = body_of(a->check, words(text(end + 4), "nonce"), truth(text(end + 4), "reread"), &status);
         else if ((body = a->said[i]).n == 0) status = 500, body = text("{}");
         a->requests++;
         char *out = malloc(body.n + 200);
@@ -160,7 +167,7 @@ static void stop(agent *a) {
 
 /* The clocks and the machine of a case. */
 typedef struct {
-    str observe;
+    str observe, before;
     int64_t wall, mono, age;
     int calls, reads;
 } world;
@@ -173,12 +180,11 @@ static void clock_of(void *user, int64_t *utc, int64_t *mono) {
 
 static void observe_of(void *user, la_device *out) {
     world *w = user;
-    w->reads++;
-    device_of(w->observe, out);
+    device_of(w->reads++ == 0 && w->before.n ? w->before : w->observe, out);
 }
 
 static world world_of(str c) {
-    world w = {json_member(c, "observe"), START + member_number(c, "late"), 100000, member_number(c, "age_ms"), 0, 0};
+    world w = {json_member(c, "observe"), json_member(c, "before"), START + member_number(c, "late"), 100000, member_number(c, "age_ms"), 0, 0};
     if (w.observe.n == 0) w.observe = json_member(FIRST, "observe");
     return w;
 }
@@ -216,8 +222,8 @@ static int check_case(str c) {
         la_status s = la_check(la, words(TALK, "product"), &V, &e);
         int ok;
         if (s != LA_OK)
-            ok = strcmp(e.code, words(want, "code")) == 0 && (json_member(want, "cause").n == 0 || strcmp(e.cause, words(want, "cause")) == 0) && says(&e, want) &&
-                 !V.runs;
+            ok = strcmp(e.code, words(want, "code")) == 0 && (json_member(want, "cause").n == 0 || strcmp(e.cause, words(want, "cause")) == 0) &&
+                 says(&e, want) && !V.runs;
         else
             ok = json_member(want, "code").n == 0 && V.runs == truth(want, "runs") && strcmp(V.phase, words(want, "phase")) == 0 &&
                  strcmp(V.reason, words(want, "reason")) == 0 && strcmp(V.device.outcome, words(want, "outcome")) == 0;
@@ -226,8 +232,13 @@ static int check_case(str c) {
     }
     la_free(la);
     stop(a);
-    result(a->requests == 2 && strcmp(a->target[1], "/v1/check") == 0 && strcmp(words(text(a->asked[0]), "issuer"), "acme") == 0 &&
-               strcmp(words(text(a->asked[0]), "nonce"), words(text(a->asked[1]), "nonce")) != 0,
+    int again = (int)member_number(c, "again"), rereads = 0, repeated = 0;
+    for (int i = 0; i < a->requests; i++) {
+        rereads += truth(text(a->asked[i]), "reread");
+        for (int j = 0; j < i; j++) repeated |= strcmp(words(text(a->asked[i]), "nonce"), words(text(a->asked[j]), "nonce")) == 0;
+    }
+    result(a->requests == 2 + again && rereads == again && !repeated && strcmp(a->target[1], "/v1/check") == 0 &&
+               strcmp(words(text(a->asked[0]), "issuer"), "acme") == 0,
            "asked", name, a->asked[0]);
     return fooled;
 }
@@ -238,7 +249,8 @@ static void file_case(str c) {
     license_agent *la = checker("/nowhere", &w, NULL, &e);
     str f = decoded(json_member(c, "file")), want = json_member(c, "want");
     la_status s = la_check_files(la, words(c, "product"), f.s, f.n, &V, &e);
-    int ok = s != LA_OK ? strcmp(e.code, words(want, "code")) == 0 && (json_member(want, "cause").n == 0 || strcmp(e.cause, words(want, "cause")) == 0) && says(&e, want)
+    int ok = s != LA_OK ? strcmp(e.code, words(want, "code")) == 0 && (json_member(want, "cause").n == 0 || strcmp(e.cause, words(want, "cause")) == 0) &&
+                              says(&e, want)
                         : json_member(want, "code").n == 0 && V.runs == truth(want, "runs") && strcmp(V.phase, words(want, "phase")) == 0 &&
                               strcmp(V.reason, words(want, "reason")) == 0;
     result(ok, "file", words(c, "name"), s != LA_OK ? e.cause : V.phase);
@@ -473,7 +485,7 @@ int main(int argc, char **argv) {
         int yes = check_case(c), status;
         if (!truth(c, "fake")) continue;
         fakes++, fooled += yes;
-        believing += truth(json_member(body_of(c, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", &status), "verdict"), "runs");
+        believing += truth(json_member(body_of(c, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", 0, &status), "verdict"), "runs");
     }
     at = NULL;
     for (str c; each(json_member(TALK, "files"), &at, &c);) file_case(c);

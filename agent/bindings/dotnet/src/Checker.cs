@@ -136,10 +136,25 @@ namespace Example.LicenseAgent
         /// genuine "no" is a Verdict; everything else is an AgentException.</summary>
         public Verdict Check(string product)
         {
+            bool other;
+            Verdict verdict = Ask(product, false, out other);
+            if (other)
+            {
+                // By readings that may be old, the agent's older than this program's: both
+                // read again before that is believed.
+                lock (state) { device = null; }
+                verdict = Ask(product, true, out other);
+            }
+            if (other) { throw WrongDevice(verdict.Device); }
+            return verdict;
+        }
+
+        Verdict Ask(string product, bool reread, out bool other)
+        {
             byte[] nonce = Random32();
             long asked = options.Clock().Value;
             Transport.Connection none;
-            Members answer = transport.Call("POST", "/v1/check", "{\"product\":" + Quote(product) + ",\"issuer\":" + Quote((string)verifier.Trust["iss"]) + ",\"nonce\":" + Quote(Convert.ToBase64String(nonce)) + "}", options.Timeout, false, out none);
+            Members answer = transport.Call("POST", "/v1/check", "{\"product\":" + Quote(product) + ",\"issuer\":" + Quote((string)verifier.Trust["iss"]) + ",\"nonce\":" + Quote(Convert.ToBase64String(nonce)) + (reread ? ",\"reread\":true}" : "}"), options.Timeout, false, out none);
             KeyValuePair<long, long> now = options.Clock();
             var parts = new List<byte[]>();
             foreach (string name in new[] { "license", "keyset", "proof" })
@@ -169,7 +184,19 @@ namespace Example.LicenseAgent
                 verdict.NextStep = String(words, "next_step");
                 if (words.TryGetValue("flags", out flags) && flags is List<object>) { verdict.Flags = ((List<object>)flags).OfType<string>().ToList(); }
             }
+            other = OtherMachine(cmp, ((List<object>)c.Proof["missing"]).Cast<string>());
             return verdict;
+        }
+
+        // At least the policy's minimum of what this process can read must match; what it
+        // cannot read is no evidence. The exception is a machine with replaced parts, for
+        // which the agent decides or waits: it names in its proof what is missing on its own
+        // machine, and one that runs elsewhere does not miss what is lost here.
+        static bool OtherMachine(Comparison c, IEnumerable<string> missing)
+        {
+            bool less = c.StrongChanged && c.Matched < c.Need;
+            var lost = c.Results.Where(r => r.Value == "changed" || r.Value == "absent" || r.Value == "placeholder").Select(r => r.Key);
+            return (c.Outcome == "different" || less) && (!c.StrongMatch || lost.Except(missing).Any());
         }
 
         /// <summary>Verifies a file of the agent's public folder without asking anybody.
@@ -193,7 +220,7 @@ namespace Example.LicenseAgent
                     c = verifier.Check(product, null, null, now.Key, 0, Encoding.UTF8.GetBytes(String(m, "license")), Encoding.UTF8.GetBytes(String(m, "keyset")), null, options.Tolerance, options.MinKeySet);
                     cmp = Compare(c, now.Value);
                 }
-                if (cmp.Outcome == "different") { throw Other(cmp); } // no agent judges by the policy here
+                if (cmp.Outcome == "different") { throw WrongDevice(cmp); } // no agent here says what it misses
                 Verdict v = Fill(c, cmp, c.Runs, c.State, c.Reason);
                 if (String(m, "notice") != "")
                 {
@@ -269,13 +296,10 @@ namespace Example.LicenseAgent
             return result;
         }
 
-        AgentException Other(Comparison cmp) { return transport.Fail("agent-wrong-device", string.Join(", ", cmp.Results.Select(r => r.Key + " " + r.Value))); }
+        AgentException WrongDevice(Comparison cmp) { return transport.Fail("agent-wrong-device", string.Join(", ", cmp.Results.Select(r => r.Key + " " + r.Value))); }
 
         Verdict Fill(Checked c, Comparison cmp, bool runs, string phase, string reason)
         {
-            // What this process cannot read is no evidence against the machine; a strong
-            // part that it reads and that differs, with none that matches, is.
-            if (cmp.StrongChanged && !cmp.StrongMatch) { throw Other(cmp); }
             Func<string, DateTime> date = name => Epoch.AddSeconds((long)c.Claims[name]);
             return new Verdict
             {

@@ -18,7 +18,7 @@ namespace Example.LicenseAgent
             LicenseShape = "{v:i,iss:s,lic:s,prod:s,ed:s,seats:i,feat:[s],lim:[{name:s,value:i}],dev:{id:s,env:s,fpv:i,salt:s,fp:[{kind:s,h:[s]}],pol:{name:s,phys:"
                 + Profile + ",virt:" + Profile + "},dk:" + PublicKey + "},iat:i,nbf:i,exp:i,ren:i,grc:i," + Chain,
             NoticeShape = "{v:i,iss:s,lic:s,prod:s,dev:s,state:s,reason:s," + Chain,
-            ProofShape = "{v:i,nonce:s,prod:s,sha:s,phase:s,runs:b,time:i,boot:s}";
+            ProofShape = "{v:i,nonce:s,prod:s,sha:s,phase:s,runs:b,missing:[s],time:i,boot:s}";
 
         static void That(bool ok, string field)
         {
@@ -146,10 +146,15 @@ namespace Example.LicenseAgent
             Ascending(Strings(k["revlic"]), 1024, "revlic");
         }
 
+        static void SortedKinds(object list, string field)
+        {
+            That(Strings(list).All(k => Kinds.Contains(k)), field);
+            Ascending(Strings(list), 4, field);
+        }
+
         static void ProfileLimits(Members p)
         {
-            That(Strings(p["req"]).All(k => Kinds.Contains(k)), "req");
-            Ascending(Strings(p["req"]), 4, "req");
+            SortedKinds(p["req"], "req");
             foreach (object w in ((Members)p["w"]).Values) { Number(w, 0, 1000, "w"); }
             Number(p["min"], 1, 100, "min");
             Number(p["floor"], 0, 100, "floor");
@@ -231,6 +236,7 @@ namespace Example.LicenseAgent
             HexDigits(p["sha"], 64, "sha");
             int phase = Array.IndexOf(Phases, (string)p["phase"]);
             That(phase >= 0 && phase < 3 == (bool)p["runs"], "phase");
+            SortedKinds(p["missing"], "missing");
             Time(p["time"], "time");
             Token(p["boot"], "boot");
         }

@@ -126,14 +126,16 @@ namespace Example.LicenseAgent.Tests
         static Members talk, data, first;
         static long start;
 
-        static string Seal(Members p, byte[] nonce)
+        static string Seal(Members p, byte[] nonce, bool reread)
         {
             const string type = "application/vnd.license-agent.proof.v1+json";
             if (p == null) { return ""; }
             if (Shared.S(p, "data") != "") { return (string)data[Shared.S(p, "data")]; }
             if (Shared.B(p, "flip")) { nonce = nonce.Select((b, i) => i == 0 ? (byte)(b ^ 1) : b).ToArray(); }
+            object kinds;
+            var missing = p.TryGetValue("missing", out kinds) && (reread || !Shared.B(p, "late")) ? ((List<object>)kinds).Select(k => "\"" + k + "\"") : new string[0];
             string payload = "{\"v\":1,\"nonce\":\"" + Convert.ToBase64String(nonce) + "\",\"prod\":\"" + Shared.S(p, "product") + "\",\"sha\":\"" + Key.ToHex(Key.Sha256(Shared.Utf8((string)data[Shared.S(p, "license")])))
-                + "\",\"phase\":\"" + Shared.S(p, "phase") + "\",\"runs\":" + (Shared.B(p, "runs") ? "true" : "false") + ",\"time\":" + Shared.N(p, "time") + ",\"boot\":\"boot-1\"}";
+                + "\",\"phase\":\"" + Shared.S(p, "phase") + "\",\"runs\":" + (Shared.B(p, "runs") ? "true" : "false") + ",\"missing\":[" + string.Join(",", missing) + "],\"time\":" + Shared.N(p, "time") + ",\"boot\":\"boot-1\"}";
             byte[] pub, sig = Shared.Sign(Shared.Unhex(Shared.S(Shared.M(talk, "seeds"), Shared.S(p, "key"))), Shared.Utf8("DSSEv1 " + type.Length + " " + type + " " + payload.Length + " " + payload), out pub);
             return "{\"payloadType\":\"" + type + "\",\"payload\":\"" + Encode(payload) + "\",\"signatures\":[{\"keyid\":\"sha256:" + Key.Read("ed25519", Convert.ToBase64String(pub)).Digits + "\",\"sig\":\"" + Convert.ToBase64String(sig) + "\"}]}";
         }
@@ -144,11 +146,12 @@ namespace Example.LicenseAgent.Tests
         {
             int status = Shared.N(c, "status") == 0 ? 200 : (int)Shared.N(c, "status");
             if (Shared.S(c, "raw") != "") { return new Fake.Reply { Status = status, Body = Shared.Utf8(Shared.S(c, "raw")) }; }
-            string nonce = Shared.S((Members)Text.Json(request), "nonce");
+            var asked = (Members)Text.Json(request);
+            string nonce = Shared.S(asked, "nonce");
             return new Fake.Reply
             {
                 Status = status,
-                Body = Shared.Utf8("{\"license\":\"" + Encode((string)data[Shared.S(c, "license")]) + "\",\"keyset\":\"" + Encode((string)data[Shared.S(c, "keyset")]) + "\",\"proof\":\"" + Encode(Seal(Shared.M(c, "proof"), Convert.FromBase64String(nonce)))
+                Body = Shared.Utf8("{\"license\":\"" + Encode((string)data[Shared.S(c, "license")]) + "\",\"keyset\":\"" + Encode((string)data[Shared.S(c, "keyset")]) + "\",\"proof\":\"" + Encode(Seal(Shared.M(c, "proof"), Convert.FromBase64String(nonce), Shared.B(asked, "reread")))
                     + "\",\"verdict\":{\"phase\":\"active\",\"runs\":true,\"message\":\"Said by the agent.\",\"flags\":[\"drift\"]}}"),
             };
         }
@@ -156,11 +159,11 @@ namespace Example.LicenseAgent.Tests
         static Options World(Members c, string socket, Action<Options> more = null)
         {
             long mono = 100000, age = Shared.N(c, "age_ms"), wall = start + Shared.N(c, "late");
-            int calls = 0;
+            int calls = 0, reads = 0;
             var o = new Options
             {
                 Socket = socket,
-                Observe = () => Shared.DeviceOf(Shared.M(c, "observe") ?? Shared.M(first, "observe")),
+                Observe = () => Shared.DeviceOf((reads++ == 0 ? Shared.M(c, "before") : null) ?? Shared.M(c, "observe") ?? Shared.M(first, "observe")),
                 Clock = () =>
                 {
                     if (++calls % 2 == 0) { mono += age; }
@@ -191,7 +194,7 @@ namespace Example.LicenseAgent.Tests
                     }
                     catch (AgentException e) { Shared.Result(e.Code == Shared.S(want, "code") && (Shared.S(want, "cause") == "" || e.Cause == Shared.S(want, "cause")) && Says(e, want), "check", name, e.Message); }
                 }
-                lock (agent.Seen) { Shared.Result(agent.Seen.Count == 2 && agent.Seen.All(s => s.Key == "/v1/check") && agent.Seen.Select(s => Shared.S((Members)Text.Json(s.Value), "nonce")).Distinct().Count() == 2, "asked", name, "something else"); }
+                lock (agent.Seen) { Shared.Result(agent.Seen.Count == 2 + Shared.N(c, "again") && agent.Seen.All(s => s.Key == "/v1/check") && agent.Seen.Select(s => Shared.S((Members)Text.Json(s.Value), "nonce")).Distinct().Count() == agent.Seen.Count && agent.Seen.Count(s => Shared.B((Members)Text.Json(s.Value), "reread")) == Shared.N(c, "again"), "asked", name, "something else"); }
             }
             return fooled;
         }

@@ -43,9 +43,22 @@ class Checker {
   }
 
   async check(product) {
+    let { verdict, missing } = await this.ask(product);
+    if (otherMachine(verdict.device, missing)) {
+      // By readings that may be old, the agent's older than this program's: both read
+      // again before that is believed.
+      this.device = null;
+      ({ verdict, missing } = await this.ask(product, { reread: true }));
+    }
+    if (otherMachine(verdict.device, missing)) throw this.wrongDevice(verdict.device);
+    return verdict;
+  }
+
+  /** One question: the verdict, and what the agent misses on its machine. */
+  async ask(product, more = {}) {
     const nonce = crypto.randomBytes(32);
     const asked = this.clock().monoMs;
-    const ask = { product, issuer: this.anchor.iss, nonce: nonce.toString('base64') };
+    const ask = { product, issuer: this.anchor.iss, nonce: nonce.toString('base64'), ...more };
     const answer = await this.transport.call('POST', '/v1/check', ask, this.timeoutMs);
     const { now, monoMs } = this.clock();
     const parts = ['license', 'keyset', 'proof'].map((k) => answer[k] ?? '').map((p) => (typeof p === 'string' ? decode64(p) : null));
@@ -58,7 +71,7 @@ class Checker {
       verdict.message = string(said.message);
       verdict.nextStep = string(said.next_step);
       verdict.flags = Array.isArray(said.flags) ? said.flags.filter((f) => typeof f === 'string') : [];
-      return verdict;
+      return { verdict, missing: checked.proof.missing };
     });
   }
 
@@ -68,7 +81,7 @@ class Checker {
       const files = readFiles(file);
       const checked = this.verifier.files({ product, now, ...this.options }, files.license, files.keyset);
       const device = this.compare(checked.claims, license.sha256(files.license), monoMs);
-      if (device.outcome === 'different') throw this.otherMachine(); // no agent judges by the policy here
+      if (device.outcome === 'different') throw this.wrongDevice(device); // no agent here says what it misses
       let { runs, state, reason } = checked;
       if (files.notice.length > 0) {
         const n = license.openNotice(checked.keyset, files.notice);
@@ -126,16 +139,24 @@ class Checker {
       this.result = fingerprint.compare(pol, env, decode64(salt), fp, this.device);
       this.compared = hash;
     }
-    // What this process cannot read is no evidence against the machine; a
-    // strong part that it reads and that differs, with none that matches, is.
-    if (this.result.strong_changed && !this.result.strong_match) throw this.otherMachine();
     return this.result;
   }
 
-  otherMachine() {
-    const parts = Object.entries(this.result.results).map((p) => p.join(' '));
-    return this.transport.fail('agent-wrong-device', parts.join(', '));
+  wrongDevice({ results }) {
+    return this.transport.fail('agent-wrong-device', Object.entries(results).map((p) => p.join(' ')).join(', '));
   }
+}
+
+/**
+ * At least the policy's minimum of what this process can read must match; what it cannot read is no evidence. The
+ * exception is a machine with replaced parts, for which the agent decides or waits: it names in its proof what is
+ * missing on its own machine, and one that runs elsewhere does not miss what is lost here.
+ */
+function otherMachine(device, missing) {
+  const short = device.strong_changed && device.matched < device.need;
+  if (device.outcome !== 'different' && !short) return false;
+  const lost = Object.keys(device.results).filter((kind) => ['changed', 'absent', 'placeholder'].includes(device.results[kind]));
+  return !device.strong_match || lost.some((kind) => !missing.includes(kind));
 }
 
 function makeVerdict({ claims: c }, device, runs, phase, reason) {

@@ -37,7 +37,7 @@ const SHAPES = {
     iat: 'number', nbf: 'number', exp: 'number', ren: 'number', grc: 'number', ...CHAIN,
   },
   notice: { v: 'number', iss: 'string', lic: 'string', prod: 'string', dev: 'string', state: 'string', reason: 'string', ...CHAIN },
-  proof: { v: 'number', nonce: 'string', prod: 'string', sha: 'string', phase: 'string', runs: 'boolean', time: 'number', boot: 'string' },
+  proof: { v: 'number', nonce: 'string', prod: 'string', sha: 'string', phase: 'string', runs: 'boolean', missing: ['string'], time: 'number', boot: 'string' },
   request: {
     v: 'number', kind: 'string', iss: 'string', prod: 'string', code: 'string', lic: 'string', dev: 'string', dk: KEY, seq: 'number',
     head: 'string', n: 'string', fp: 'string', env: 'string', parts: [{ kind: 'string', state: 'string', alt: ['string'] }],
@@ -133,9 +133,13 @@ function kinds(list, field) {
   that(order.every((n, i) => n >= 0 && (i === 0 || order[i - 1] < n)), field);
 }
 
+function sortedKinds(list, field) {
+  that(list.every((k) => KINDS.includes(k)), field);
+  ascending(list, 4, field);
+}
+
 function profile(p, field) {
-  that(p.req.every((k) => KINDS.includes(k)), field);
-  ascending(p.req, 4, field);
+  sortedKinds(p.req, field);
   Object.values(p.w).forEach((n) => number(n, 0, 1000, field));
   number(p.min, 1, 100, field);
   number(p.floor, 0, 100, field);
@@ -195,6 +199,7 @@ function proof(p) {
   name(p.prod, 'prod');
   that(HEX64.test(p.sha), 'sha');
   that(PHASES.has(p.phase) && PHASES.get(p.phase) === p.runs, 'phase');
+  sortedKinds(p.missing, 'missing');
   time(p.time, 'time');
   token(p.boot, 'boot');
 }

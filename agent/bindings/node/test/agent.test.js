@@ -22,7 +22,7 @@ const PROOF = 'application/vnd.license-agent.proof.v1+json';
 const base64 = (s) => Buffer.from(s).toString('base64');
 
 /** The proof that a side in possession of the named key makes. */
-function sealProof(p, nonce) {
+function sealProof(p, nonce, reread) {
   if (!p) return '';
   if (p.data) return data[p.data];
   const n = Buffer.from(nonce);
@@ -31,7 +31,8 @@ function sealProof(p, nonce) {
   const key = crypto.createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
   const pub = crypto.createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-32).toString('base64');
   const payload = Buffer.from(JSON.stringify({
-    v: 1, nonce: n.toString('base64'), prod: p.product, sha: sha256(data[p.license]), phase: p.phase, runs: p.runs, time: p.time, boot: 'boot-1',
+    v: 1, nonce: n.toString('base64'), prod: p.product, sha: sha256(data[p.license]), phase: p.phase, runs: p.runs,
+    missing: p.late && !reread ? [] : p.missing || [], time: p.time, boot: 'boot-1',
   }));
   const sig = crypto.sign(null, pae(PROOF, payload), key).toString('base64');
   return `{"payloadType":"${PROOF}","payload":"${payload.toString('base64')}","signatures":[{"keyid":"${keyId({ alg: 'ed25519', pub })}","sig":"${sig}"}]}`;
@@ -40,7 +41,7 @@ function sealProof(p, nonce) {
 /** Status and body that the answering side of a case sends. */
 function answer(c, request) {
   if (c.raw) return [c.status || 200, c.raw];
-  const proof = sealProof(c.proof, Buffer.from(request.nonce, 'base64'));
+  const proof = sealProof(c.proof, Buffer.from(request.nonce, 'base64'), request.reread);
   return [200, JSON.stringify({
     license: base64(data[c.license]), keyset: base64(data[c.keyset]), proof: base64(proof),
     verdict: { phase: 'active', runs: true, message: 'Said by the agent.', flags: ['drift'] },
@@ -79,12 +80,13 @@ const says = (c) => agent((url, body) => answer(c, JSON.parse(body)));
 const genuine = () => says(talk.checks[0]);
 
 function checker(socket, c = {}, options = {}) {
-  let [calls, monoMs] = [0, 1000];
+  let [calls, monoMs, reads] = [0, 1000, 0];
+  const observe = () => (reads++ === 0 && c.before) || c.observe || talk.checks[0].observe;
   const clock = () => {
     if (++calls % 2 === 0) monoMs += c.age_ms || 0;
     return { now: start + (c.late || 0), monoMs };
   };
-  return new Checker(talk.anchor, { socket, clock, observe: () => c.observe || talk.checks[0].observe, ...options });
+  return new Checker(talk.anchor, { socket, clock, observe, ...options });
 }
 
 async function codeOf(socket, options) {
@@ -135,8 +137,9 @@ for (const c of talk.checks) {
       }
       k.close();
     });
-    assert.deepEqual(seen.map((s) => [s.url, s.product, s.issuer]), Array(2).fill(['/v1/check', 'studio', 'acme']));
-    assert.notEqual(seen[0].nonce, seen[1].nonce);
+    assert.deepEqual(seen.map((s) => [s.url, s.product, s.issuer]), Array(2 + (c.again || 0)).fill(['/v1/check', 'studio', 'acme']));
+    assert.equal(seen.filter((s) => s.reread === true).length, c.again || 0);
+    assert.equal(new Set(seen.map((s) => s.nonce)).size, seen.length);
   });
 }
 

@@ -95,9 +95,24 @@ class Checker:
         key set, license, proof over a nonce just drawn, this machine's
         fingerprint, time. A genuine "no" is a Verdict with runs False;
         everything else raises AgentError, and nothing is licensed then."""
+        verdict, missing = self._ask(product, False)
+        if _other_machine(verdict.device, missing):
+            # By readings that may be old, the agent's older than this program's:
+            # both read again before that is believed.
+            with self._lock:
+                self._device = None
+            verdict, missing = self._ask(product, True)
+        if _other_machine(verdict.device, missing):
+            raise self._wrong_device(verdict.device)
+        return verdict
+
+    def _ask(self, product, reread):
+        # One question: (verdict, what the agent misses on its machine).
         nonce = os.urandom(32)
         _, asked = self._clock()
         ask = {"product": product, "issuer": self.anchor["iss"], "nonce": encode64(nonce)}
+        if reread:
+            ask["reread"] = True
         answer = self._transport.call("POST", "/v1/check", ask, self._timeout)
         now, arrived = self._clock()
         parts = [answer.get(k, "") for k in ("license", "keyset", "proof")]
@@ -117,7 +132,7 @@ class Checker:
             "flags": [f for f in flags if isinstance(f, str)] if isinstance(flags, list) else [],
         }
         reason = checked.reason or ("" if checked.runs else REASON_AGENT)
-        return self._verdict(checked, device, checked.runs, checked.proof["phase"], reason, **words)
+        return self._verdict(checked, device, checked.runs, checked.proof["phase"], reason, **words), checked.proof["missing"]
 
     def check_files(self, product, file):
         """Verifies a file of the agent's public folder (bytes or str) without
@@ -129,7 +144,8 @@ class Checker:
             with self._lock:
                 checked = self._verifier.files(product, now, files["license"], files["keyset"], **self._options)
                 device = self._compare(checked.claims, license_hash(files["license"]), mono)
-            self._refuse_other(device, device["outcome"] == "different")  # no agent judges by the policy here
+            if device["outcome"] == "different":  # no agent here says what it misses
+                raise self._wrong_device(device)
             runs, phase, reason = checked.runs, checked.state, checked.reason
             if files["notice"]:
                 n = open_notice(checked.keyset, files["notice"])
@@ -221,19 +237,24 @@ class Checker:
             self._compared = sha
         return self._result
 
-    def _refuse_other(self, device, other=False):
-        # What this process cannot read is no evidence against the machine; a
-        # strong part that it reads and that differs, with none that matches, is.
-        if other or device["strong_changed"] and not device["strong_match"]:
-            parts = ", ".join("%s %s" % p for p in device["results"].items())
-            raise self._transport.fail("agent-wrong-device", parts)
+    def _wrong_device(self, device):
+        return self._transport.fail("agent-wrong-device", ", ".join("%s %s" % p for p in device["results"].items()))
 
     def _verdict(self, checked, device, runs, phase, reason, **words):
-        self._refuse_other(device)
         c = checked.claims
         return Verdict(
             runs, phase, reason, c["lic"], c["ed"], c["seats"], list(c["feat"]), {m["name"]: m["value"] for m in c["lim"]},
             *(_EPOCH + timedelta(seconds=c[t]) for t in ("exp", "ren", "grc")), device=device, **words)
+
+
+def _other_machine(device, missing):
+    # At least the policy's minimum of what this process can read must match; what it
+    # cannot read is no evidence. The exception is a machine with replaced parts, for
+    # which the agent decides or waits: it names in its proof what is missing on its
+    # own machine, and one that runs elsewhere does not miss what is lost here.
+    short = device["strong_changed"] and device["matched"] < device["need"]
+    lost = [kind for kind, result in device["results"].items() if result in ("changed", "absent", "placeholder")]
+    return (device["outcome"] == "different" or short) and (not device["strong_match"] or not set(lost) <= set(missing))
 
 
 def _text(value):

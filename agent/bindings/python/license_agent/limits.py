@@ -35,7 +35,7 @@ LICENSE = {
     "iat": int, "nbf": int, "exp": int, "ren": int, "grc": int, **_CHAIN,
 }
 NOTICE = {"v": int, "iss": str, "lic": str, "prod": str, "dev": str, "state": str, "reason": str, **_CHAIN}
-PROOF = {"v": int, "nonce": str, "prod": str, "sha": str, "phase": str, "runs": bool, "time": int, "boot": str}
+PROOF = {"v": int, "nonce": str, "prod": str, "sha": str, "phase": str, "runs": bool, "missing": [str], "time": int, "boot": str}
 REQUEST = {
     "v": int, "kind": str, "iss": str, "prod": str, "code": str, "lic": str, "dev": str, "dk": _KEY, "seq": int,
     "head": str, "n": str, "fp": str, "env": str, "parts": [{"kind": str, "state": str, "alt": [str]}],
@@ -160,9 +160,13 @@ def _kinds(values, field):
     _that(-1 not in order and all(a < b for a, b in zip(order, order[1:])), field)
 
 
+def _sorted_kinds(values, field):
+    _that(all(k in KINDS for k in values), field)
+    _ascending(values, 4, field)
+
+
 def _profile(p, field):
-    _that(all(k in KINDS for k in p["req"]), field)
-    _ascending(p["req"], 4, field)
+    _sorted_kinds(p["req"], field)
     for n in p["w"].values():
         _number(n, 0, 1000, field)
     _number(p["min"], 1, 100, field)
@@ -229,6 +233,7 @@ def proof(p):
     _name(p["prod"], "prod")
     _that(_HEX64.fullmatch(p["sha"]), "sha")
     _that(p["phase"] in PHASES and PHASES[p["phase"]] == p["runs"], "phase")
+    _sorted_kinds(p["missing"], "missing")
     _time(p["time"], "time")
     _token(p["boot"], "boot")
 

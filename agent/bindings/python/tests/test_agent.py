@@ -23,7 +23,7 @@ DATA, START = TALK["data"], TALK["start"]
 PROOF = "application/vnd.license-agent.proof.v1+json"
 
 
-def seal_proof(p, nonce):
+def seal_proof(p, nonce, reread):
     """The proof that a side in possession of the named key makes."""
     if not p:
         return ""
@@ -34,9 +34,10 @@ def seal_proof(p, nonce):
     key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(TALK["seeds"][p["key"]]))
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
     public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    missing = [] if p.get("late") and not reread else p.get("missing", [])
     payload = json.dumps({
         "v": 1, "nonce": encode64(nonce), "prod": p["product"], "sha": license_hash(DATA[p["license"]].encode()),
-        "phase": p["phase"], "runs": p["runs"], "time": p["time"], "boot": "boot-1",
+        "phase": p["phase"], "runs": p["runs"], "missing": missing, "time": p["time"], "boot": "boot-1",
     }, separators=(",", ":")).encode()
     name = key_id({"alg": "ed25519", "pub": encode64(public)})
     return '{"payloadType":"%s","payload":"%s","signatures":[{"keyid":"%s","sig":"%s"}]}' % (
@@ -47,7 +48,7 @@ def answer(c, request):
     """Status and body that the answering side of a case sends."""
     if c.get("raw"):
         return c.get("status", 200), c["raw"].encode()
-    proof = seal_proof(c.get("proof"), decode64(request["nonce"]))
+    proof = seal_proof(c.get("proof"), decode64(request["nonce"]), request.get("reread"))
     body = {"license": DATA[c["license"]], "keyset": DATA[c["keyset"]], "proof": proof}
     body = {k: encode64(v.encode()) for k, v in body.items()}
     body["verdict"] = {"phase": "active", "runs": True, "message": "Said by the agent.", "flags": ["drift"]}
@@ -123,7 +124,8 @@ class Clock:
 def checker(path, c=None, **options):
     c = c or {}
     options.setdefault("clock", Clock(c.get("late", 0), c.get("age_ms", 0) / 1000))
-    options.setdefault("observe", lambda: c.get("observe") or TALK["checks"][0]["observe"])
+    before = [c["before"]] if c.get("before") else []
+    options.setdefault("observe", lambda: before.pop() if before else c.get("observe") or TALK["checks"][0]["observe"])
     return Checker(TALK["anchor"], socket=path, **options)
 
 
@@ -148,9 +150,11 @@ class Checks(unittest.TestCase):
                 self.assertIsNone(want.get("code"), c["name"])
                 self.assertEqual((v.runs, v.phase, v.reason), (want["runs"], want["phase"], want.get("reason", "")))
                 self.assertEqual(v.device["outcome"], want["outcome"])
-        self.assertEqual([s[0] for s in seen], ["/v1/check"] * 2)
+        again = c.get("again", 0)
+        self.assertEqual(sum(s[1].get("reread", False) for s in seen), again, "asked again")
+        self.assertEqual([s[0] for s in seen], ["/v1/check"] * (2 + again))
         self.assertEqual({(s[1]["product"], s[1]["issuer"]) for s in seen}, {("studio", "acme")})
-        self.assertEqual(len({s[1]["nonce"] for s in seen}), 2, "the nonce is not fresh")
+        self.assertEqual(len({s[1]["nonce"] for s in seen}), len(seen), "the nonce is not fresh")
 
     def files(self, c):
         want = c["want"]

@@ -22,6 +22,7 @@ public final class Checker implements AutoCloseable {
     /** The reason beside a verified proof in which the agent says no; see {@link Verdict#phase}. */
     public static final String REASON_AGENT = "agent-says-no";
 
+    private static final Set<String> LOST = Set.of("changed", "absent", "placeholder");
     private static final Set<String> STOPS = Set.of("suspended", "revoked", "released");
     private final Members anchor;
     private final Transport transport;
@@ -165,6 +166,38 @@ public final class Checker implements AutoCloseable {
      * nothing is licensed then.
      */
     public Verdict check(String product) throws AgentException {
+        Said said = ask(product, false);
+        if (said.otherMachine()) {
+            // By readings that may be old, the agent's older than this program's: both
+            // read again before that is believed.
+            synchronized (this) {
+                device = null;
+            }
+            said = ask(product, true);
+        }
+        if (said.otherMachine()) {
+            throw wrongDevice(said.verdict().device());
+        }
+        return said.verdict();
+    }
+
+    /** An answer, and what the agent misses on its machine. */
+    private record Said(Verdict verdict, List<String> missing) {
+        /**
+         * At least the policy's minimum of what this process can read must match; what it
+         * cannot read is no evidence. The exception is a machine with replaced parts, for
+         * which the agent decides or waits: it names in its proof what is missing on its own
+         * machine, and one that runs elsewhere does not miss what is lost here.
+         */
+        boolean otherMachine() {
+            Comparison c = verdict.device();
+            boolean less = c.strongChanged() && c.matched() < c.need();
+            boolean lost = c.results().entrySet().stream().anyMatch(r -> LOST.contains(r.getValue()) && !missing.contains(r.getKey()));
+            return (c.outcome().equals("different") || less) && (!c.strongMatch() || lost);
+        }
+    }
+
+    private Said ask(String product, boolean reread) throws AgentException {
         byte[] nonce = new byte[32];
         random.nextBytes(nonce);
         long asked = with.monoMs.getAsLong();
@@ -172,6 +205,9 @@ public final class Checker implements AutoCloseable {
         ask.put("product", product);
         ask.put("issuer", anchor.text("iss"));
         ask.put("nonce", Canonical.encode64(nonce));
+        if (reread) {
+            ask.put("reread", true);
+        }
         Map<?, ?> answer = transport.call("/v1/check", ask, with.timeoutMs);
         long arrived = with.monoMs.getAsLong();
         List<byte[]> parts = new ArrayList<>();
@@ -192,7 +228,7 @@ public final class Checker implements AutoCloseable {
             }
             String reason = c.state().reason().isEmpty() && !c.runs() ? REASON_AGENT : c.state().reason();
             Map<?, ?> said = answer.get("verdict") instanceof Map<?, ?> map ? map : Map.of();
-            return verdict(c, same, c.runs(), c.proof().text("phase"), reason, said);
+            return new Said(verdict(c, same, c.runs(), c.proof().text("phase"), reason, said), c.proof().texts("missing"));
         } catch (FormatException e) {
             throw transport.fail("agent-untrusted", e.getMessage(), e.code);
         }
@@ -215,8 +251,8 @@ public final class Checker implements AutoCloseable {
                 c = verifier.files(options(product, new byte[0], 0), license, License.bytes(Transport.text(files, "keyset")));
                 same = compare(c.claims(), License.sha256(license), mono);
             }
-            if (same.outcome().equals("different")) { // no agent judges by the policy here
-                throw transport.fail("agent-wrong-device", same.results().toString(), "");
+            if (same.outcome().equals("different")) { // no agent here says what it misses
+                throw wrongDevice(same);
             }
             if (!notice.isEmpty()) {
                 Members n = License.openNotice(c.keySet(), License.bytes(notice));
@@ -352,7 +388,7 @@ public final class Checker implements AutoCloseable {
     }
 
     /** Holds this machine against the license, once per license and reading. */
-    private Comparison compare(Members claims, String hash, long mono) throws AgentException {
+    private Comparison compare(Members claims, String hash, long mono) {
         if (device == null || mono - readAt >= with.rereadMs) {
             device = with.observe.get();
             readAt = mono;
@@ -365,12 +401,11 @@ public final class Checker implements AutoCloseable {
             result = Fingerprint.compare(dev.object("pol"), dev.text("env"), Canonical.decode64(dev.text("salt")), parts, device);
             compared = hash;
         }
-        // What this process cannot read is no evidence against the machine; a
-        // strong part that it reads and that differs, with none that matches, is.
-        if (result.strongChanged() && !result.strongMatch()) {
-            throw transport.fail("agent-wrong-device", result.results().toString(), "");
-        }
         return result;
+    }
+
+    private AgentException wrongDevice(Comparison c) {
+        return transport.fail("agent-wrong-device", c.results().toString(), "");
     }
 
     private static Verdict verdict(License.Checked checked, Comparison same, boolean runs, String phase, String reason, Map<?, ?> said) {

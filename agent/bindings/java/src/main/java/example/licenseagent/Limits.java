@@ -147,11 +147,15 @@ final class Limits {
         }
     }
 
-    private static void profile(Members p) throws FormatException {
-        for (String k : p.texts("req")) {
-            that(KINDS.contains(k), "req");
+    private static void sortedKinds(Members p, String field) throws FormatException {
+        for (String k : p.texts(field)) {
+            that(KINDS.contains(k), field);
         }
-        ascending(p.texts("req"), 4, "req");
+        ascending(p.texts(field), 4, field);
+    }
+
+    private static void profile(Members p) throws FormatException {
+        sortedKinds(p, "req");
         for (String k : KINDS) {
             number(p.object("w"), k, 0, 1000);
         }
@@ -226,6 +230,7 @@ final class Limits {
         match(NAME, p, "prod");
         match(HEX64, p, "sha");
         that(Boolean.valueOf(p.bool("runs")).equals(PHASES.get(p.text("phase"))), "phase");
+        sortedKinds(p, "missing");
         time(p, "time");
         match(TOKEN, p, "boot");
     }

@@ -25,7 +25,7 @@ final class Shapes {
     static final Object NOTICE = of("v", INT, "iss", TEXT, "lic", TEXT, "prod", TEXT, "dev", TEXT, "state", TEXT, "reason", TEXT,
             "seq", INT, "head", TEXT, "ks", INT, "rn", TEXT, "st", INT);
     static final Object PROOF = of("v", INT, "nonce", TEXT, "prod", TEXT, "sha", TEXT, "phase", TEXT, "runs", Boolean.class,
-            "time", INT, "boot", TEXT);
+            "missing", List.of(TEXT), "time", INT, "boot", TEXT);
     static final Object REQUEST = of("v", INT, "kind", TEXT, "iss", TEXT, "prod", TEXT, "code", TEXT, "lic", TEXT, "dev", TEXT, "dk", KEY,
             "seq", INT, "head", TEXT, "n", TEXT, "fp", TEXT, "env", TEXT,
             "parts", List.of(of("kind", TEXT, "state", TEXT, "alt", List.of(TEXT))), "days", List.of(TEXT),
