@@ -36,6 +36,7 @@ type Verdict struct {
 	RenewBy    time.Time
 	GraceUntil time.Time
 	License    string // license id
+	KeySet     int64  // version of the vendor's key set; see Checker.MinKeySet
 	Device     fingerprint.Comparison
 }
 
@@ -71,8 +72,12 @@ type Checker struct {
 	Clock func() (wall int64, mono time.Duration)
 	// Rand is where nonces come from; nil means crypto/rand.
 	Rand io.Reader
-	// MinKeySet is the highest key set version the program remembers; 0 for none.
+	// MinKeySet is the highest Verdict.KeySet that the program remembers from earlier
+	// runs; 0 for none. A Checker remembers by itself what it has verified.
 	MinKeySet int64
+	// KeySetTolerance is how many seconds past its expiry a key set is still accepted;
+	// 0 means 400 days.
+	KeySetTolerance int64
 
 	mu       sync.Mutex
 	client   *Client
@@ -80,6 +85,7 @@ type Checker struct {
 	readAt   time.Duration
 	compared string // hash of the license that was compared with device
 	result   fingerprint.Comparison
+	newest   int64 // highest key set version verified
 	known    map[verified]*license.Checked
 	answers  map[string]*answer // the last one of each product
 	buffers  sync.Pool          // for the text of an answer
@@ -149,10 +155,8 @@ func (k *Checker) ask(ctx context.Context, product string, reread bool) (v Verdi
 	if err != nil {
 		return Verdict{}, false, c.fail(api.CodeAgentAnswer, err)
 	}
-	opts := license.CheckOptions{
-		Product: product, Nonce: nonce, Now: now, MinKeySet: k.MinKeySet,
-		Asked: time.Unix(0, int64(asked)), Arrived: time.Unix(0, int64(arrived)),
-	}
+	opts := k.options(product, now)
+	opts.Nonce, opts.Asked, opts.Arrived = nonce, time.Unix(0, int64(asked)), time.Unix(0, int64(arrived))
 	checked, err := k.verify(opts, out, proof)
 	if err != nil {
 		return Verdict{}, false, c.fail(api.CodeUntrusted, err)
@@ -168,6 +172,13 @@ func (k *Checker) ask(ctx context.Context, product string, reread bool) (v Verdi
 		v.Reason = ReasonAgent
 	}
 	return v, otherMachine(cmp, checked.Proof.Missing), nil
+}
+
+// options are those of every check.
+func (k *Checker) options(product string, now int64) license.CheckOptions {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return license.CheckOptions{Product: product, Now: now, KeySetTolerance: k.KeySetTolerance, MinKeySet: max(k.MinKeySet, k.newest)}
 }
 
 // verify checks an answer; license and key set only when they are other bytes
@@ -192,6 +203,7 @@ func (k *Checker) verify(opts license.CheckOptions, a *answer, proof []byte) (ch
 		k.known, k.answers = map[verified]*license.Checked{}, map[string]*answer{}
 	}
 	k.known[key], k.answers[opts.Product] = checked, a
+	k.newest = max(k.newest, checked.KeySet.Version)
 	return checked, nil
 }
 
@@ -231,7 +243,7 @@ func verdict(r *license.Checked, cmp fingerprint.Comparison) Verdict {
 	}
 	return Verdict{
 		Runs: r.Runs, Phase: string(r.State), Reason: r.Reason,
-		Edition: r.Claims.Edition, Features: r.Claims.Features, Limits: limits, Seats: r.Claims.Seats, License: r.Claims.ID,
+		Edition: r.Claims.Edition, Features: r.Claims.Features, Limits: limits, Seats: r.Claims.Seats, License: r.Claims.ID, KeySet: r.KeySet.Version,
 		Expires: time.Unix(r.Claims.Expires, 0).UTC(), RenewBy: time.Unix(r.Claims.RenewBy, 0).UTC(), GraceUntil: time.Unix(r.Claims.GraceUntil, 0).UTC(),
 		Device: cmp,
 	}

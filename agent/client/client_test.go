@@ -169,6 +169,39 @@ func code(err error) string {
 	return ""
 }
 
+// cause is the word behind the code.
+func cause(err error) string {
+	if e := (*api.Error)(nil); errors.As(err, &e) {
+		return e.Cause
+	}
+	return ""
+}
+
+// A key set past its expiry is accepted for as long as the program says, with an
+// agent and without.
+func TestKeySetTolerance(t *testing.T) {
+	w := newWorld(t)
+	lic, ks, err := w.agent.Envelopes("studio", "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := license.OpenKeySet(w.merchant.Anchor(), nil, ks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.machine.Clock.Advance(set.Expires + day - w.machine.Clock.Wall())
+	for tolerance, want := range map[int64]string{day: "keyset-expired", day + 1: "", 0: ""} {
+		k := w.newChecker(w.machine)
+		k.KeySetTolerance = tolerance
+		if _, err := k.Check(t.Context(), "studio"); cause(err) != want {
+			t.Errorf("%d s, with an agent: %v", tolerance, err)
+		}
+		if v, err := k.CheckFiles("studio", Files{License: lic, KeySet: ks}); cause(err) != want || err == nil && v.KeySet != set.Version {
+			t.Errorf("%d s, from files: %v %d", tolerance, err, v.KeySet)
+		}
+	}
+}
+
 func TestCheck(t *testing.T) {
 	w := newWorld(t)
 	v, err := w.checker.Check(t.Context(), "studio")

@@ -38,10 +38,13 @@ func ReadFiles(b []byte) (Files, error) {
 func (k *Checker) CheckFiles(product string, f Files) (Verdict, error) {
 	c := k.asker()
 	now, mono := k.clock()
-	checked, err := license.VerifyFiles(k.Anchor, license.CheckOptions{Product: product, Now: now, MinKeySet: k.MinKeySet}, f.License, f.KeySet)
+	checked, err := license.VerifyFiles(k.Anchor, k.options(product, now), f.License, f.KeySet)
 	if err != nil {
 		return Verdict{}, c.fail(api.CodeUntrusted, err)
 	}
+	k.mu.Lock()
+	k.newest = max(k.newest, checked.KeySet.Version)
+	k.mu.Unlock()
 	cmp, err := k.compare(checked.Claims, license.Hash(f.License), mono)
 	if err != nil {
 		return Verdict{}, c.fail(api.CodeUntrusted, err)

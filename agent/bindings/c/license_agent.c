@@ -1385,7 +1385,9 @@ void la_free(license_agent *la) {
     free(la->device), free(la->path), free(la->owners), free(la);
 }
 
+/* Of what is verified: remembers the key set, and compares the machine once per license and reading. */
 static void compare(license_agent *la, kept *k, int64_t mono) {
+    if (k->ks.version > la->options.min_keyset) la->options.min_keyset = k->ks.version;
     int64_t reread = la->options.reread_s > 0 ? la->options.reread_s : 3600;
     if (la->reading == 0 || mono - la->read_at >= reread * 1000) {
         memset(la->device, 0, sizeof *la->device);
@@ -1419,7 +1421,7 @@ static void fill(la_verdict *v, const kept *k, int runs, const char *phase, cons
     copy(v->reason, sizeof v->reason, text(reason));
     copy(v->license, sizeof v->license, k->c.id);
     copy(v->edition, sizeof v->edition, k->c.edition);
-    v->seats = k->c.seats, v->expires = k->c.expires, v->renew_by = k->c.renew_by, v->grace_until = k->c.grace_until;
+    v->seats = k->c.seats, v->keyset = k->ks.version, v->expires = k->c.expires, v->renew_by = k->c.renew_by, v->grace_until = k->c.grace_until;
     v->n_features = (size_t)p->t[k->c.features].v;
     for (size_t i = 0; i < v->n_features; i++) copy(v->features[i], sizeof v->features[i], p->t[k->c.features + 1 + i].s);
     v->n_limits = (size_t)p->t[k->c.limits].v;

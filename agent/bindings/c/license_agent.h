@@ -74,6 +74,7 @@ typedef struct {
     char reason[65]; /* a stable code when runs is 0 */
     char license[65], edition[65];
     int64_t seats, expires, renew_by, grace_until;
+    int64_t keyset; /* version of the key set; see la_options.min_keyset */
     size_t n_features, n_limits, n_flags;
     char features[64][65];
     struct {
@@ -93,7 +94,7 @@ typedef struct {
     size_t n_owners;
     int timeout_ms;       /* bounds each call; 0: 5000 */
     const char *language; /* "en" or "zh-CN" */
-    int64_t min_keyset;   /* the highest key set version that the program remembers */
+    int64_t min_keyset;   /* the highest keyset of a verdict that the program remembers from earlier runs */
     int64_t tolerance;    /* seconds past its expiry that a key set is accepted; 0: 400 days */
     int reread_s;         /* the machine is read again after so many seconds; 0: 3600 */
     /* For tests: reading the machine, and the clocks (milliseconds that never jump). */

@@ -57,10 +57,10 @@ static str seal(str p, const char *nonce64, int reread) {
 }
 
 /* What the answering side of a case sends as body. */
-static str body_of(str c, const char *nonce64, int reread, int *status) {
+static str body_of(str c, const char *keyset_, const char *nonce64, int reread, int *status) {
     *status = json_member(c, "status").n ? (int)member_number(c, "status") : 200;
     if (json_member(c, "raw").n) return decoded(json_member(c, "raw"));
-    str lic = data(words(c, "license")), ks = data(words(c, "keyset")), pf = seal(json_member(c, "proof"), nonce64, reread);
+    str lic = data(words(c, "license")), ks = data(words(c, keyset_)), pf = seal(json_member(c, "proof"), nonce64, reread);
     char *out = malloc(lic.n + ks.n + pf.n + 65536);
     int n = sprintf(out,
                     "{\"license\":\"%s\",\"keyset\":\"%s\",\"proof\":\"%s\",\"verdict\":{\"phase\":\"active\",\"runs\":true,\"message\":\"Said by the "
@@ -116,7 +116,9 @@ static void serve(agent *a, int fd) {
             return;
         }
         if (a->seat.s != NULL && strcmp(a->target[i], "/v1/seats") == 0) body = a->seat, status = a->seat_status;
-        else if (a->check.s != NULL) body = body_of(a->check, words(text(end + 4), "nonce"), truth(text(end + 4), "reread"), &status);
+        else if (a->check.s != NULL)
+            body = body_of(a->check, a->requests == 0 && json_member(a->check, "first").n ? "first" : "keyset", words(text(end + 4), "nonce"),
+                           truth(text(end + 4), "reread"), &status);
         else if ((body = a->said[i]).n == 0) status = 500, body = text("{}");
         a->requests++;
         char *out = malloc(body.n + 200);
@@ -212,7 +214,6 @@ static int says(const la_error *e, str want) {
 static int check_case(str c) {
     world w = world_of(c);
     agent *a = start();
-    str want = json_member(c, "want");
     const char *name = words(c, "name");
     int fooled = 0;
     la_error e;
@@ -220,14 +221,16 @@ static int check_case(str c) {
     license_agent *la = checker(begin(a)->path, &w, NULL, &e);
     for (int i = 0; i < 2; i++) { /* the second time license and key set are remembered */
         la_status s = la_check(la, words(TALK, "product"), &V, &e);
-        int ok;
+        int ok, before = i == 0 && json_member(c, "first").n;
+        str want = json_member(c, before ? "want_first" : "want");
         if (s != LA_OK)
             ok = strcmp(e.code, words(want, "code")) == 0 && (json_member(want, "cause").n == 0 || strcmp(e.cause, words(want, "cause")) == 0) &&
                  says(&e, want) && !V.runs;
         else
             ok = json_member(want, "code").n == 0 && V.runs == truth(want, "runs") && strcmp(V.phase, words(want, "phase")) == 0 &&
-                 strcmp(V.reason, words(want, "reason")) == 0 && strcmp(V.device.outcome, words(want, "outcome")) == 0;
-        fooled |= s == LA_OK && V.runs;
+                 strcmp(V.reason, words(want, "reason")) == 0 && V.keyset == member_number(want, "keyset") &&
+                 strcmp(V.device.outcome, words(want, "outcome")) == 0;
+        fooled |= s == LA_OK && V.runs && !before;
         result(ok, "check", name, s != LA_OK ? e.code : V.phase);
     }
     la_free(la);
@@ -462,9 +465,11 @@ static void seats(const char *repository, str frozen) {
     result(la_seat_held(s, &e) != LA_OK, "seat", "a lost seat stays lost", "held");
     la_seat_free(s);
     a->seat = seat_answer(repository, "\"total\": 4"), a->seat_status = 200;
-    result(la_seat_take(la, "studio", NULL, 0, &s, &V, &e) == LA_UNTRUSTED && s == NULL, "seat", "more seats than the license has", e.code);
+    result(la_seat_take(la, "studio", NULL, 0, &s, &V, &e) == LA_UNTRUSTED && s == NULL && strcmp(e.cause, "seats") == 0, "seat",
+           "more seats than the license has", e.code);
     a->seat = seat_answer(repository, "\"total\": 3"), a->check = frozen;
-    result(la_seat_take(la, "studio", NULL, 0, &s, &V, &e) == LA_NOT_LICENSED && *e.message, "seat", "of a frozen license", e.code);
+    result(la_seat_take(la, "studio", NULL, 0, &s, &V, &e) == LA_NOT_LICENSED && *e.message && strcmp(e.cause, "agent-says-no") == 0, "seat",
+           "of a frozen license", e.code);
     la_free(la);
     la = checker("/nonexistent/agent.sock", &w, NULL, &e);
     int64_t began = now_ms();
@@ -485,7 +490,7 @@ int main(int argc, char **argv) {
         int yes = check_case(c), status;
         if (!truth(c, "fake")) continue;
         fakes++, fooled += yes;
-        believing += truth(json_member(body_of(c, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", 0, &status), "verdict"), "runs");
+        believing += truth(json_member(body_of(c, "keyset", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", 0, &status), "verdict"), "runs");
     }
     at = NULL;
     for (str c; each(json_member(TALK, "files"), &at, &c);) file_case(c);

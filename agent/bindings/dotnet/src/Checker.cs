@@ -52,6 +52,8 @@ namespace Example.LicenseAgent
         public string License { get; internal set; }
         public string Edition { get; internal set; }
         public long Seats { get; internal set; }
+        /// <summary>Version of the vendor's key set; see Options.MinKeySet.</summary>
+        public long KeySet { get; internal set; }
         public IList<string> Features { get; internal set; }
         public IDictionary<string, long> Limits { get; internal set; }
         public DateTime Expires { get; internal set; }
@@ -73,8 +75,9 @@ namespace Example.LicenseAgent
         /// <summary>Linux: further user ids that the agent may run as.</summary>
         public IEnumerable<uint> Owners = new uint[0];
         public TimeSpan Timeout = TimeSpan.FromSeconds(5), Reread = TimeSpan.FromHours(1);
-        /// <summary>The highest key set version that the program remembers; seconds past its
-        /// expiry that a key set is accepted, 0 for 400 days.</summary>
+        /// <summary>The highest Verdict.KeySet that the program remembers from earlier runs (a
+        /// Checker remembers what it has verified); seconds past its expiry that a key set
+        /// is accepted, 0 for 400 days.</summary>
         public long MinKeySet, Tolerance;
         internal Func<Device> Observe = () => Probe.Observe();
         internal Func<KeyValuePair<long, long>> Clock = () => new KeyValuePair<long, long>((long)(DateTime.UtcNow - Checker.Epoch).TotalSeconds, System.Diagnostics.Stopwatch.GetTimestamp() * 1000 / System.Diagnostics.Stopwatch.Frequency);
@@ -90,7 +93,7 @@ namespace Example.LicenseAgent
         readonly Opening.Verifier verifier;
         readonly object state = new object();
         Device device;
-        long readAt;
+        long readAt, newest;
         string compared;
         Comparison result;
         volatile bool closed;
@@ -170,7 +173,7 @@ namespace Example.LicenseAgent
             {
                 lock (state)
                 {
-                    c = verifier.Check(product, null, nonce, now.Key, now.Value - asked, parts[0], parts[1], parts[2], options.Tolerance, options.MinKeySet);
+                    c = verifier.Check(product, null, nonce, now.Key, now.Value - asked, parts[0], parts[1], parts[2], options.Tolerance, Math.Max(options.MinKeySet, newest));
                     cmp = Compare(c, now.Value);
                 }
             }
@@ -217,7 +220,7 @@ namespace Example.LicenseAgent
                 Comparison cmp;
                 lock (state)
                 {
-                    c = verifier.Check(product, null, null, now.Key, 0, Encoding.UTF8.GetBytes(String(m, "license")), Encoding.UTF8.GetBytes(String(m, "keyset")), null, options.Tolerance, options.MinKeySet);
+                    c = verifier.Check(product, null, null, now.Key, 0, Encoding.UTF8.GetBytes(String(m, "license")), Encoding.UTF8.GetBytes(String(m, "keyset")), null, options.Tolerance, Math.Max(options.MinKeySet, newest));
                     cmp = Compare(c, now.Value);
                 }
                 if (cmp.Outcome == "different") { throw WrongDevice(cmp); } // no agent here says what it misses
@@ -276,9 +279,11 @@ namespace Example.LicenseAgent
             }
         }
 
-        // Called with the lock held: once per license and reading.
+        // Called with the lock held, when key set and license are verified; once per
+        // license and reading.
         Comparison Compare(Checked c, long mono)
         {
+            newest = Math.Max(newest, (long)c.KeySet["ver"]);
             if (device == null || mono - readAt >= (long)options.Reread.TotalMilliseconds)
             {
                 device = options.Observe();
@@ -303,7 +308,7 @@ namespace Example.LicenseAgent
             Func<string, DateTime> date = name => Epoch.AddSeconds((long)c.Claims[name]);
             return new Verdict
             {
-                Runs = runs, Phase = phase, Reason = reason, License = (string)c.Claims["lic"], Edition = (string)c.Claims["ed"], Seats = (long)c.Claims["seats"],
+                Runs = runs, Phase = phase, Reason = reason, License = (string)c.Claims["lic"], Edition = (string)c.Claims["ed"], Seats = (long)c.Claims["seats"], KeySet = (long)c.KeySet["ver"],
                 Features = ((List<object>)c.Claims["feat"]).Cast<string>().ToList(), Limits = ((List<object>)c.Claims["lim"]).Cast<Members>().ToDictionary(l => (string)l["name"], l => (long)l["value"]),
                 Expires = date("exp"), RenewBy = date("ren"), GraceUntil = date("grc"), Device = cmp, Message = "", NextStep = "", Flags = new List<string>(),
             };

@@ -142,7 +142,7 @@ namespace Example.LicenseAgent.Tests
 
         static string Encode(string s) { return Convert.ToBase64String(Shared.Utf8(s)); }
 
-        static Fake.Reply Reply(Members c, string request)
+        static Fake.Reply Reply(Members c, string request, string keySet = "keyset")
         {
             int status = Shared.N(c, "status") == 0 ? 200 : (int)Shared.N(c, "status");
             if (Shared.S(c, "raw") != "") { return new Fake.Reply { Status = status, Body = Shared.Utf8(Shared.S(c, "raw")) }; }
@@ -151,7 +151,7 @@ namespace Example.LicenseAgent.Tests
             return new Fake.Reply
             {
                 Status = status,
-                Body = Shared.Utf8("{\"license\":\"" + Encode((string)data[Shared.S(c, "license")]) + "\",\"keyset\":\"" + Encode((string)data[Shared.S(c, "keyset")]) + "\",\"proof\":\"" + Encode(Seal(Shared.M(c, "proof"), Convert.FromBase64String(nonce), Shared.B(asked, "reread")))
+                Body = Shared.Utf8("{\"license\":\"" + Encode((string)data[Shared.S(c, "license")]) + "\",\"keyset\":\"" + Encode((string)data[Shared.S(c, keySet)]) + "\",\"proof\":\"" + Encode(Seal(Shared.M(c, "proof"), Convert.FromBase64String(nonce), Shared.B(asked, "reread")))
                     + "\",\"verdict\":{\"phase\":\"active\",\"runs\":true,\"message\":\"Said by the agent.\",\"flags\":[\"drift\"]}}"),
             };
         }
@@ -181,16 +181,19 @@ namespace Example.LicenseAgent.Tests
             Members want = Shared.M(c, "want");
             string name = Shared.S(c, "name");
             bool fooled = false;
-            using (var agent = new Fake((t, b) => Reply(c, b)))
+            int answered = 0;
+            using (var agent = new Fake((t, b) => Reply(c, b, answered++ == 0 && Shared.S(c, "first") != "" ? "first" : "keyset")))
             using (var k = new Checker(Anchor, World(c, agent.SocketPath)))
             {
                 for (int i = 0; i < 2; i++) // the second time license and key set are remembered
                 {
+                    bool before = i == 0 && Shared.S(c, "first") != "";
+                    want = Shared.M(c, before ? "want_first" : "want");
                     try
                     {
                         Verdict v = k.Check(Shared.S(talk, "product"));
-                        fooled |= v.Runs;
-                        Shared.Result(Shared.S(want, "code") == "" && v.Runs == Shared.B(want, "runs") && v.Phase == Shared.S(want, "phase") && v.Reason == Shared.S(want, "reason") && v.Device.Outcome == Shared.S(want, "outcome"), "check", name, v.Phase + " " + v.Reason);
+                        fooled |= v.Runs && !before;
+                        Shared.Result(Shared.S(want, "code") == "" && v.Runs == Shared.B(want, "runs") && v.Phase == Shared.S(want, "phase") && v.Reason == Shared.S(want, "reason") && v.KeySet == Shared.N(want, "keyset") && v.Device.Outcome == Shared.S(want, "outcome"), "check", name, v.Phase + " " + v.Reason);
                     }
                     catch (AgentException e) { Shared.Result(e.Code == Shared.S(want, "code") && (Shared.S(want, "cause") == "" || e.Cause == Shared.S(want, "cause")) && Says(e, want), "check", name, e.Message); }
                 }
@@ -207,7 +210,7 @@ namespace Example.LicenseAgent.Tests
                 try
                 {
                     Verdict v = k.CheckFiles(Shared.S(c, "product"), Shared.S(c, "file"));
-                    Shared.Result(Shared.S(want, "code") == "" && v.Runs == Shared.B(want, "runs") && v.Phase == Shared.S(want, "phase") && v.Reason == Shared.S(want, "reason"), "file", Shared.S(c, "name"), v.Phase);
+                    Shared.Result(Shared.S(want, "code") == "" && v.Runs == Shared.B(want, "runs") && v.Phase == Shared.S(want, "phase") && v.Reason == Shared.S(want, "reason") && v.KeySet == Shared.N(want, "keyset"), "file", Shared.S(c, "name"), v.Phase);
                 }
                 catch (AgentException e) { Shared.Result(e.Code == Shared.S(want, "code") && (Shared.S(want, "cause") == "" || e.Cause == Shared.S(want, "cause")) && Says(e, want), "file", Shared.S(c, "name"), e.Message); }
             }
@@ -363,7 +366,7 @@ namespace Example.LicenseAgent.Tests
                     k.Seat("studio");
                     Gives("more seats than the license has", "taken", "agent-untrusted");
                 }
-                catch (AgentException e) { Gives("more seats than the license has", e.Code, "agent-untrusted"); }
+                catch (AgentException e) { Gives("more seats than the license has", e.Code + "/" + e.Cause, "agent-untrusted/seats"); }
                 total = 3;
                 Members frozen = Shared.L(talk, "checks").Cast<Members>().First(c => Shared.S(c, "name") == "frozen");
                 agent.Answer = (t, b) => t == "/v1/check" ? Reply(frozen, b) : answer(t, b);
@@ -372,7 +375,7 @@ namespace Example.LicenseAgent.Tests
                     k.Seat("studio");
                     Gives("a seat of a frozen license", "taken", "not-licensed");
                 }
-                catch (AgentException e) { Gives("a seat of a frozen license", e.Code, "not-licensed"); }
+                catch (AgentException e) { Gives("a seat of a frozen license", e.Code + "/" + e.Cause, "not-licensed/agent-says-no"); }
                 DateTime began = DateTime.UtcNow;
                 try
                 {

@@ -65,7 +65,7 @@ class Checker {
     if (parts.includes(null)) throw this.transport.fail('agent-bad-answer', 'an envelope is not base64');
     return this.trusted(() => {
       const checked = this.verifier.check({ product, nonce, now, ageMs: monoMs - asked, ...this.options }, ...parts);
-      const device = this.compare(checked.claims, license.sha256(parts[0]), monoMs);
+      const device = this.compare(checked, license.sha256(parts[0]), monoMs);
       const said = typeof answer.verdict === 'object' && answer.verdict !== null ? answer.verdict : {};
       const verdict = makeVerdict(checked, device, checked.runs, checked.proof.phase, checked.reason || (checked.runs ? '' : REASON_AGENT));
       verdict.message = string(said.message);
@@ -80,7 +80,7 @@ class Checker {
     return this.trusted(() => {
       const files = readFiles(file);
       const checked = this.verifier.files({ product, now, ...this.options }, files.license, files.keyset);
-      const device = this.compare(checked.claims, license.sha256(files.license), monoMs);
+      const device = this.compare(checked, license.sha256(files.license), monoMs);
       if (device.outcome === 'different') throw this.wrongDevice(device); // no agent here says what it misses
       let { runs, state, reason } = checked;
       if (files.notice.length > 0) {
@@ -129,8 +129,9 @@ class Checker {
     }
   }
 
-  /** Holds this machine against the license, once per license and reading. */
-  compare(claims, hash, monoMs) {
+  /** Holds this machine against a license that is verified, once per license and reading. */
+  compare({ claims, keyset }, hash, monoMs) {
+    this.options.minKeySet = Math.max(this.options.minKeySet, keyset.ver);
     if (!this.device || monoMs - this.readAt >= this.rereadMs) {
       Object.assign(this, { device: this.observe(), readAt: monoMs, compared: '' });
     }
@@ -159,9 +160,9 @@ function otherMachine(device, missing) {
   return !device.strong_match || lost.some((kind) => !missing.includes(kind));
 }
 
-function makeVerdict({ claims: c }, device, runs, phase, reason) {
+function makeVerdict({ claims: c, keyset }, device, runs, phase, reason) {
   return {
-    runs, phase, reason, message: '', nextStep: '', flags: [], license: c.lic, edition: c.ed, seats: c.seats,
+    runs, phase, reason, message: '', nextStep: '', flags: [], license: c.lic, edition: c.ed, seats: c.seats, keySet: keyset.ver,
     features: [...c.feat], limits: Object.fromEntries(c.lim.map((l) => [l.name, l.value])),
     expires: new Date(c.exp * 1000), renewBy: new Date(c.ren * 1000), graceUntil: new Date(c.grc * 1000), device,
     has(feature) {

@@ -16,6 +16,8 @@ export interface Verdict {
   license: string;
   edition: string;
   seats: number;
+  /** Version of the vendor's key set; see Options.minKeySet. */
+  keySet: number;
   features: string[];
   limits: Record<string, number>;
   /** End of the entitlement. */
@@ -88,7 +90,7 @@ export interface Options {
   /** Bounds each call; 5000. */
   timeoutMs?: number;
   language?: 'en' | 'zh-CN';
-  /** The highest key set version that the program remembers. */
+  /** The highest Verdict.keySet that the program remembers from earlier runs; a Checker remembers what it has verified. */
   minKeySet?: number;
   /** Seconds past its expiry that a key set is still accepted; 0: 400 days. */
   tolerance?: number;

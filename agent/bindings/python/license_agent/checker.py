@@ -39,6 +39,7 @@ class Verdict:
     message: str = ""
     next_step: str = ""
     flags: List[str] = field(default_factory=list)
+    keyset: int = 0  # version of the vendor's key set; see min_keyset
 
     def has(self, feature):
         """Says whether the license grants a feature."""
@@ -58,9 +59,9 @@ class Checker:
     program. Everything else has a default: ``socket`` (path) or ``instance``
     (name) say which agent; ``owners`` are further user ids that it may run as;
     ``timeout`` bounds each call in seconds; ``language`` is "en" or "zh-CN";
-    ``min_keyset`` is the highest key set version that the program remembers,
-    ``tolerance`` how many seconds past its expiry a key set is still accepted
-    (0: 400 days); ``observe`` reads the machine, at most every ``reread``
+    ``min_keyset`` is the highest ``Verdict.keyset`` that the program remembers from
+    earlier runs (a checker remembers what it has verified), ``tolerance`` how many
+    seconds past its expiry a key set is still accepted (0: 400 days); ``observe`` reads the machine, at most every ``reread``
     seconds; ``clock`` returns (UTC seconds, monotonic seconds).
 
     Safe for concurrent use.
@@ -122,7 +123,7 @@ class Checker:
         try:
             with self._lock:
                 checked = self._verifier.check(product, nonce, now, arrived - asked, *parts, **self._options)
-                device = self._compare(checked.claims, license_hash(parts[0]), arrived)
+                device = self._compare(checked, license_hash(parts[0]), arrived)
         except FormatError as e:
             raise self._transport.fail("agent-untrusted", e, e.code) from None
         said = answer.get("verdict") if isinstance(answer.get("verdict"), dict) else {}
@@ -143,7 +144,7 @@ class Checker:
             files = _read_files(file)
             with self._lock:
                 checked = self._verifier.files(product, now, files["license"], files["keyset"], **self._options)
-                device = self._compare(checked.claims, license_hash(files["license"]), mono)
+                device = self._compare(checked, license_hash(files["license"]), mono)
             if device["outcome"] == "different":  # no agent here says what it misses
                 raise self._wrong_device(device)
             runs, phase, reason = checked.runs, checked.state, checked.reason
@@ -227,8 +228,11 @@ class Checker:
                 yield answer
             since, first = serial, False
 
-    def _compare(self, claims, sha, mono):
-        # Called with the lock held: once per license and reading.
+    def _compare(self, checked, sha, mono):
+        # Called with the lock held, when key set and license are verified; once per
+        # license and reading.
+        claims = checked.claims
+        self._options["min_keyset"] = max(self._options["min_keyset"], checked.keyset["ver"])
         if self._device is None or mono - self._read_at >= self._reread:
             self._device, self._read_at, self._compared = self._observe(), mono, ""
         if self._compared != sha:
@@ -244,7 +248,7 @@ class Checker:
         c = checked.claims
         return Verdict(
             runs, phase, reason, c["lic"], c["ed"], c["seats"], list(c["feat"]), {m["name"]: m["value"] for m in c["lim"]},
-            *(_EPOCH + timedelta(seconds=c[t]) for t in ("exp", "ren", "grc")), device=device, **words)
+            *(_EPOCH + timedelta(seconds=c[t]) for t in ("exp", "ren", "grc")), device=device, keyset=checked.keyset["ver"], **words)
 
 
 def _other_machine(device, missing):

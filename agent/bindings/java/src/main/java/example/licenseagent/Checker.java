@@ -34,6 +34,7 @@ public final class Checker implements AutoCloseable {
     private long readAt;
     private String compared = "";
     private Comparison result;
+    private long newest;
 
     /** What can be set; everything but the anchor has a default. */
     public static final class Builder {
@@ -95,7 +96,7 @@ public final class Checker implements AutoCloseable {
             return this;
         }
 
-        /** The highest key set version that the program remembers. */
+        /** The highest {@link Verdict#keySet} that the program remembers from earlier runs; a Checker remembers what it has verified. */
         public Builder minKeySet(long version) {
             minKeySet = version;
             return this;
@@ -156,7 +157,7 @@ public final class Checker implements AutoCloseable {
     }
 
     private License.Options options(String product, byte[] nonce, long ageMs) {
-        return new License.Options(product, "", nonce, with.wall.getAsLong(), ageMs, with.tolerance, with.minKeySet);
+        return new License.Options(product, "", nonce, with.wall.getAsLong(), ageMs, with.tolerance, Math.max(with.minKeySet, newest));
     }
 
     /**
@@ -224,7 +225,7 @@ public final class Checker implements AutoCloseable {
             Comparison same;
             synchronized (this) {
                 c = verifier.check(options(product, nonce, arrived - asked), parts.get(0), parts.get(1), parts.get(2));
-                same = compare(c.claims(), License.sha256(parts.get(0)), arrived);
+                same = compare(c, License.sha256(parts.get(0)), arrived);
             }
             String reason = c.state().reason().isEmpty() && !c.runs() ? REASON_AGENT : c.state().reason();
             Map<?, ?> said = answer.get("verdict") instanceof Map<?, ?> map ? map : Map.of();
@@ -249,7 +250,7 @@ public final class Checker implements AutoCloseable {
             Comparison same;
             synchronized (this) {
                 c = verifier.files(options(product, new byte[0], 0), license, License.bytes(Transport.text(files, "keyset")));
-                same = compare(c.claims(), License.sha256(license), mono);
+                same = compare(c, License.sha256(license), mono);
             }
             if (same.outcome().equals("different")) { // no agent here says what it misses
                 throw wrongDevice(same);
@@ -387,15 +388,16 @@ public final class Checker implements AutoCloseable {
         }
     }
 
-    /** Holds this machine against the license, once per license and reading. */
-    private Comparison compare(Members claims, String hash, long mono) {
+    /** Holds this machine against a license that is verified, once per license and reading. */
+    private Comparison compare(License.Checked checked, String hash, long mono) {
+        newest = Math.max(newest, checked.keySet().number("ver"));
         if (device == null || mono - readAt >= with.rereadMs) {
             device = with.observe.get();
             readAt = mono;
             compared = "";
         }
         if (!compared.equals(hash)) {
-            Members dev = claims.object("dev");
+            Members dev = checked.claims().object("dev");
             Map<String, List<String>> parts = new LinkedHashMap<>();
             dev.objects("fp").forEach(p -> parts.put(p.text("kind"), p.texts("h")));
             result = Fingerprint.compare(dev.object("pol"), dev.text("env"), Canonical.decode64(dev.text("salt")), parts, device);
@@ -417,7 +419,7 @@ public final class Checker implements AutoCloseable {
             list.stream().filter(String.class::isInstance).forEach(f -> flags.add((String) f));
         }
         return new Verdict(runs, phase, reason, Transport.text(said, "message"), Transport.text(said, "next_step"), List.copyOf(flags),
-                c.text("lic"), c.text("ed"), c.number("seats"), List.copyOf(c.texts("feat")), Map.copyOf(limits),
+                c.text("lic"), c.text("ed"), c.number("seats"), checked.keySet().number("ver"), List.copyOf(c.texts("feat")), Map.copyOf(limits),
                 Instant.ofEpochSecond(c.number("exp")), Instant.ofEpochSecond(c.number("ren")), Instant.ofEpochSecond(c.number("grc")), same);
     }
 

@@ -17,6 +17,7 @@ import java.util.Map;
  * @param license the license id
  * @param edition may be empty
  * @param seats concurrent uses on this machine
+ * @param keySet version of the vendor's key set; see {@link Checker.Builder#minKeySet}
  * @param features what the license grants, sorted
  * @param limits named numbers that the program enforces
  * @param expires end of the entitlement
@@ -25,8 +26,8 @@ import java.util.Map;
  * @param device this machine against the license
  */
 public record Verdict(boolean runs, String phase, String reason, String message, String nextStep, List<String> flags, String license,
-        String edition, long seats, List<String> features, Map<String, Long> limits, Instant expires, Instant renewBy, Instant graceUntil,
-        Comparison device) {
+        String edition, long seats, long keySet, List<String> features, Map<String, Long> limits, Instant expires, Instant renewBy,
+        Instant graceUntil, Comparison device) {
     /** Says whether the license grants a feature. */
     public boolean has(String feature) {
         return features.contains(feature);
