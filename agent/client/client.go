@@ -184,19 +184,26 @@ func readAnswer(resp *http.Response, b []byte) ([]byte, error) {
 // fail is a local failure: an *api.Error with the sentence for people, wrapped
 // together with what caused it.
 func (c *Client) fail(code string, cause error) error {
-	e := api.NewError(code, c.language())
 	if cause == nil {
-		return e
+		return api.NewError(code, c.language())
 	}
+	word := ""
 	switch code {
 	case api.CodeUntrusted:
-		if e.Cause = license.Code(cause); e.Cause == "unexpected" {
-			e.Cause = "" // not of the format: the error behind it says it
+		if word = license.Code(cause); word == "unexpected" {
+			word = "" // not of the format: the error behind it says it
 		}
 	case api.CodeConfig:
-		e.Cause = api.CauseArgument
+		word = api.CauseArgument
 	}
-	e.Message, e.Hint = api.SentenceFor(code, e.Cause, c.language())
+	return c.failBy(code, word, cause)
+}
+
+// failBy is fail with the word that stands in Cause.
+func (c *Client) failBy(code, word string, cause error) error {
+	e := api.NewError(code, c.language())
+	e.Cause = word
+	e.Message, e.Hint = api.SentenceFor(code, word, c.language())
 	return fmt.Errorf("%w: %w", e, cause)
 }
 

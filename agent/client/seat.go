@@ -15,6 +15,10 @@ import (
 	"licenseagent.example/agent/api"
 )
 
+// causeSeats stands behind an untrusted answer that counts more seats than the
+// license has.
+const causeSeats = "seats"
+
 // SeatOptions says for whom a seat is, and how long to wait for one.
 type SeatOptions struct {
 	// User counts a named user instead of this process: several programs of one
@@ -99,9 +103,9 @@ func (s *Seat) take(ctx context.Context) (net.Conn, error) {
 	switch {
 	case err != nil:
 	case !v.Runs:
-		err = c.fail(api.CodeNotLicensed, errors.New(v.Reason))
+		err = c.failBy(api.CodeNotLicensed, v.Reason, errors.New(v.Reason))
 	case answer.Count.Total > v.Seats:
-		err = c.fail(api.CodeUntrusted, fmt.Errorf("the agent counts %d seats, the license has %d", answer.Count.Total, v.Seats))
+		err = c.failBy(api.CodeUntrusted, causeSeats, fmt.Errorf("the agent counts %d seats, the license has %d", answer.Count.Total, v.Seats))
 	}
 	if err != nil {
 		conn.Close() //nolint:errcheck // it is given back; there is nobody to tell

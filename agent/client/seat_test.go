@@ -175,7 +175,7 @@ func TestSeatStandsOnACheck(t *testing.T) {
 	w := newWorld(t)
 	d := newDesk(t, w)
 	d.total = 4
-	if _, err := w.checker.Seat(t.Context(), "studio", SeatOptions{}); code(err) != api.CodeUntrusted {
+	if _, err := w.checker.Seat(t.Context(), "studio", SeatOptions{}); code(err) != api.CodeUntrusted || cause(err) != "seats" {
 		t.Errorf("more seats than the license has: %v", err)
 	}
 	ended(t, <-d.held)
@@ -191,7 +191,7 @@ func TestSeatStandsOnACheck(t *testing.T) {
 	w.reply = nil
 	w.mu.Unlock()
 	w.machine.Clock.Advance(400 * day)
-	if _, err := w.checker.Seat(t.Context(), "studio", SeatOptions{}); code(err) != api.CodeNotLicensed {
+	if _, err := w.checker.Seat(t.Context(), "studio", SeatOptions{}); code(err) != api.CodeNotLicensed || cause(err) == "" {
 		t.Errorf("an ended license: %v", err)
 	}
 	ended(t, <-d.held)

@@ -59,7 +59,9 @@ static license_agent *make(const char *place, const char *anchor) {
 /* The phase of a verdict that runs, or the code of an error with its sentences. */
 static const char *said(la_status status) {
     if (status == LA_OK) return V.runs ? V.phase : "no";
-    return E.message[0] && E.hint[0] ? E.code : "no sentences";
+    static char said[140];
+    snprintf(said, sizeof said, "%s%s%s", E.code, E.cause[0] ? "/" : "", E.cause);
+    return E.message[0] && E.hint[0] ? said : "no sentences";
 }
 
 static const char *check(const char *place, const char *anchor, const char *product) {

@@ -73,7 +73,7 @@ namespace Example.LicenseAgent.Tests
                 foreach (var t in taken.Where(t => t.Key == w[1])) { t.Value.Dispose(); }
                 return "";
             }
-            catch (AgentException e) { return string.IsNullOrEmpty(e.Sentence) || string.IsNullOrEmpty(e.Hint) ? e.Code + " without its sentences" : e.Code; }
+            catch (AgentException e) { return string.IsNullOrEmpty(e.Sentence) || string.IsNullOrEmpty(e.Hint) ? e.Code + " without its sentences" : e.Code + (e.Cause == "" ? "" : "/" + e.Cause); }
         }
 
         static string Measure(int times, Action call)

@@ -59,7 +59,7 @@ async function main([script, places, relay]) {
   let [passed, failed] = [0, 0];
   for (const [step, ...args] of lines(script)) {
     const want = step === 'free' ? undefined : args.pop();
-    const got = await steps[step](...args).catch((e) => (e.code && e.sentence && e.hint ? e.code : `${e.code} without its sentences: ${e.stack}`));
+    const got = await steps[step](...args).catch((e) => (e.code && e.sentence && e.hint ? e.code + (e.reason && `/${e.reason}`) : `${e.code} without its sentences: ${e.stack}`));
     if (got === want) passed++;
     else {
       failed++;

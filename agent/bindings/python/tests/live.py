@@ -54,7 +54,8 @@ class Live:
         try:
             return getattr(self, do)(*args)
         except AgentError as e:
-            return e.code if e.message and e.hint else e.code + " without its sentences"
+            code = e.code + "/" + e.cause if e.cause else e.code
+            return code if e.message and e.hint else code + " without its sentences"
 
 
 def said(verdict):

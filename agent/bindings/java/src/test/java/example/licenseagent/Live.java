@@ -98,7 +98,7 @@ final class Live {
                 }
             };
         } catch (AgentException e) {
-            return e.sentence().isEmpty() || e.hint().isEmpty() ? e.code() + " without its sentences" : e.code();
+            return e.sentence().isEmpty() || e.hint().isEmpty() ? e.code() + " without its sentences" : e.code() + (e.reason().isEmpty() ? "" : "/" + e.reason());
         }
     }
 

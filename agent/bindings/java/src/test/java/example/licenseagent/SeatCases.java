@@ -40,7 +40,7 @@ final class SeatCases {
         try (Seat s = k.seat("studio", "", waitMs)) {
             return "held " + s.held();
         } catch (AgentException e) {
-            return e.code();
+            return e.code() + (e.reason().isEmpty() ? "" : "/" + e.reason());
         }
     }
 
@@ -77,10 +77,10 @@ final class SeatCases {
     void refused() throws Exception {
         try (FakeAgent a = new FakeAgent(this::answer); Checker k = agents.checker(a.socket.toString(), agents.check("genuine")).build()) {
             total = 4;
-            Cases.equal(code(k), "agent-untrusted", "more seats than the license has");
+            Cases.equal(code(k), "agent-untrusted/seats", "more seats than the license has");
             total = 3;
             verdict = agents.check("frozen");
-            Cases.equal(code(k), "not-licensed", "a frozen license");
+            Cases.equal(code(k), "not-licensed/agent-says-no", "a frozen license");
             taken = true;
             Cases.equal(code(k), "seats-taken", "all taken");
         }
