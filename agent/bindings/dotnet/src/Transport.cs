@@ -88,7 +88,14 @@ namespace Example.LicenseAgent
             {
                 if (Native.Windows)
                 {
-                    pipe = new NamedPipeClientStream(PipeDirection.InOut, true, true, Open(path, deadline)); // the proof decides who answered
+                    SafePipeHandle handle = Open(path, deadline);
+                    string owner = PipeOwner.Of(handle);
+                    if (!PipeOwner.Trusted(owner, path, PipeOwner.Self()))
+                    {
+                        handle.Dispose();
+                        throw new Foreign("the pipe belongs to " + owner);
+                    }
+                    pipe = new NamedPipeClientStream(PipeDirection.InOut, true, true, handle);
                     return;
                 }
                 uint? byRoot;

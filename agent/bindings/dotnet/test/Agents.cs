@@ -245,6 +245,15 @@ namespace Example.LicenseAgent.Tests
             }
         }
 
+        static void PipeOwners()
+        {
+            const string path = "\\\\.\\pipe\\TrustedInstaller", me = "S-1-5-21-1-2-3-1001";
+            string installer = "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464"; // NT SERVICE\TrustedInstaller
+            foreach (string owner in new[] { "S-1-5-18", "S-1-5-32-544", installer, me }) { Shared.Result(PipeOwner.Trusted(owner, path, me), "pipe", owner, "refused"); }
+            foreach (string owner in new[] { null, "", "S-1-5-21-1-2-3-1002", "S-1-5-80-1-2-3-4-5", "S-1-5-32-545" }) { Shared.Result(!PipeOwner.Trusted(owner, path, me), "pipe", owner, "trusted"); }
+            Shared.Result(!PipeOwner.Trusted(null, path, null), "pipe", "nobody knows who", "trusted");
+        }
+
         static void Behaviour()
         {
             using (var agent = new Fake((t, b) => Reply(first, b)))
@@ -417,6 +426,7 @@ namespace Example.LicenseAgent.Tests
                 EndpointCase(c);
                 endpoints++;
             }
+            PipeOwners();
             Behaviour();
             Watching();
             Seats();
