@@ -48,6 +48,7 @@ const (
 	CodeNotRunning   = "agent-not-running"
 	CodeTimeout      = "agent-timeout"
 	CodeWrongOwner   = "agent-wrong-owner"  // somebody else listens on the agent's endpoint
+	CodeNoAccess     = "agent-no-access"    // this account may not reach the agent's endpoint
 	CodeAgentAnswer  = "agent-bad-answer"   // the agent's answer cannot be understood
 	CodeUntrusted    = "agent-untrusted"    // the answer does not end in the vendor's key
 	CodeWrongDevice  = "agent-wrong-device" // the answer is genuine, but for another machine
@@ -106,6 +107,7 @@ func Codes() []CodeInfo {
 		{CodeNotRunning, 0, ExitNotRunning},
 		{CodeTimeout, 0, ExitNotRunning},
 		{CodeWrongOwner, 0, ExitPermission},
+		{CodeNoAccess, 0, ExitPermission},
 		{CodeAgentAnswer, 0, ExitUnexpected},
 		{CodeUntrusted, 0, ExitNotLicensed},
 		{CodeWrongDevice, 0, ExitNotLicensed},

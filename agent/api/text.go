@@ -215,6 +215,11 @@ func sentences() []sentence {
 			"代理程序的接口被其他用户占用。", "请先查明套接字的所有者（ls -l），再信任本机。",
 		},
 		{
+			CodeNoAccess,
+			"This account may not reach the license agent's socket or pipe.", "Have an administrator look at its permissions and at those of the directories above it (namei -l SOCKET): every local account needs access; in a container or a sandbox, its rules too.",
+			"此帐户无权访问许可证代理程序的套接字或管道。", "请让管理员检查其权限及各级上层目录的权限（namei -l 套接字）：本机的每个帐户都需要能够访问；在容器或沙箱中，还应检查其规则。",
+		},
+		{
 			CodeAgentAnswer,
 			"The agent's answer could not be understood.", "Check that program and agent have matching versions.",
 			"无法理解代理程序的应答。", "请检查程序与代理程序的版本是否匹配。",

@@ -112,9 +112,9 @@ func NewChecker(anchor []byte) (*Checker, error) {
 //
 // A genuine answer that says no is not an error: look at Verdict.Runs. An error
 // holds an *api.Error (errors.As) with one of the codes agent-not-running,
-// agent-timeout, agent-wrong-owner, agent-bad-answer, agent-untrusted,
-// agent-wrong-device, not-activated, ambiguous-product; nothing is licensed
-// then.
+// agent-timeout, agent-wrong-owner, agent-no-access, agent-bad-answer,
+// agent-untrusted, agent-wrong-device, not-activated, ambiguous-product; nothing
+// is licensed then.
 func (k *Checker) Check(ctx context.Context, product string) (Verdict, error) {
 	v, other, err := k.ask(ctx, product, false)
 	if other {

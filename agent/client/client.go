@@ -223,7 +223,7 @@ func (c *Client) transport(err error) error {
 	case errors.Is(err, ipc.ErrForeignOwner), errors.Is(err, ipc.ErrNotSocket), errors.Is(err, ipc.ErrNoIdentity):
 		return c.fail(api.CodeWrongOwner, err)
 	case errors.Is(err, fs.ErrPermission):
-		return c.fail(api.CodePermission, err)
+		return c.fail(api.CodeNoAccess, err)
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &e) && e.Timeout():

@@ -1004,6 +1004,11 @@ static int allowed(const license_agent *la, uid_t uid, uid_t by_root) {
     return uid == 0 || (la->n_owners == 0 && (uid == geteuid() || uid == by_root));
 }
 
+/* What errno says of a socket that is not to be had. */
+static la_status missing(void) {
+    return errno == EACCES || errno == EPERM ? LA_NO_ACCESS : errno == ENOENT || errno == ENOTDIR || errno == ECONNREFUSED ? LA_NOT_RUNNING : LA_BAD_ANSWER;
+}
+
 /* Judges the way to the socket: who could change a directory could put another
  * socket there. Each must be root's or our own and closed to others; a sticky
  * one like /tmp may stand on the way. *by_root becomes the owner of a last
@@ -1016,7 +1021,7 @@ static la_status judge(const license_agent *la, uid_t *by_root) {
     snprintf(todo, sizeof todo, "%s", la->path + 1);
     for (;;) {
         char *slash = strchr(todo, '/');
-        if (stat(here, &st) != 0) return errno == ENOENT || errno == ENOTDIR ? LA_NOT_RUNNING : LA_BAD_ANSWER;
+        if (stat(here, &st) != 0) return missing();
         if (slash == NULL) break;
         if (st.st_uid != 0) {
             root_only = 0;
@@ -1038,7 +1043,7 @@ static la_status judge(const license_agent *la, uid_t *by_root) {
             if (up > 1) here[up++] = '/';
             memcpy(here + up, todo, step + 1);
             up -= up > 1;
-            if (lstat(here, &st) != 0) return errno == ENOENT || errno == ENOTDIR ? LA_NOT_RUNNING : LA_BAD_ANSWER;
+            if (lstat(here, &st) != 0) return missing();
             if (S_ISLNK(st.st_mode)) {
                 ssize_t n = readlink(here, target, sizeof target - 1);
                 if (n < 0 || ++links > 40 || (st.st_uid != 0 && st.st_uid != geteuid()) || (size_t)n + strlen(rest) + 2 > sizeof todo) return LA_WRONG_OWNER;
@@ -1054,7 +1059,7 @@ static la_status judge(const license_agent *la, uid_t *by_root) {
     }
     if (la->n_owners == 0 && root_only) *by_root = st.st_uid;
     if (!allowed(la, st.st_uid, *by_root) || st.st_mode & 022) return LA_WRONG_OWNER;
-    if (lstat(la->path, &st) != 0) return errno == ENOENT || errno == ENOTDIR ? LA_NOT_RUNNING : LA_BAD_ANSWER;
+    if (lstat(la->path, &st) != 0) return missing();
     return S_ISSOCK(st.st_mode) && allowed(la, st.st_uid, *by_root) ? LA_OK : LA_WRONG_OWNER;
 }
 
@@ -1087,7 +1092,7 @@ static la_status dial(license_agent *la, int64_t at) {
     la->open = 1, la->used = 0;
     while (connect((int)la->conn, (struct sockaddr *)&to, sizeof to) != 0) {
         struct timespec pause = {0, 5000000};
-        if (errno != EAGAIN && errno != EINTR) return errno == ENOENT || errno == ECONNREFUSED ? LA_NOT_RUNNING : LA_BAD_ANSWER;
+        if (errno != EAGAIN && errno != EINTR) return missing();
         if (now_ms() >= at) return LA_TIMEOUT;
         nanosleep(&pause, NULL); /* the queue of callers is full */
     }
@@ -1167,7 +1172,7 @@ static la_status dial(license_agent *la, int64_t at) {
         }
         DWORD e = GetLastError();
         if (e != ERROR_PIPE_BUSY)
-            return e == ERROR_FILE_NOT_FOUND || e == ERROR_PATH_NOT_FOUND ? LA_NOT_RUNNING : e == ERROR_ACCESS_DENIED ? LA_WRONG_OWNER : LA_BAD_ANSWER;
+            return e == ERROR_FILE_NOT_FOUND || e == ERROR_PATH_NOT_FOUND ? LA_NOT_RUNNING : e == ERROR_ACCESS_DENIED ? LA_NO_ACCESS : LA_BAD_ANSWER;
         if (now_ms() >= at) return LA_TIMEOUT;
         Sleep(5);
     }
@@ -1280,7 +1285,7 @@ static la_status exchange(license_agent *la, const char *request, size_t size, a
 /* Sends one request and returns the answer's object in a->body, which the caller frees with a->own. */
 static la_status call(license_agent *la, const char *method, const char *target, const char *body, int timeout_ms, answer *a, la_error *err) {
     char request[2048];
-    static const char *const names[] = {"", "", "timeout", "owner or mode of the endpoint", "not an HTTP answer of an agent"};
+    static const char *const names[LA_NO_ACCESS + 1] = {"", "", "timeout", "owner or mode of the endpoint", "not an HTTP answer of an agent"};
     int64_t at = now_ms() + timeout_ms;
     int n = snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: license-agent\r\nAccept-Language: %s\r\n", method, target, la->language);
     if (body != NULL)
@@ -1302,7 +1307,7 @@ static la_status call(license_agent *la, const char *method, const char *target,
     if (bad != LA_OK || !a->keep) hang_up(la);
     if (bad != LA_OK) {
         free(a->own), a->own = NULL;
-        return bad == LA_CONFIG ? no_memory(la, err) : fail(la, err, bad, "", names[bad]);
+        return bad == LA_CONFIG ? no_memory(la, err) : fail(la, err, bad, "", names[bad] ? names[bad] : "");
     }
     const char *end = a->body.s + a->body.n, *start = json_space(a->body.s, end), *after = json_skip(start, end, 0);
     if (after == NULL || *start != '{' || json_space(after, end) != end) bad = fail(la, err, LA_BAD_ANSWER, "", "not a JSON object");

@@ -27,7 +27,8 @@ typedef enum {
     LA_REFUSED,      /* the agent answered with an error, whose code la_error.code holds: "not-activated", ... */
     LA_NOT_LICENSED, /* "not-licensed": a seat was asked for, and the license does not run */
     LA_CONFIG,       /* "config-invalid": an argument makes no sense */
-    LA_ANCHOR        /* "anchor": the trust anchor is unusable */
+    LA_ANCHOR,       /* "anchor": the trust anchor is unusable */
+    LA_NO_ACCESS     /* "agent-no-access": this account may not reach the endpoint */
 } la_status;
 
 /* Why a call failed. code is stable; cause is the word of the format

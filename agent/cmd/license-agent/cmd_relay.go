@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"time"
 
@@ -49,6 +50,8 @@ func (a *app) relay(ctx context.Context) error {
 		return a.problem(api.CodeNotRunning, err)
 	case errors.Is(err, ipc.ErrForeignOwner), errors.Is(err, ipc.ErrNotSocket), errors.Is(err, ipc.ErrNoIdentity):
 		return a.problem(api.CodeWrongOwner, err)
+	case errors.Is(err, fs.ErrPermission):
+		return a.problem(api.CodeNoAccess, err)
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &late) && late.Timeout():
 		return a.problem(api.CodeTimeout, err)
 	case err != nil:

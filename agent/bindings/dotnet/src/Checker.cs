@@ -11,7 +11,7 @@ namespace Example.LicenseAgent
 {
     /// <summary>Nothing is licensed as far as the program can tell. Code is stable and
     /// may be switched on: agent-not-running, agent-timeout, agent-wrong-owner,
-    /// agent-bad-answer, agent-untrusted, agent-wrong-device, not-licensed,
+    /// agent-no-access, agent-bad-answer, agent-untrusted, agent-wrong-device, not-licensed,
     /// config-invalid, anchor, or one that the agent sent, such as not-activated.</summary>
     public sealed class AgentException : Exception
     {

@@ -27,7 +27,7 @@ namespace Example.LicenseAgent
         [DllImport("kernel32", CharSet = CharSet.Unicode, SetLastError = true)]
         static extern IntPtr CreateFileW(string name, uint access, uint share, IntPtr security, uint disposition, uint flags, IntPtr template);
 
-        internal const int FileNotFound = 2, PathNotFound = 3, AccessDenied = 5, PipeBusy = 231;
+        internal const int FileNotFound = 2, PathNotFound = 3, AccessDenied = 5, PipeBusy = 231, Eperm = 1, Eacces = 13;
 
         /// <summary>Opens a pipe for overlapped use, null with the error's number when that
         /// fails. NamedPipeClientStream opens it by a name with GENERIC_WRITE, which contains

@@ -4,6 +4,7 @@ using System.IO;
 using System.IO.Pipes;
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.RegularExpressions;
 using System.Threading;
@@ -53,6 +54,8 @@ namespace Example.LicenseAgent
         sealed class Foreign : Exception { internal Foreign(string detail) : base(detail) { } }
 
         sealed class NotThere : Exception { internal NotThere(string detail) : base(detail) { } }
+
+        sealed class Barred : Exception { internal Barred(string detail) : base(detail) { } }
 
         sealed class Late : Exception { }
 
@@ -116,6 +119,7 @@ namespace Example.LicenseAgent
                             Thread.Sleep(5); // the queue of callers is full
                         }
                         catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionRefused || e.ErrorCode == 2 || e.SocketErrorCode == SocketError.AddressNotAvailable) { throw new NotThere(e.Message); }
+                        catch (SocketException e) when (e.SocketErrorCode == SocketError.AccessDenied) { throw new Barred(e.Message); }
                     }
                     uint? uid = Native.Peer(socket);
                     if (uid == null || !Allowed(uid.Value, expect, byRoot)) { throw new Foreign("the listener runs as uid " + uid); }
@@ -135,7 +139,7 @@ namespace Example.LicenseAgent
                     SafePipeHandle pipe = Native.OpenPipe(path, out error);
                     if (pipe != null) { return pipe; }
                     if (error == Native.FileNotFound || error == Native.PathNotFound) { throw new NotThere("no pipe"); }
-                    if (error == Native.AccessDenied) { throw new Foreign("the pipe is not for us"); }
+                    if (error == Native.AccessDenied) { throw new Barred("the pipe is not for this account"); }
                     if (error != Native.PipeBusy) { throw new IOException("Windows says " + error); }
                     Left(deadline);
                     Thread.Sleep(5); // the queue of callers is full
@@ -279,6 +283,8 @@ namespace Example.LicenseAgent
         static Native.Status At(string path, bool follow)
         {
             Native.Status? st = Native.Stat(path, follow);
+            int error = Marshal.GetLastWin32Error();
+            if (st == null && (error == Native.Eacces || error == Native.Eperm)) { throw new Barred(path); }
             if (st == null) { throw new NotThere(path); }
             return st.Value;
         }
@@ -408,6 +414,7 @@ namespace Example.LicenseAgent
             try { a = Exchange(Text.Raw(head + Text.Bytes(data)), deadline, own, out held); }
             catch (Late) { throw Fail("agent-timeout"); }
             catch (Foreign e) { throw Fail("agent-wrong-owner", e.Message); }
+            catch (Barred e) { throw Fail("agent-no-access", e.Message); }
             catch (NotThere e) { throw Fail("agent-not-running", e.Message); }
             catch (Exception e) when (e is Bad || e is IOException || e is SocketException || e is ObjectDisposedException || e is InvalidOperationException) { throw Fail("agent-bad-answer", e.Message); }
             var value = Text.Json(a.Body) as Members;

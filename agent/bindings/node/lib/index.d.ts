@@ -46,8 +46,8 @@ export interface Comparison {
 /** Nothing is licensed as far as the program can tell. */
 export class AgentError extends Error {
   /**
-   * Stable: agent-not-running, agent-timeout, agent-wrong-owner, agent-bad-answer, agent-untrusted,
-   * agent-wrong-device, not-licensed (a seat of a license that does not run), config-invalid, anchor, or a code that the agent sent, such as not-activated.
+   * Stable: agent-not-running, agent-timeout, agent-wrong-owner, agent-no-access, agent-bad-answer,
+   * agent-untrusted, agent-wrong-device, not-licensed (a seat of a license that does not run), config-invalid, anchor, or a code that the agent sent, such as not-activated.
    */
   readonly code: string;
   /** Behind agent-untrusted the word of SPEC.md section 11 (nonce, signature, …), or the merchant's code. */

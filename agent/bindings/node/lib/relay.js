@@ -6,7 +6,7 @@ const { spawn } = require('node:child_process');
 const path = require('node:path');
 const { Duplex } = require('node:stream');
 
-const CODES = ['agent-not-running', 'agent-wrong-owner', 'agent-timeout'];
+const CODES = ['agent-not-running', 'agent-wrong-owner', 'agent-no-access', 'agent-timeout'];
 const MAX_SAID = 64 << 10; // of the child's own words
 
 /** The program of an installed agent. */

@@ -196,6 +196,6 @@ class Transport {
   }
 }
 
-const CODES = { ENOENT: 'agent-not-running', ENOTDIR: 'agent-not-running', ECONNREFUSED: 'agent-not-running', EAGAIN: 'agent-timeout' };
+const CODES = { ENOENT: 'agent-not-running', ENOTDIR: 'agent-not-running', ECONNREFUSED: 'agent-not-running', EACCES: 'agent-no-access', EPERM: 'agent-no-access', EAGAIN: 'agent-timeout' };
 
 module.exports = { Transport, socketPath };

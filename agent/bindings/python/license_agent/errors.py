@@ -12,8 +12,8 @@ class AgentError(Exception):
     """Nothing is licensed as far as the program can tell.
 
     ``code`` is stable and may be switched on: ``agent-not-running``,
-    ``agent-timeout``, ``agent-wrong-owner``, ``agent-bad-answer``,
-    ``agent-untrusted``, ``agent-wrong-device``, ``not-licensed`` (a seat of a
+    ``agent-timeout``, ``agent-wrong-owner``, ``agent-no-access``,
+    ``agent-bad-answer``, ``agent-untrusted``, ``agent-wrong-device``, ``not-licensed`` (a seat of a
     license that does not run), ``config-invalid``, ``anchor``, or a code that the agent sent, such as ``not-activated``. ``cause`` is the
     word of the format specification behind ``agent-untrusted`` (``nonce``,
     ``signature``, …), or the merchant's code. ``message`` and ``hint`` are for

@@ -300,6 +300,8 @@ class Transport:
             raise self.fail("agent-wrong-owner", e) from None
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as e:
             raise self.fail("agent-not-running", e) from None
+        except PermissionError as e:
+            raise self.fail("agent-no-access", e) from None
         except (OSError, _BadAnswer) as e:
             raise self.fail("agent-bad-answer", e) from None
         try:

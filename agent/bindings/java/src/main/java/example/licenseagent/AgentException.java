@@ -6,7 +6,7 @@ import java.util.Map;
  * Nothing is licensed as far as the program can tell.
  *
  * <p>The code is stable and may be switched on: agent-not-running, agent-timeout,
- * agent-wrong-owner, agent-bad-answer, agent-untrusted, agent-wrong-device,
+ * agent-wrong-owner, agent-no-access, agent-bad-answer, agent-untrusted, agent-wrong-device,
  * not-licensed (a seat of a license that does not run), config-invalid, anchor, or a code that the agent sent, such as not-activated.
  */
 public final class AgentException extends Exception {

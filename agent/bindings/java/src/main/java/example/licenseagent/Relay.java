@@ -20,7 +20,7 @@ import java.util.concurrent.TimeoutException;
  * thread reads what the child says, because a stream of a process has no time limit.
  */
 final class Relay extends Connection {
-    private static final List<String> CODES = List.of("agent-not-running", "agent-wrong-owner", "agent-timeout");
+    private static final List<String> CODES = List.of("agent-not-running", "agent-wrong-owner", "agent-no-access", "agent-timeout");
     private static final int MAX_QUEUED = 32; // pieces of 16 KiB: more than an answer may be
     private static final byte[] END = {};
 

@@ -7,6 +7,7 @@ import java.net.SocketException;
 import java.net.SocketTimeoutException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.NoSuchFileException;
 import java.util.ArrayDeque;
 import java.util.Deque;
@@ -228,14 +229,17 @@ final class Transport {
             throw fail("agent-wrong-owner", e.getMessage(), "");
         } catch (Relay.RefusedException e) {
             throw fail(e.code, e.getMessage(), "");
+        } catch (AccessDeniedException e) {
+            throw fail("agent-no-access", e.getMessage(), "");
         } catch (NoSuchFileException | ConnectException e) {
             throw fail("agent-not-running", e.getMessage(), "");
         } catch (IOException | RuntimeException e) {
             boolean none = e instanceof SocketException && String.valueOf(e.getMessage()).matches(".*(refused|No such file).*");
             boolean file = e instanceof java.nio.file.FileSystemException f && "Not a directory".equals(f.getReason());
+            boolean barred = e instanceof SocketException && String.valueOf(e.getMessage()).matches(".*(Permission denied|not permitted).*");
             // Nobody takes the connection in: connecting does not wait for that.
             boolean full = e instanceof SocketException && String.valueOf(e.getMessage()).contains("temporarily unavailable");
-            throw fail(none || file ? "agent-not-running" : full ? "agent-timeout" : "agent-bad-answer", e.toString(), "");
+            throw fail(none || file ? "agent-not-running" : barred ? "agent-no-access" : full ? "agent-timeout" : "agent-bad-answer", e.toString(), "");
         }
         Map<?, ?> value;
         try {
