@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,8 +29,7 @@ func Dial(ctx context.Context, path string, opts DialOptions) (net.Conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "unix", path)
+	c, err := connect(ctx, path, rest)
 	if err != nil {
 		if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%w: %w", ErrNotRunning, err)
@@ -46,6 +46,35 @@ func Dial(ctx context.Context, path string, opts DialOptions) (net.Conn, error) 
 		return nil, err
 	}
 	return u, nil
+}
+
+// fullPause is how long Dial rests while the queue of callers is full.
+const fullPause = 5 * time.Millisecond
+
+// connect waits for a place in the queue of callers, for which the kernel does
+// not: it says EAGAIN at once (unix(7)). pause is false when ctx has ended.
+func connect(ctx context.Context, path string, pause func(context.Context) bool) (net.Conn, error) {
+	var d net.Dialer
+	for {
+		c, err := d.DialContext(ctx, "unix", path)
+		if !errors.Is(err, unix.EAGAIN) {
+			return c, err
+		}
+		if !pause(ctx) {
+			return nil, fmt.Errorf("%w: %w", ctx.Err(), err)
+		}
+	}
+}
+
+func rest(ctx context.Context) bool {
+	t := time.NewTimer(fullPause)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
 }
 
 // checkServer asks the kernel who called listen(2) on the other side. This also

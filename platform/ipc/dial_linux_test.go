@@ -3,6 +3,7 @@ package ipc
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -67,6 +68,42 @@ func TestDialFollowsTrustedLinks(t *testing.T) {
 	c.Close()
 	if _, err := Dial(t.Context(), dir+"/loop/agent.sock", DialOptions{}); !errors.Is(err, unix.ELOOP) {
 		t.Errorf("loop: %v", err)
+	}
+}
+
+// The kernel does not wait for a place in a full queue of callers; Dial does, as
+// long as it may.
+func TestDialWaitsForAPlaceInTheQueue(t *testing.T) {
+	path := shortDir(t) + "/agent.sock"
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(fd)
+	must(t, unix.Bind(fd, &unix.SockaddrUnix{Name: path}))
+	must(t, unix.Listen(fd, 0))
+	fill, err := net.Dial("unix", path)
+	must(t, err)
+	defer fill.Close()
+	if _, err := net.Dial("unix", path); !errors.Is(err, unix.EAGAIN) {
+		t.Fatalf("control: the queue is not full: %v", err)
+	}
+	pauses := 0
+	c, err := connect(t.Context(), path, func(context.Context) bool {
+		if pauses++; pauses == 3 {
+			taken, _, err := unix.Accept(fd)
+			must(t, err)
+			unix.Close(taken)
+		}
+		return true
+	})
+	must(t, err)
+	defer c.Close()
+	if pauses != 3 {
+		t.Errorf("%d pauses", pauses)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), fullPause)
+	defer cancel()
+	if _, err := Dial(ctx, path, DialOptions{}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("still full at the deadline: %v", err)
 	}
 }
 

@@ -6,6 +6,7 @@ const fs = require('node:fs');
 const http = require('node:http');
 const net = require('node:net');
 const path = require('node:path');
+const { setTimeout: sleep } = require('node:timers/promises');
 const { AgentError, failure } = require('./errors');
 const { connect, installed } = require('./relay');
 
@@ -123,13 +124,20 @@ class Transport {
   async call(method, target, body, timeoutMs, agent = this.agent) {
     let answer;
     const deadline = process.hrtime.bigint() + BigInt(Math.round(timeoutMs * 1e6));
-    for (let again = true; ; again = false) {
+    for (let again = true; ;) {
       try {
         answer = await this.exchange(method, target, body, deadline, agent);
         break;
       } catch (e) {
+        if (e.code === 'EAGAIN' && process.hrtime.bigint() < deadline) { // the queue of callers is full
+          await sleep(5);
+          continue;
+        }
         // The agent closed a kept connection, as after a restart.
-        if (again && e.stale) continue;
+        if (again && e.stale) {
+          again = false;
+          continue;
+        }
         throw this.fail(e.agent || CODES[e.code] || 'agent-bad-answer', e.message);
       }
     }

@@ -321,6 +321,24 @@ test('somebody else could have put the socket there', () => serving(genuine(), a
   assert.equal(await codeOf(socket), 'agent-wrong-owner');
 }));
 
+test('a full queue of callers is waited for', () => serving(genuine(), async (socket, open, dir) => {
+  const narrow = path.join(dir, 'narrow.sock');
+  const callers = net.createServer((c) => c.pipe(net.connect(socket)).pipe(c));
+  await new Promise((resolve) => callers.listen({ path: narrow, backlog: 1 }, resolve));
+  // Nobody is taken in before this turn of the event loop has ended.
+  const refused = [];
+  const filled = Array.from({ length: 4 }, () => net.connect(narrow).on('error', (e) => refused.push(e.code)));
+  const k = checker(narrow);
+  try {
+    assert.ok((await k.check(product)).runs);
+    assert.ok(refused.length > 0 && refused.every((code) => code === 'EAGAIN'), `control: ${refused}`);
+  } finally {
+    k.close();
+    for (const c of filled) c.destroy();
+    callers.close();
+  }
+}));
+
 test('configuration', () => {
   assert.equal(socketPath(), '/run/license-agent/agent.sock');
   assert.equal(socketPath('cad'), '/run/license-agent-cad/agent.sock');
