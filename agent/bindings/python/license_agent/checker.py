@@ -78,11 +78,12 @@ class Checker:
         self._options = {"min_keyset": min_keyset, "tolerance": tolerance}
         self._verifier, self._lock = Verifier(self.anchor), threading.Lock()
         self._device, self._read_at, self._compared, self._result = None, 0.0, "", None
-        self._closed = False
+        self._ended = threading.Event()
 
     def close(self):
-        """Ends all connections, and with them a watch."""
-        self._closed = True
+        """Ends all connections, and with them a watch and every seat. It cannot be
+        used any more: a call raises AgentError, a seat says that it is not held."""
+        self._ended.set()
         self._transport.close()
 
     def __enter__(self):
@@ -193,22 +194,23 @@ class Checker:
         """Ends the connection of a seat."""
         self._transport.drop(held)
 
-    def closes(self):
-        """How often this was closed. For Seat."""
-        return self._transport.closes
+    @property
+    def closed(self):
+        """Whether close was called."""
+        return self._ended.is_set()
 
     @property
     def timeout(self):
         """Seconds that bound each call."""
         return self._timeout
 
-    def watch(self, wait=30.0, pause=time.sleep):
+    def watch(self, wait=30.0, pause=None):
         """Yields at the start and whenever something about the instance's
         licenses changed: check again then. The value is the agent's answer
         {"serial", "events"}, which proves nothing. An agent that is not running
         is waited for; close() from another thread ends it."""
         since, first, delay = 0, True, 1.0
-        while not self._closed:
+        while not self.closed:
             ask = 0 if first else wait
             try:
                 answer = self._transport.call("GET", "/v1/events?since=%d&wait=%gs" % (since, ask), timeout=ask + self._timeout)
@@ -216,11 +218,11 @@ class Checker:
                 if type(serial) is not int or serial < 0:
                     raise self._transport.fail("agent-bad-answer", "no serial")
             except AgentError:
-                if self._closed:
+                if self.closed:
                     return
                 # The serial begins anew with the next agent.
                 since, first = 0, True
-                pause(delay)
+                (pause or self._ended.wait)(delay)
                 delay = min(2 * delay, 30.0)
                 continue
             delay = 1.0

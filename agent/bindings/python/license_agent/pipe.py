@@ -70,7 +70,7 @@ class Connection:
     def ended(self):
         """Says whether the other side has ended a connection on which it says nothing."""
         try:
-            return _winapi.PeekNamedPipe(self.handle, 0)[0] > 0
+            return self.handle is None or _winapi.PeekNamedPipe(self.handle, 0)[0] > 0
         except OSError:
             return True
 

@@ -1,5 +1,7 @@
 """Seats: a connection that stays open and ends with the process."""
 
+import os
+import threading
 import time
 
 from .errors import AgentError
@@ -10,49 +12,79 @@ _AGAIN = ("busy", "agent-not-running", "agent-timeout", "agent-bad-answer")
 
 class Seat:
     """One concurrent use of a product, from Checker.seat. It ends with close, with
-    the end of a ``with`` block, or with this process, whatever way that ends; the
-    program sends no heartbeat. ``verdict`` is what was verified when it was taken."""
+    the end of a ``with`` block, with its checker's close, or with this process,
+    whatever way that ends; the program sends no heartbeat. ``verdict`` is what was
+    verified when it was taken."""
 
     def __init__(self, checker, product, user, wait):
-        self._checker, self._product, self._user, self._held = checker, product, user, None
+        self._checker, self._product, self._user = checker, product, user
+        self._held, self._closed, self._pid = None, False, os.getpid()
+        self._lock = threading.Lock()  # of _held and _closed; not held while the agent is asked
+        self._asking = threading.Lock()  # one thread takes the seat up again
         self.verdict = None
         end = time.monotonic() + wait
         self._take(lambda: max(end - time.monotonic(), 0), wait + checker.timeout, ("busy",))
 
+    def _over(self):
+        return self._closed or self._checker.closed
+
     def _take(self, wait, patience, again):
-        until, closes, first = time.monotonic() + patience, self._checker.closes(), True
+        until, first = time.monotonic() + patience, True
         while True:
             try:
-                self.verdict, self._held = self._checker.take_seat(self._product, self._user, wait())
-                return
+                verdict, held = self._checker.take_seat(self._product, self._user, wait())
+                break
             except AgentError as e:
                 # An agent that is started anew sends those who wait away, and then nobody
                 # listens for a moment. Who finds nobody at first need not wait.
                 restarts = e.code == "agent-bad-answer" or not first and e.code == "agent-not-running"
                 more = e.code in again and time.monotonic() < until or restarts and wait() > 0
-                if more:
+                if more and not self._over():
                     time.sleep(0.05)
-                if not more or self._checker.closes() != closes:
+                if not more or self._over():
                     raise
             first = False
+        with self._lock:
+            if not self._closed:
+                self.verdict, self._held = verdict, held
+                return
+        self._checker.drop_seat(held)  # closed while it was taken
 
     def held(self):
         """Says whether the seat is still held. Does not wait, but when the agent was
         started anew: then the same seat is taken up again, for up to ten seconds.
-        When it is lost, raises AgentError with the reason, and says False from then."""
-        if self._held is None:
+        When it is lost, raises AgentError with the reason, and says False from then;
+        also after close, after that of the checker, and in a fork of the process
+        that took it."""
+        if self._pid != os.getpid():
             return False
-        if not self._held.ended():
-            return True
-        self.close()
-        self._take(lambda: 0, RESUME, _AGAIN)
-        return True
+        with self._asking:
+            held = self._held
+            if held is None or not held.ended():
+                return held is not None and not self._over()
+            self._let_go()
+            if self._over():
+                return False
+            try:
+                self._take(lambda: 0, RESUME, _AGAIN)
+            except AgentError:
+                if self._over():
+                    return False
+                raise
+            return self._held is not None
 
     def close(self):
         """Gives the seat back."""
-        if self._held is not None:
-            self._checker.drop_seat(self._held)
-        self._held = None
+        self._closed = True
+        self._let_go()
+
+    def _let_go(self):
+        if self._pid != os.getpid():
+            return  # the seat is the other process's, which another thread of it may be locking
+        with self._lock:
+            held, self._held = self._held, None
+        if held is not None:
+            self._checker.drop_seat(held)
 
     def __enter__(self):
         return self

@@ -140,9 +140,12 @@ class _Connection:
 
     def ended(self):
         """Says whether the other side has ended a connection on which it says nothing."""
-        poll = select.poll()
-        poll.register(self.sock, select.POLLIN)
-        return bool(poll.poll(0))
+        try:
+            poll = select.poll()
+            poll.register(self.sock, select.POLLIN)
+            return bool(poll.poll(0))
+        except (OSError, ValueError):  # closed here
+            return True
 
     def abort(self):
         """Ends what another thread waits for."""
@@ -209,38 +212,70 @@ class Transport:
         self.language = language
         self.path = socket or socket_path(instance)
         self._expect = tuple(owners)
-        self._idle, self._open, self._lock = [], set(), threading.Lock()
-        self.closes = 0
+        # All connections; those that a thread is using; those that nobody uses.
+        self._open, self._busy, self._idle = set(), set(), []
+        self._lock, self._pid, self.closed = threading.Lock(), os.getpid(), False
         if not self.path or not _usable(self.path):
             raise failure("config-invalid", language, detail="socket %r, instance %r" % (socket, instance))
 
     def close(self):
         """Ends all connections, also those that wait for an answer."""
+        self._after_fork()
         with self._lock:
-            self.closes += 1
-            self._idle.clear()
-            for conn in self._open:
-                conn.abort()
+            self.closed = True
+            for conn in self._open - self._busy:
+                conn.close()
+            for conn in self._busy:
+                conn.abort()  # its thread closes it
+            self._idle, self._open = [], set(self._busy)
+
+    def _after_fork(self):
+        """A connection belongs to the process that made it: two that used it would
+        read each other's answers. It is closed here and not shut down, so that the
+        other process, whose seat it may be, keeps it."""
+        if self._pid == os.getpid():
+            return
+        theirs, self._pid, self._lock = self._open, os.getpid(), threading.Lock()
+        self._open, self._busy, self._idle = set(), set(), []
+        for conn in theirs:
+            conn.close()
 
     def _take(self, deadline):
         with self._lock:
             if self._idle:
+                self._busy.add(self._idle[-1])
                 return self._idle.pop()
-        conn = _connect(self.path, self._expect, deadline)
+        return self._dial(deadline)
+
+    def _dial(self, deadline):
+        conn = None if self.closed else _connect(self.path, self._expect, deadline)
         with self._lock:
-            self._open.add(conn)
-        return conn
+            if not self.closed:
+                self._open.add(conn)
+                self._busy.add(conn)
+                return conn
+        if conn:
+            conn.close()
+        raise _BadAnswer("closed")
+
+    def _done(self, conn, keep):
+        """Ends the use of a connection, and the connection unless keep."""
+        with self._lock:
+            keep = keep and not self.closed
+            self._busy.discard(conn)
+            if not keep:
+                self._open.discard(conn)
+        if not keep:
+            conn.close()
+        return keep
 
     def drop(self, conn):
         """Ends one connection."""
-        with self._lock:
-            self._open.discard(conn)
-        conn.close()
+        self._after_fork()
+        self._done(conn, False)
 
     def _alone(self, request, deadline):
-        conn = _connect(self.path, self._expect, deadline)
-        with self._lock:
-            self._open.add(conn)
+        conn = self._dial(deadline)
         try:
             conn.send(request, deadline)
             status, body, keep = _read_answer(conn, deadline)
@@ -249,10 +284,11 @@ class Transport:
         except BaseException:
             self.drop(conn)
             raise
+        if not self._done(conn, True):
+            raise _BadAnswer("closed")
         return status, body, conn
 
     def _exchange(self, request, deadline):
-        closes = self.closes
         conn = self._take(deadline)
         try:
             try:
@@ -260,30 +296,30 @@ class Transport:
                 conn.send(request, deadline)
                 status, body, keep = _read_answer(conn, deadline)
             except (ConnectionError, _BadAnswer):
-                if not conn.used or conn.received or closes != self.closes:
+                if not conn.used or conn.received or self.closed:
                     raise
                 # The agent closed a kept connection, as after a restart.
                 self.drop(conn)
-                conn = _connect(self.path, self._expect, deadline)
-                with self._lock:
-                    self._open.add(conn)
+                conn = self._dial(deadline)
                 conn.send(request, deadline)
                 status, body, keep = _read_answer(conn, deadline)
         except BaseException:
             self.drop(conn)
             raise
         conn.used = True
-        if keep:
-            with self._lock:
+        with self._lock:
+            if keep and not self.closed:
+                self._busy.discard(conn)
                 self._idle.append(conn)
-        else:
-            self.drop(conn)
+                return status, body
+        self.drop(conn)
         return status, body
 
     def call(self, method, target, body=None, timeout=5.0, own=False):
         """Sends one request and returns the parsed answer. Raises AgentError.
         With own, on a connection of its own, which stays open: (answer, connection)."""
         deadline = time.monotonic() + timeout
+        self._after_fork()
         data = b"" if body is None else json.dumps(body).encode()
         head = "%s %s HTTP/1.1\r\nHost: license-agent\r\nAccept-Language: %s\r\n" % (method, target, self.language)
         if body is not None:

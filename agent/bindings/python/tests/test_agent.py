@@ -324,6 +324,13 @@ class Behaviour(unittest.TestCase):
             ended.join(10)
             self.assertFalse(ended.is_alive())
 
+    def test_close_ends_the_pause_of_a_watch(self):
+        k = checker("/nonexistent/agent.sock")
+        pause, closing = k._ended.wait, threading.Thread(target=k.close)
+        k._ended.wait = lambda seconds: (closing.start(), pause(3600))
+        self.assertEqual(list(k.watch()), [])
+        closing.join()
+
     def test_drip_is_bounded(self):
         """One byte at a time keeps no program waiting past its deadline."""
         with Agent(self.genuine) as agent:
@@ -383,6 +390,41 @@ class Seats(unittest.TestCase):
             seat._held.sock.shutdown(socket.SHUT_RDWR)
             self.assertEqual(self.code(seat.held), "seats-taken")
             self.assertFalse(seat.held())
+
+    def test_ends_with_its_checker(self):
+        with Agent(self.handle) as agent:
+            k = checker(agent.path)
+            seat, connections = k.seat("studio"), list(k._transport._open)
+            self.assertTrue(seat.held() and len(connections) == 2)
+            k.close()
+            self.assertFalse(seat.held())
+            self.assertEqual([c.sock.fileno() for c in connections], [-1, -1], "left open")
+            self.assertEqual(self.code(lambda: k.check("studio")), "agent-bad-answer")
+            self.assertEqual((len(self.asked), agent.connections), (1, 2))
+
+    def test_closed_while_it_is_taken_up_again(self):
+        with Agent(self.handle) as agent, checker(agent.path) as k, k.seat("studio") as seat:
+            agent.handle = lambda target, body: (target == "/v1/seats" and seat.close(), self.handle(target, body))[1]
+            seat._held.sock.shutdown(socket.SHUT_RDWR)
+            self.assertFalse(seat.held())
+            self.assertEqual((len(self.asked), seat._held), (2, None))
+            self.assertEqual(k._transport._open, set(k._transport._idle), "the new seat is kept")
+            self.assertFalse(seat.held())
+
+    def test_a_fork_has_connections_of_its_own(self):
+        with Agent(self.handle) as agent, checker(agent.path) as k, k.seat("studio") as seat:
+            child = os.fork()
+            if child == 0:
+                try:
+                    ok = not seat.held() and k.check("studio").runs
+                    seat.close()
+                    k.close()
+                    os._exit(0 if ok else 1)
+                finally:
+                    os._exit(2)
+            self.assertEqual(os.waitpid(child, 0)[1], 0)
+            self.assertTrue(seat.held() and k.check("studio").runs)
+            self.assertEqual((len(self.asked), agent.connections), (1, 3))
 
     def test_refused(self):
         with Agent(self.handle) as agent, checker(agent.path) as k:
