@@ -964,7 +964,7 @@ struct license_agent {
     la_device *device; /* the last reading, NULL before the first */
     int64_t read_at;
     unsigned long reading;
-    intptr_t conn;
+    intptr_t conn, pid; /* pid: the process that made conn */
 #ifdef _WIN32
     HANDLE event;
 #endif
@@ -1065,16 +1065,24 @@ static la_status judge(const license_agent *la, uid_t *by_root) {
 
 static la_status await(const license_agent *la, short what, int64_t at) {
     struct pollfd p = {(int)la->conn, what, 0};
-    for (;;) {
-        int64_t left = at - now_ms();
-        if (left <= 0) return LA_TIMEOUT;
+    int64_t left;
+    while ((left = at - now_ms()) > 0)
         if (poll(&p, 1, left > 100000 ? 100000 : (int)left) > 0) return LA_OK;
-    }
+    return LA_TIMEOUT;
 }
 
 static void hang_up(license_agent *la) {
+    if (la->open && la->pid == getpid()) shutdown((int)la->conn, SHUT_RDWR); /* a fork may have a copy of it */
     if (la->open) close((int)la->conn);
     la->open = la->used = 0;
+}
+
+/* Whether the connection is of another process, which forked this one. Two that
+ * used it would read each other's answers. It is closed here and not shut down,
+ * so that the other keeps it. */
+static int forked(license_agent *la) {
+    if (!la->open || la->pid == getpid()) return 0;
+    return hang_up(la), 1;
 }
 
 static la_status dial(license_agent *la, int64_t at) {
@@ -1089,7 +1097,7 @@ static la_status dial(license_agent *la, int64_t at) {
     snprintf(to.sun_path, sizeof to.sun_path, "%s", la->path);
     la->conn = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (la->conn < 0) return LA_BAD_ANSWER;
-    la->open = 1, la->used = 0;
+    la->open = 1, la->used = 0, la->pid = getpid();
     while (connect((int)la->conn, (struct sockaddr *)&to, sizeof to) != 0) {
         struct timespec pause = {0, 5000000};
         if (errno != EAGAIN && errno != EINTR) return missing();
@@ -1104,9 +1112,8 @@ static la_status put(license_agent *la, const char *data, size_t n, int64_t at) 
     while (n) {
         ssize_t done = send((int)la->conn, data, n, MSG_NOSIGNAL);
         if (done > 0) data += done, n -= (size_t)done;
-        else if (errno == EAGAIN || errno == EINTR) {
-            if (await(la, POLLOUT, at) != LA_OK) return LA_TIMEOUT;
-        } else return LA_BAD_ANSWER;
+        else if (errno != EAGAIN && errno != EINTR) return LA_BAD_ANSWER;
+        else if (await(la, POLLOUT, at) != LA_OK) return LA_TIMEOUT;
     }
     return LA_OK;
 }
@@ -1115,10 +1122,7 @@ static la_status put(license_agent *la, const char *data, size_t n, int64_t at) 
 static la_status get(license_agent *la, char *data, size_t n, size_t *got, int64_t at) {
     for (;;) {
         ssize_t done = recv((int)la->conn, data, n, 0);
-        if (done >= 0) {
-            *got = (size_t)done;
-            return now_ms() < at ? LA_OK : LA_TIMEOUT;
-        }
+        if (done >= 0) return *got = (size_t)done, now_ms() < at ? LA_OK : LA_TIMEOUT;
         if (errno != EAGAIN && errno != EINTR) return LA_BAD_ANSWER;
         if (await(la, POLLIN, at) != LA_OK) return LA_TIMEOUT;
     }
@@ -1133,6 +1137,8 @@ static void hang_up(license_agent *la) {
     if (la->open) CloseHandle((HANDLE)la->conn);
     la->open = la->used = 0;
 }
+
+static int forked(license_agent *la) { return (void)la, 0; }
 
 /* The pipe must belong to SYSTEM, Administrators, the service that it is named
  * after, or this user. It is judged through the handle that is used. */
@@ -1293,7 +1299,7 @@ static la_status call(license_agent *la, const char *method, const char *target,
     else n += snprintf(request + n, sizeof request - (size_t)n, "\r\n");
     la_status bad = LA_OK;
     memset(a, 0, sizeof *a);
-    int received = 0, kept_open = la->open && la->used;
+    int received = 0, kept_open = !forked(la) && la->open && la->used;
     if (!la->open) bad = dial(la, at);
     if (bad == LA_OK) bad = exchange(la, request, (size_t)n, a, &received, at);
     if (bad == LA_BAD_ANSWER && kept_open && !received) { /* the agent closed a kept connection, as after a restart */
@@ -1654,12 +1660,9 @@ la_status la_seat_take(license_agent *la, const char *product, const char *user,
         /* An agent that is started anew sends those who wait away, and then nobody listens for a moment. Who finds nobody at first need not wait. */
         if (left <= 0 || (status != LA_BAD_ANSWER && (first || status != LA_NOT_RUNNING))) break;
     }
-    if (status == LA_OK) *seat = s;
-    else {
-        if (err != NULL) *err = e;
-        la_seat_free(s);
-    }
-    return status;
+    if (status == LA_OK) return *seat = s, LA_OK;
+    if (err != NULL) *err = e;
+    return la_seat_free(s), status;
 }
 
 static int ended(const license_agent *line) {
@@ -1676,7 +1679,7 @@ la_status la_seat_held(la_seat *s, la_error *err) {
     la_error e;
     la_verdict *v;
     la_status status = LA_BAD_ANSWER;
-    if (!s->held) return fail(s->checker, err, LA_NOT_LICENSED, "seat-lost", "");
+    if (!s->held || forked(&s->line)) return s->held = 0, fail(s->checker, err, LA_NOT_LICENSED, "seat-lost", "");
     if (!ended(&s->line)) return LA_OK;
     hang_up(&s->line);
     s->held = 0;
@@ -1691,7 +1694,6 @@ la_status la_seat_held(la_seat *s, la_error *err) {
 }
 
 void la_seat_free(la_seat *s) {
-    if (s == NULL) return;
-    hang_up(&s->line);
+    if (s != NULL) hang_up(&s->line);
     free(s);
 }

@@ -105,7 +105,10 @@ typedef struct {
 } la_options;
 
 /* One program's view of one agent. Not for two threads at once; each thread may
- * have its own. */
+ * have its own. After fork() the child may go on with it: it gets a connection of
+ * its own, and the parent keeps its own. A seat stays the parent's: in the child
+ * la_seat_held says that it is lost, la_seat_free does not give it back, and the
+ * child takes one for itself. */
 typedef struct license_agent license_agent;
 
 /* Returns NULL and fills err (which may be NULL, as everywhere) when anchor or

@@ -457,6 +457,17 @@ static void seats(const char *repository, str frozen) {
     result(strcmp(a->target[0], "/v1/seats") == 0 && strcmp(words(text(a->asked[0]), "user"), "ali\"ce") == 0 &&
                member_number(text(a->asked[0]), "wait_ms") > 0 && strcmp(a->target[1], "/v1/check") == 0,
            "seat", "asked", a->asked[0]);
+    int before = a->connections, asked = a->requests, status = -1;
+    pid_t child = fork();
+    if (child == 0) {
+        int lost = la_seat_held(s, &e) == LA_NOT_LICENSED && la_seat_held(s, &e) == LA_NOT_LICENSED, ran = la_check(la, "studio", &V, &e) == LA_OK && V.runs;
+        la_seat_free(s);
+        la_free(la);
+        _exit(lost && ran ? 0 : 1);
+    }
+    result(waitpid(child, &status, 0) == child && status == 0, "fork", "the child asks for itself and holds no seat", "no");
+    result(la_seat_held(s, &e) == LA_OK && la_check(la, "studio", &V, &e) == LA_OK && a->connections == before + 1, "fork", "the parent keeps both", e.code);
+    a->requests = asked; /* target[2] below is the next one */
     shutdown((int)s->line.conn, SHUT_RDWR);
     result(la_seat_held(s, &e) == LA_OK && strcmp(a->target[2], "/v1/seats") == 0, "seat", "taken up again after a restart", e.code);
     a->seat = text("{\"error\":{\"code\":\"seats-taken\",\"message\":\"All seats are taken.\"}}"), a->seat_status = 409;
@@ -464,6 +475,12 @@ static void seats(const char *repository, str frozen) {
     result(la_seat_held(s, &e) == LA_REFUSED && strcmp(e.code, "seats-taken") == 0, "seat", "lost", e.code);
     result(la_seat_held(s, &e) != LA_OK, "seat", "a lost seat stays lost", "held");
     la_seat_free(s);
+    a->seat = seat_answer(repository, "\"total\": 3"), a->seat_status = 200;
+    result(la_seat_take(la, "studio", NULL, 0, &s, &V, &e) == LA_OK, "fork", "another seat", e.code);
+    int copy = dup((int)s->line.conn); /* as a child has it */
+    la_seat_free(s);
+    result(recv(copy, &status, 1, MSG_DONTWAIT) == 0, "fork", "a seat that is given back ends though a child has its socket", "open");
+    close(copy);
     a->seat = seat_answer(repository, "\"total\": 4"), a->seat_status = 200;
     result(la_seat_take(la, "studio", NULL, 0, &s, &V, &e) == LA_UNTRUSTED && s == NULL && strcmp(e.cause, "seats") == 0, "seat",
            "more seats than the license has", e.code);

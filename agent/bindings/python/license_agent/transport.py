@@ -148,7 +148,7 @@ class _Connection:
             return True
 
     def abort(self):
-        """Ends what another thread waits for."""
+        """Ends it for all who have it: another thread that waits, a fork."""
         try:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -223,10 +223,10 @@ class Transport:
         self._after_fork()
         with self._lock:
             self.closed = True
-            for conn in self._open - self._busy:
-                conn.close()
-            for conn in self._busy:
-                conn.abort()  # its thread closes it
+            for conn in self._open:
+                conn.abort()  # also where a fork has a copy of it
+                if conn not in self._busy:
+                    conn.close()  # else its thread does
             self._idle, self._open = [], set(self._busy)
 
     def _after_fork(self):
@@ -266,6 +266,7 @@ class Transport:
             if not keep:
                 self._open.discard(conn)
         if not keep:
+            conn.abort()
             conn.close()
         return keep
 

@@ -425,6 +425,11 @@ class Seats(unittest.TestCase):
             self.assertEqual(os.waitpid(child, 0)[1], 0)
             self.assertTrue(seat.held() and k.check("studio").runs)
             self.assertEqual((len(self.asked), agent.connections), (1, 3))
+            copy = seat._held.sock.dup()  # as a child has it
+            copy.setblocking(False)
+            seat.close()
+            self.assertEqual(copy.recv(1), b"", "a seat that is given back ends though a child has its socket")
+            copy.close()
 
     def test_refused(self):
         with Agent(self.handle) as agent, checker(agent.path) as k:
