@@ -2,6 +2,7 @@
 // Asking the agent and verifying its answer.
 
 const crypto = require('node:crypto');
+const { setTimeout: sleep } = require('node:timers/promises');
 const { decode64 } = require('./canonical');
 const { FormatError, failure } = require('./errors');
 const fingerprint = require('./fingerprint');
@@ -15,7 +16,6 @@ const DEFAULT_TIMEOUT_MS = 5000;
 const REREAD_MS = 3600 * 1000;
 
 const machineClock = () => ({ now: Math.floor(Date.now() / 1000), monoMs: Number(process.hrtime.bigint()) / 1e6 });
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const string = (v) => (typeof v === 'string' ? v : '');
 
 /** See index.d.ts. */
@@ -34,11 +34,15 @@ class Checker {
     this.options = { minKeySet: options.minKeySet ?? 0, tolerance: options.tolerance ?? 0 };
     this.verifier = new license.Verifier(this.anchor);
     this.device = null;
-    this.closed = false;
+    this.ending = new AbortController();
+  }
+
+  get closed() {
+    return this.ending.signal.aborted;
   }
 
   close() {
-    this.closed = true;
+    this.ending.abort();
     this.transport.close();
   }
 
@@ -96,7 +100,12 @@ class Checker {
     return new Seat(this, product, user).take(waitMs, waitMs + this.timeoutMs, ['busy']);
   }
 
-  async *watch({ waitMs = 30000, pause = sleep } = {}) {
+  /** Waits, but not after close. */
+  rest(ms) {
+    return sleep(ms, undefined, { signal: this.ending.signal }).catch(() => {});
+  }
+
+  async *watch({ waitMs = 30000, pause = (ms) => this.rest(ms) } = {}) {
     let [since, first, delay] = [0, true, 1000];
     while (!this.closed) {
       const ask = first ? 0 : waitMs;

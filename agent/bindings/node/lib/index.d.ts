@@ -115,6 +115,7 @@ export interface Events {
 export class Seat extends EventEmitter {
   /** What was verified when the seat was taken. */
   readonly verdict: Verdict;
+  /** False when it was lost, and after close() of it or of its checker. */
   readonly held: boolean;
   /** The seat is gone although nobody closed it. */
   on(event: 'lost', listener: (why: AgentError) => void): this;
@@ -138,7 +139,10 @@ export class Checker {
   seat(product: string, options?: { user?: string; waitMs?: number }): Promise<Seat>;
   /** Yields at the start and at each change, waits for an agent that does not run; close() ends it. */
   watch(options?: { waitMs?: number; pause?: (ms: number) => Promise<unknown> }): AsyncGenerator<Events, void, void>;
-  /** Ends all connections, and with them a watch. */
+  /**
+   * Ends all connections, and with them a watch and every seat. It cannot be used any more: a call rejects with AgentError,
+   * a seat says that it is not held.
+   */
   close(): void;
 }
 

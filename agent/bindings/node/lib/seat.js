@@ -2,37 +2,41 @@
 // Seats: a connection that stays open and ends with the process.
 
 const { EventEmitter } = require('node:events');
+const { setTimeout: sleep } = require('node:timers/promises');
 
 const RESUME_MS = 10000; // that an agent may take to be started anew
 const AGAIN = ['busy', 'agent-not-running', 'agent-timeout', 'agent-bad-answer'];
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** See index.d.ts. */
 class Seat extends EventEmitter {
   constructor(checker, product, user) {
     super();
-    Object.assign(this, { checker, product, user, verdict: null, held: false, closed: false });
+    Object.assign(this, { checker, product, user, verdict: null, taken: false, closed: false });
+  }
+
+  get held() {
+    return this.taken && !this.closed && !this.checker.closed;
   }
 
   /** Takes the seat; codes in again are tried again while patience lasts. */
   async take(waitMs, patienceMs, again) {
-    const start = Date.now();
+    const start = performance.now();
     // An agent that is started anew sends those who wait away, and then nobody
     // listens for a moment. Who finds nobody at first need not wait.
     for (let first = true; ; first = false) {
       try {
-        const { verdict, socket } = await this.attempt(Math.max(0, Math.round(waitMs - (Date.now() - start))));
+        const { verdict, socket } = await this.attempt(Math.max(0, Math.round(waitMs - (performance.now() - start))));
         if (this.closed) {
           socket.destroy();
           return this;
         }
-        Object.assign(this, { verdict, socket, held: true });
+        Object.assign(this, { verdict, socket, taken: true });
         // The agent says nothing more: whatever comes is the end.
         socket.once('data', () => socket.destroy()).once('end', () => socket.destroy()).once('close', () => this.resume());
         if (socket.destroyed) this.resume();
         return this;
       } catch (e) {
-        const passed = Date.now() - start;
+        const passed = performance.now() - start;
         const restarts = e.code === 'agent-bad-answer' || (!first && e.code === 'agent-not-running');
         const more = (again.includes(e.code) && passed <= patienceMs) || (restarts && passed < waitMs);
         if (more) await sleep(50);
@@ -70,8 +74,8 @@ class Seat extends EventEmitter {
     try {
       await this.take(0, RESUME_MS, AGAIN);
     } catch (e) {
-      this.held = false;
-      if (!this.closed) this.emit('lost', e);
+      this.taken = false;
+      if (!this.closed && !this.checker.closed) this.emit('lost', e);
     } finally {
       this.resuming = false;
     }
@@ -79,7 +83,6 @@ class Seat extends EventEmitter {
 
   close() {
     this.closed = true;
-    this.held = false;
     if (this.socket) this.socket.destroy();
   }
 }

@@ -87,10 +87,12 @@ class Transport {
     this.agent.createConnection = this.dial;
     this.running = new Set();
     this.seats = new Set();
+    this.closed = false;
   }
 
   /** Ends all connections, also those that wait for an answer. */
   close() {
+    this.closed = true;
     for (const stop of this.running) stop(problem('agent-bad-answer', 'closed'));
     this.agent.destroy();
     for (const socket of this.seats) socket.destroy();
@@ -125,6 +127,7 @@ class Transport {
     let answer;
     const deadline = process.hrtime.bigint() + BigInt(Math.round(timeoutMs * 1e6));
     for (let again = true; ;) {
+      if (this.closed) throw this.fail('agent-bad-answer', 'closed');
       try {
         answer = await this.exchange(method, target, body, deadline, agent);
         break;

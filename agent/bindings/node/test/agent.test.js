@@ -394,6 +394,18 @@ test('close ends a watch', async () => {
   });
 });
 
+test('close ends the pause of a watch', { timeout: 60000 }, async () => {
+  const k = checker('/nonexistent/agent.sock');
+  const { rest } = k;
+  k.rest = (ms) => {
+    assert.equal(ms, 1000);
+    setImmediate(() => k.close());
+    return rest.call(k, 3600000);
+  };
+  for await (const event of k.watch()) assert.fail(event);
+  assert.ok(k.closed);
+});
+
 test('one byte at a time keeps no program waiting past its deadline', async () => {
   const server = net.createServer((conn) => {
     conn.write('HTTP/1.1 200 OK\r\n');
@@ -434,6 +446,51 @@ test('a seat is taken up again after a restart, and lost', async () => {
     k.close();
   });
 });
+
+const seating = (asked) => agent((url, body) => {
+  if (url === '/v1/check') return answer(talk.checks[0], JSON.parse(body));
+  asked.push(url);
+  return [200, JSON.stringify({ ...golden, count: { ...golden.count, total: 3 } })];
+});
+
+test('a seat ends with its checker', () => {
+  const asked = [];
+  return serving(seating(asked), async (socket, open) => {
+    const k = checker(socket);
+    const seat = await k.seat(product);
+    seat.on('lost', assert.fail);
+    assert.ok(seat.held);
+    const gone = [seat.socket, ...open].map((c) => once(c, 'close'));
+    k.close();
+    assert.equal(seat.held, false);
+    await Promise.all(gone);
+    await assert.rejects(k.check(product), { code: 'agent-bad-answer' });
+    assert.equal(seat.held, false);
+    assert.deepEqual([asked.length, open.size], [1, 0]);
+  });
+});
+
+test('a seat that is closed while it is taken up again is given back', () => {
+  let seat;
+  const server = seating({ push: () => seat && seat.close(), length: 0 });
+  return serving(server, async (socket, open) => {
+    const k = checker(socket);
+    seat = await k.seat(product);
+    for (const c of open) c.destroy();
+    await once(seat.socket, 'close');
+    while (seat.resuming) await new Promise(setImmediate);
+    for (const s of k.transport.seats) await once(s, 'close');
+    assert.equal(seat.held, false);
+    k.close();
+  });
+});
+
+test('the wait for a seat is measured by a clock that nobody sets', { timeout: 60000 }, (t) => serving(net.createServer((c) => c.end()), async (socket) => {
+  t.mock.method(Date, 'now', () => start * 1000);
+  const k = checker(socket);
+  await assert.rejects(k.seat(product, { waitMs: 100 }), { code: 'agent-bad-answer' });
+  k.close();
+}));
 
 test('a seat that proves nothing is given back', async () => {
   for (const [name, total, want] of [['genuine', 4, ['agent-untrusted', 'seats']], ['frozen', 3, ['not-licensed', 'agent-says-no']]]) {
