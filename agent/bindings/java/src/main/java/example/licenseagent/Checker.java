@@ -8,6 +8,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.function.LongPredicate;
 import java.util.function.LongSupplier;
@@ -29,7 +31,7 @@ public final class Checker implements AutoCloseable {
     private final License.Verifier verifier;
     private final Builder with;
     private final SecureRandom random = new SecureRandom();
-    private volatile boolean closed;
+    private final CountDownLatch ended = new CountDownLatch(1); // zero after close
     private Device device;
     private long readAt;
     private String compared = "";
@@ -149,10 +151,13 @@ public final class Checker implements AutoCloseable {
         verifier = new License.Verifier(anchor);
     }
 
-    /** Ends all connections, and with them a watch. */
+    /**
+     * Ends all connections, and with them a watch and every seat. It cannot be used any
+     * more: a call throws AgentException, a seat says that it is not held.
+     */
     @Override
     public void close() {
-        closed = true;
+        ended.countDown();
         transport.close();
     }
 
@@ -324,8 +329,8 @@ public final class Checker implements AutoCloseable {
         }
     }
 
-    int closes() {
-        return transport.closes();
+    boolean closed() {
+        return ended.getCount() == 0;
     }
 
     void dropSeat(Seat.Taken taken) {
@@ -346,22 +351,24 @@ public final class Checker implements AutoCloseable {
      * close() or when the thread is interrupted.
      */
     public void watch(Consumer<Change> changed) {
-        watch(changed, ms -> {
-            try {
-                Thread.sleep(ms);
-                return true;
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-                return false;
-            }
-        });
+        watch(changed, this::rest);
+    }
+
+    /** Waits; false at once after close, or when the thread is interrupted. */
+    boolean rest(long ms) {
+        try {
+            return !ended.await(ms, TimeUnit.MILLISECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return false;
+        }
     }
 
     void watch(Consumer<Change> changed, LongPredicate pause) {
         long since = 0;
         boolean first = true;
         long delay = 1000;
-        while (!closed) {
+        while (!closed()) {
             long ask = first ? 0 : 30;
             try {
                 Map<?, ?> answer = transport.call("/v1/events?since=" + since + "&wait=" + ask + "s", null, ask * 1000 + with.timeoutMs);
@@ -380,7 +387,7 @@ public final class Checker implements AutoCloseable {
                 // The serial begins anew with the next agent.
                 since = 0;
                 first = true;
-                if (closed || !pause.test(delay)) {
+                if (closed() || !pause.test(delay)) {
                     return;
                 }
                 delay = Math.min(2 * delay, 30_000);

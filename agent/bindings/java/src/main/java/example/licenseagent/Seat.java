@@ -5,8 +5,9 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.function.LongSupplier;
 
 /**
- * One concurrent use of a product, from {@link Checker#seat}. It ends with close or
- * with this process, whatever way that ends; the program sends no heartbeat.
+ * One concurrent use of a product, from {@link Checker#seat}. It ends with close, with
+ * that of its checker, or with this process, whatever way that ends; the program sends
+ * no heartbeat. Safe for concurrent use.
  */
 public final class Seat implements AutoCloseable {
     private static final long RESUME_MS = 10_000; // that an agent may take to be started anew
@@ -18,7 +19,9 @@ public final class Seat implements AutoCloseable {
     private final Checker checker;
     private final String product;
     private final String user;
+    private final Object state = new Object(); // not held while the agent is asked
     private Taken taken;
+    private volatile boolean closed;
 
     Seat(Checker checker, String product, String user) {
         this.checker = checker;
@@ -29,54 +32,93 @@ public final class Seat implements AutoCloseable {
     void take(long waitMs, long patienceMs, boolean resuming) throws AgentException {
         long start = System.nanoTime();
         LongSupplier passed = () -> (System.nanoTime() - start) / 1_000_000;
-        int closes = checker.closes();
         // An agent that is started anew sends those who wait away, and then nobody
         // listens for a moment. Who finds nobody at first need not wait.
         for (boolean first = true;; first = false) {
             try {
-                taken = checker.takeSeat(product, user, Math.max(waitMs - passed.getAsLong(), 0));
+                hold(checker.takeSeat(product, user, Math.max(waitMs - passed.getAsLong(), 0)));
                 return;
             } catch (AgentException e) {
                 boolean again = e.code().equals("busy") || resuming && AGAIN.contains(e.code());
                 boolean restarts = e.code().equals("agent-bad-answer") || !first && e.code().equals("agent-not-running");
                 boolean more = again && passed.getAsLong() <= patienceMs || restarts && passed.getAsLong() < waitMs;
-                if (more) {
+                if (more && !over()) {
                     LockSupport.parkNanos(50_000_000);
                 }
-                if (!more || checker.closes() != closes || Thread.currentThread().isInterrupted()) {
+                if (!more || over() || Thread.currentThread().isInterrupted()) {
                     throw e;
                 }
             }
         }
     }
 
+    private boolean over() {
+        return closed || checker.closed();
+    }
+
+    private void hold(Taken next) {
+        synchronized (state) {
+            if (!closed) {
+                taken = next;
+                return;
+            }
+        }
+        checker.dropSeat(next); // closed while it was taken
+    }
+
+    private Taken taken() {
+        synchronized (state) {
+            return taken;
+        }
+    }
+
     /** What was verified when the seat was taken. */
-    public synchronized Verdict verdict() {
-        return taken == null ? null : taken.verdict;
+    public Verdict verdict() {
+        Taken now = taken();
+        return now == null ? null : now.verdict;
     }
 
     /**
      * Says whether the seat is still held. Does not wait, but when the agent was
      * started anew: then the same seat is taken up again, for up to ten seconds. When
-     * it is lost, throws the reason, and says false from then.
+     * it is lost, throws the reason, and says false from then; also after close, and
+     * after that of the checker.
      */
     public synchronized boolean held() throws AgentException {
-        if (taken == null) {
+        Taken now = taken();
+        if (now == null || !now.connection.ended()) {
+            return now != null && !over();
+        }
+        letGo();
+        if (over()) {
             return false;
         }
-        if (taken.connection.ended()) {
-            close();
+        try {
             take(0, RESUME_MS, true);
+        } catch (AgentException e) {
+            if (over()) {
+                return false;
+            }
+            throw e;
         }
-        return true;
+        return taken() != null;
+    }
+
+    private void letGo() {
+        Taken last;
+        synchronized (state) {
+            last = taken;
+            taken = null;
+        }
+        if (last != null) {
+            checker.dropSeat(last);
+        }
     }
 
     /** Gives the seat back. */
     @Override
-    public synchronized void close() {
-        if (taken != null) {
-            checker.dropSeat(taken);
-        }
-        taken = null;
+    public void close() {
+        closed = true;
+        letGo();
     }
 }

@@ -30,7 +30,7 @@ final class Transport {
     private final String relay; // "": the socket itself
     private final Deque<Connection> idle = new ArrayDeque<>();
     private final Set<Connection> open = new HashSet<>();
-    private int closes;
+    private boolean closed;
 
     Transport(String socket, String instance, Set<Integer> owners, String language, String relay) throws AgentException {
         this.language = language;
@@ -49,15 +49,10 @@ final class Transport {
 
     /** Ends all connections, also those that wait for an answer. */
     synchronized void close() {
-        closes++;
+        closed = true;
         idle.clear();
         open.forEach(Connection::close);
         open.clear();
-    }
-
-    /** How often close was called. */
-    synchronized int closes() {
-        return closes;
     }
 
     /** What the other side says cannot be an answer of an agent. */
@@ -110,14 +105,21 @@ final class Transport {
         return new Answer(Integer.parseInt(status.group(1)), java.util.Arrays.copyOf(body.toByteArray(), length), keep);
     }
 
+    private synchronized boolean closed() {
+        return closed;
+    }
+
     private Connection dial(long deadline) throws IOException {
-        while (true) {
+        while (!closed()) {
             try {
                 Connection c = relay.isEmpty() ? new Connection.Socket(path, expect, deadline) : new Relay(relay, path);
                 synchronized (this) {
-                    open.add(c);
+                    if (!closed) {
+                        open.add(c);
+                        return c;
+                    }
                 }
-                return c;
+                c.close();
             } catch (SocketException e) {
                 // The queue of callers is full (EAGAIN, unix(7)): ask again.
                 if (!String.valueOf(e.getMessage()).contains("temporarily unavailable") || System.nanoTime() > deadline) {
@@ -126,6 +128,7 @@ final class Transport {
                 java.util.concurrent.locks.LockSupport.parkNanos(5_000_000);
             }
         }
+        throw new BadAnswerException("closed");
     }
 
     synchronized void drop(Connection c) {
@@ -160,10 +163,8 @@ final class Transport {
 
     private Answer exchange(byte[] request, long deadline) throws IOException {
         Connection c;
-        int before;
         synchronized (this) {
             c = idle.poll();
-            before = closes;
         }
         if (c == null) {
             c = dial(deadline);
@@ -176,10 +177,7 @@ final class Transport {
                 a = read(c, deadline);
             } catch (IOException e) {
                 boolean stale = c.used && !c.received && !(e instanceof SocketTimeoutException);
-                synchronized (this) {
-                    stale &= before == closes;
-                }
-                if (!stale) {
+                if (!stale || closed()) {
                     throw e;
                 }
                 // The agent closed a kept connection, as after a restart.
@@ -194,7 +192,7 @@ final class Transport {
         }
         c.used = true;
         synchronized (this) {
-            if (a.keep && before == closes) {
+            if (a.keep && !closed) {
                 idle.push(c);
                 return a;
             }

@@ -160,6 +160,8 @@ final class AgentCases {
         cases.run("the relay: what can be wrong with it", relays::wrong);
         cases.run("control: a program that believes the answer is fooled by at least ten fakes", this::control);
         cases.run("a seat is taken up again after a restart, and lost", () -> new SeatCases(this).takenUpAgainAndLost());
+        cases.run("a seat ends with its checker", () -> new SeatCases(this).endsWithItsChecker());
+        cases.run("a seat that is closed while it is taken up again is given back", () -> new SeatCases(this).closedWhileItIsTakenUpAgain());
         cases.run("a seat that proves nothing is given back", () -> new SeatCases(this).refused());
         cases.run("verdict", this::verdict);
         cases.run("one connection and one reading of the machine for many checks", this::oneConnection);
@@ -171,6 +173,7 @@ final class AgentCases {
         cases.run("golden answers", this::golden);
         cases.run("watch", this::watch);
         cases.run("close ends a watch", this::closeEndsWatch);
+        cases.run("close ends the pause of a watch", this::closeEndsThePause);
         cases.run("one byte at a time keeps no program waiting past its deadline", this::drip);
     }
 
@@ -398,6 +401,14 @@ final class AgentCases {
             t.join(10_000);
             Cases.that(!t.isAlive(), "ended");
         }
+    }
+
+    private void closeEndsThePause() throws Exception {
+        Checker k = checker("/nonexistent/agent.sock", genuine).build();
+        Thread closing = new Thread(k::close);
+        closing.start();
+        Cases.that(!k.rest(3_600_000), "the pause ends");
+        closing.join();
     }
 
     private void drip() throws Exception {

@@ -74,6 +74,38 @@ final class SeatCases {
         }
     }
 
+    void endsWithItsChecker() throws Exception {
+        try (FakeAgent a = new FakeAgent(this::answer)) {
+            Checker k = agents.checker(a.socket.toString(), agents.check("genuine")).build();
+            Seat s = k.seat("studio", "", 0);
+            Cases.that(s.held(), "taken and held");
+            k.close();
+            Cases.that(!s.held(), "a seat of a closed checker");
+            Cases.equal(code(k), "agent-bad-answer", "a closed checker");
+            Cases.equal(asked.size() + " " + a.connections, "1 2", "seats and connections");
+        }
+    }
+
+    void closedWhileItIsTakenUpAgain() throws Exception {
+        Seat[] closing = new Seat[1];
+        FakeAgent.Handler closes = (target, body) -> {
+            if (closing[0] != null && target.equals("/v1/seats")) {
+                closing[0].close();
+            }
+            return answer(target, body);
+        };
+        try (FakeAgent a = new FakeAgent(closes); Checker k = agents.checker(a.socket.toString(), agents.check("genuine")).build(); Seat s = k.seat("studio", "", 0)) {
+            closing[0] = s;
+            end(a);
+            while (asked.size() < 2) {
+                s.held(); // until it sees that the agent hung up
+            }
+            Cases.that(!s.held(), "closed while it was taken up again");
+            Cases.that(s.verdict() == null, "it keeps nothing");
+            Cases.equal(asked.size(), 2, "requests for a seat");
+        }
+    }
+
     void refused() throws Exception {
         try (FakeAgent a = new FakeAgent(this::answer); Checker k = agents.checker(a.socket.toString(), agents.check("genuine")).build()) {
             total = 4;
