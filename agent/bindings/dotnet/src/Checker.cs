@@ -80,7 +80,7 @@ namespace Example.LicenseAgent
         /// is accepted, 0 for 400 days.</summary>
         public long MinKeySet, Tolerance;
         internal Func<Device> Observe = () => Probe.Observe();
-        internal Func<KeyValuePair<long, long>> Clock = () => new KeyValuePair<long, long>((long)(DateTime.UtcNow - Checker.Epoch).TotalSeconds, System.Diagnostics.Stopwatch.GetTimestamp() * 1000 / System.Diagnostics.Stopwatch.Frequency);
+        internal Func<KeyValuePair<long, long>> Clock = () => new KeyValuePair<long, long>((long)(DateTime.UtcNow - Checker.Epoch).TotalSeconds, Transport.Now());
     }
 
     /// <summary>Asks the license agent of this machine and verifies its answer by itself.
@@ -96,6 +96,7 @@ namespace Example.LicenseAgent
         long readAt, newest;
         string compared;
         Comparison result;
+        readonly ManualResetEvent ended = new ManualResetEvent(false);
         volatile bool closed;
 
         /// <param name="anchor">the vendor's trust anchor file, built into the program</param>
@@ -107,10 +108,12 @@ namespace Example.LicenseAgent
             transport = new Transport(this.options.Socket, this.options.Instance, this.options.Owners, this.options.Language);
         }
 
-        /// <summary>Ends all connections, and with them a watch.</summary>
+        /// <summary>Ends all connections, and with them a watch and every seat. It cannot be
+        /// used any more: a call throws AgentException, a seat says that it is not held.</summary>
         public void Dispose()
         {
             closed = true;
+            ended.Set();
             transport.Close();
         }
 
@@ -267,7 +270,7 @@ namespace Example.LicenseAgent
                     if (closed) { yield break; }
                     since = 0; // the serial begins anew with the next agent
                     first = true;
-                    (pause ?? Thread.Sleep)(delay);
+                    (pause ?? Rest)(delay);
                     delay = TimeSpan.FromSeconds(Math.Min(2 * delay.TotalSeconds, 30));
                     continue;
                 }
@@ -278,6 +281,9 @@ namespace Example.LicenseAgent
                 if (changed) { yield return serial; }
             }
         }
+
+        /// <summary>Waits, but not after Dispose.</summary>
+        internal void Rest(TimeSpan delay) { ended.WaitOne(delay); }
 
         // Called with the lock held, when key set and license are verified; once per
         // license and reading.
@@ -351,14 +357,16 @@ namespace Example.LicenseAgent
         internal bool Closed { get { return closed; } }
     }
 
-    /// <summary>One concurrent use. It ends with Dispose or with this process, whatever
-    /// way that ends; there is no heartbeat.</summary>
+    /// <summary>One concurrent use. It ends with Dispose, with that of its checker, or with
+    /// this process, whatever way that ends; there is no heartbeat. Safe for concurrent use.</summary>
     public sealed class Seat : IDisposable
     {
         readonly Checker checker;
         readonly string product, user;
+        readonly object asking = new object(), state = new object(); // state is not held while the agent is asked
         Transport.Connection connection;
         Verdict verdict;
+        volatile bool closed;
 
         internal Seat(Checker checker, string product, string user)
         {
@@ -370,44 +378,81 @@ namespace Example.LicenseAgent
         /// <summary>What was verified when the seat was taken.</summary>
         public Verdict Verdict { get { return verdict; } }
 
+        bool Over { get { return closed || checker.Closed; } }
+
         internal void Take(TimeSpan wait, TimeSpan patience, params string[] again)
         {
-            DateTime end = DateTime.UtcNow + patience, queue = DateTime.UtcNow + wait;
+            long now = Transport.Now(), end = now + (long)patience.TotalMilliseconds, queue = now + (long)wait.TotalMilliseconds;
             // An agent that is started anew sends those who wait away, and then nobody
             // listens for a moment. Who finds nobody at first need not wait.
             for (bool first = true;; first = false)
             {
                 try
                 {
-                    TimeSpan left = queue - DateTime.UtcNow;
-                    connection = checker.TakeSeat(product, user, left > TimeSpan.Zero ? left : TimeSpan.Zero, out verdict);
+                    Verdict v;
+                    Hold(checker.TakeSeat(product, user, TimeSpan.FromMilliseconds(Math.Max(queue - Transport.Now(), 0)), out v), v);
                     return;
                 }
-                catch (AgentException e) when (!checker.Closed && ((e.Code == "busy" || again.Contains(e.Code)) && DateTime.UtcNow < end || (e.Code == "agent-bad-answer" || !first && e.Code == "agent-not-running") && DateTime.UtcNow < queue)) { Thread.Sleep(50); }
+                catch (AgentException e) when (!Over && ((e.Code == "busy" || again.Contains(e.Code)) && Transport.Now() < end || (e.Code == "agent-bad-answer" || !first && e.Code == "agent-not-running") && Transport.Now() < queue)) { Thread.Sleep(50); }
             }
+        }
+
+        void Hold(Transport.Connection next, Verdict v)
+        {
+            lock (state)
+            {
+                if (!closed)
+                {
+                    connection = next;
+                    verdict = v;
+                    return;
+                }
+            }
+            checker.Drop(next); // closed while it was taken
         }
 
         /// <summary>Says whether the seat is still held. Does not wait, but when the agent
         /// was started anew: then the same seat is taken up again, for up to ten seconds.
-        /// False, or the reason as an AgentException, when it is lost.</summary>
+        /// False, or the reason as an AgentException, when it is lost; false after Dispose,
+        /// also that of the checker.</summary>
         public bool Held
         {
             get
             {
-                if (connection == null) { return false; }
-                if (!connection.Ended) { return true; }
-                checker.Drop(connection);
-                connection = null;
-                Take(TimeSpan.Zero, TimeSpan.FromSeconds(10), "agent-not-running", "agent-timeout", "agent-bad-answer");
-                return true;
+                lock (asking)
+                {
+                    Transport.Connection now = Now();
+                    if (now == null || !now.Ended) { return now != null && !Over; }
+                    LetGo();
+                    if (Over) { return false; }
+                    try { Take(TimeSpan.Zero, TimeSpan.FromSeconds(10), "agent-not-running", "agent-timeout", "agent-bad-answer"); }
+                    catch (AgentException) when (Over) { return false; }
+                    return Now() != null;
+                }
             }
+        }
+
+        Transport.Connection Now()
+        {
+            lock (state) { return connection; }
+        }
+
+        void LetGo()
+        {
+            Transport.Connection last;
+            lock (state)
+            {
+                last = connection;
+                connection = null;
+            }
+            if (last != null) { checker.Drop(last); }
         }
 
         /// <summary>Gives the seat back.</summary>
         public void Dispose()
         {
-            if (connection != null) { checker.Drop(connection); }
-            connection = null;
+            closed = true;
+            LetGo();
         }
     }
 }

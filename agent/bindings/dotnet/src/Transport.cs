@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Diagnostics;
 using System.IO;
 using System.IO.Pipes;
 using System.Net;
@@ -35,6 +36,14 @@ namespace Example.LicenseAgent
             path = !string.IsNullOrEmpty(socket) ? socket : Native.Windows ? "\\\\.\\pipe\\" + name : "/run/" + name + "/agent.sock";
             ok &= Native.Windows ? path.StartsWith("\\\\.\\pipe\\", StringComparison.Ordinal) && path.Length > 9 && path.IndexOf('\\', 9) < 0 : path[0] == '/' && Encoding.UTF8.GetByteCount(path) <= 107;
             if (!ok) { throw Fail("config-invalid", "socket or instance"); }
+        }
+
+        /// <summary>Milliseconds of a clock that nobody sets; deadlines are told by it. Divided
+        /// first, or the product would be too large after some months.</summary>
+        internal static long Now()
+        {
+            long ticks = Stopwatch.GetTimestamp();
+            return ticks / Stopwatch.Frequency * 1000 + ticks % Stopwatch.Frequency * 1000 / Stopwatch.Frequency;
         }
 
         /// <summary>An error of this side.</summary>
@@ -87,7 +96,7 @@ namespace Example.LicenseAgent
             readonly NamedPipeClientStream pipe;
             internal bool Used, Received;
 
-            internal Connection(string path, HashSet<uint> expect, DateTime deadline)
+            internal Connection(string path, HashSet<uint> expect, long deadline)
             {
                 if (Native.Windows)
                 {
@@ -131,7 +140,7 @@ namespace Example.LicenseAgent
                 }
             }
 
-            static SafePipeHandle Open(string path, DateTime deadline)
+            static SafePipeHandle Open(string path, long deadline)
             {
                 for (;;)
                 {
@@ -146,14 +155,14 @@ namespace Example.LicenseAgent
                 }
             }
 
-            static int Left(DateTime deadline)
+            static int Left(long deadline)
             {
-                double ms = (deadline - DateTime.UtcNow).TotalMilliseconds;
+                long ms = deadline - Now();
                 if (ms <= 0) { throw new Late(); }
                 return (int)Math.Min(ms + 1, 1 << 30);
             }
 
-            internal void Send(byte[] data, DateTime deadline)
+            internal void Send(byte[] data, long deadline)
             {
                 if (pipe != null)
                 {
@@ -172,7 +181,7 @@ namespace Example.LicenseAgent
                 }
             }
 
-            void Wait(IAsyncResult r, DateTime deadline)
+            void Wait(IAsyncResult r, long deadline)
             {
                 if (r.IsCompleted || r.AsyncWaitHandle.WaitOne(Left(deadline))) { return; }
                 pipe.Dispose(); // ends the operation
@@ -180,7 +189,7 @@ namespace Example.LicenseAgent
             }
 
             /// <summary>Zero at the end.</summary>
-            internal int Receive(byte[] data, DateTime deadline)
+            internal int Receive(byte[] data, long deadline)
             {
                 int n;
                 if (pipe != null)
@@ -212,10 +221,15 @@ namespace Example.LicenseAgent
                 {
                     if (pipe != null)
                     {
-                        if (watching == null) { watching = pipe.BeginRead(new byte[1], 0, 1, null, null); }
-                        return watching.IsCompleted;
+                        try
+                        {
+                            if (watching == null) { watching = pipe.BeginRead(new byte[1], 0, 1, null, null); }
+                            return watching.IsCompleted;
+                        }
+                        catch (InvalidOperationException) { return true; } // closed here
                     }
-                    return socket.Poll(0, SelectMode.SelectRead);
+                    try { return socket.Poll(0, SelectMode.SelectRead); }
+                    catch (ObjectDisposedException) { return true; } // closed here
                 }
             }
 
@@ -296,7 +310,7 @@ namespace Example.LicenseAgent
             internal bool Keep;
         }
 
-        static Answer Read(Connection c, DateTime deadline)
+        static Answer Read(Connection c, long deadline)
         {
             var buffer = new byte[64 << 10];
             var all = new MemoryStream();
@@ -341,7 +355,7 @@ namespace Example.LicenseAgent
             return int.Parse(length);
         }
 
-        Connection Dial(DateTime deadline)
+        Connection Dial(long deadline)
         {
             var c = new Connection(path, expect, deadline);
             lock (open)
@@ -362,7 +376,7 @@ namespace Example.LicenseAgent
             c.Dispose();
         }
 
-        Answer Exchange(byte[] request, DateTime deadline, bool own, out Connection held)
+        Answer Exchange(byte[] request, long deadline, bool own, out Connection held)
         {
             Connection c = null;
             held = null;
@@ -389,10 +403,17 @@ namespace Example.LicenseAgent
                 }
                 c.Used = true;
                 if (own && a.Status == 200 && a.Keep) { held = c; }
-                else if (own || !a.Keep) { Drop(c); }
                 else
                 {
-                    lock (open) { idle.Push(c); }
+                    lock (open)
+                    {
+                        if (!own && a.Keep && !closed)
+                        {
+                            idle.Push(c);
+                            return a;
+                        }
+                    }
+                    Drop(c);
                 }
                 return a;
             }
@@ -407,7 +428,7 @@ namespace Example.LicenseAgent
         /// connection of its own that stays open in held when the status is 200.</summary>
         internal Members Call(string method, string target, string body, TimeSpan timeout, bool own, out Connection held)
         {
-            DateTime deadline = DateTime.UtcNow + timeout;
+            long deadline = Now() + (long)timeout.TotalMilliseconds;
             byte[] data = body == null ? new byte[0] : Encoding.UTF8.GetBytes(body);
             string head = method + " " + target + " HTTP/1.1\r\nHost: license-agent\r\nAccept-Language: " + language + "\r\n" + (body == null ? "" : "Content-Type: application/json\r\nContent-Length: " + data.Length + "\r\n") + "\r\n";
             Answer a;

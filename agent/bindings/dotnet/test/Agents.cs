@@ -403,6 +403,54 @@ namespace Example.LicenseAgent.Tests
             }
         }
 
+        static void Closing()
+        {
+            byte[] seat = File.ReadAllBytes(Path.Combine(Shared.Repository, "agent/api/testdata/seat-answer.json"));
+            int asked = 0;
+            Func<string, string, Fake.Reply> answer = (t, b) =>
+            {
+                if (t == "/v1/check") { return Reply(first, b); }
+                Interlocked.Increment(ref asked);
+                return new Fake.Reply { Status = 200, Body = seat };
+            };
+            using (var agent = new Fake(answer))
+            {
+                var k = new Checker(Anchor, World(first, agent.SocketPath));
+                Seat s = k.Seat("studio");
+                bool held = s.Held;
+                k.Dispose();
+                Gives("a seat of a closed checker", (held ? "held, then " : "") + (s.Held ? "held " : "ended ") + asked + " " + agent.Connections, "held, then ended 1 2");
+                try
+                {
+                    k.Check("studio");
+                    Gives("a closed checker", "checked", "agent-bad-answer");
+                }
+                catch (AgentException e) { Gives("a closed checker", e.Code, "agent-bad-answer"); }
+            }
+            asked = 0;
+            using (var agent = new Fake(answer))
+            using (var k = new Checker(Anchor, World(first, agent.SocketPath)))
+            {
+                Seat s = k.Seat("studio");
+                agent.Answer = (t, b) =>
+                {
+                    if (t == "/v1/seats") { s.Dispose(); }
+                    return answer(t, b);
+                };
+                agent.EndAll();
+                bool seen = SpinWait.SpinUntil(() => !s.Held, 20000);
+                Gives("a seat closed while it is taken up again", seen + " " + s.Held + " " + asked, "True False 2");
+            }
+            using (var k = new Checker(Anchor, World(first, "/nonexistent/agent.sock")))
+            {
+                var closing = new Thread(k.Dispose);
+                closing.Start();
+                k.Rest(TimeSpan.FromHours(1));
+                closing.Join();
+                Gives("close ends the pause of a watch", string.Join(",", k.Watch()), "");
+            }
+        }
+
         internal static void Run()
         {
             talk = Shared.Load("agent/bindings/testdata/conversation.json");
@@ -430,6 +478,7 @@ namespace Example.LicenseAgent.Tests
             Behaviour();
             Watching();
             Seats();
+            Closing();
             Shared.Result(believing >= 10 && fakes >= 10 && fooled == 0, "control", "a program that believes the answer", "is hardly fooled");
             Console.WriteLine("count fakes {0}\ncount endpoints {1}", fakes, endpoints);
             Console.WriteLine("promise P14|.NET: {0} kinds of fake agent, {1} believed|a program that believes the answer is fooled by {2}", fakes, fooled, believing);
