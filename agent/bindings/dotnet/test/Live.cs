@@ -58,6 +58,13 @@ namespace Example.LicenseAgent.Tests
             return s.Held ? Said(s.Verdict) : "not held";
         }
 
+        string CloseOwn(string user)
+        {
+            Seat s;
+            using (Checker k = Make("own", "own")) { s = k.Seat("studio", user, TimeSpan.FromSeconds(2)); }
+            return s.Held ? "held" : "ended";
+        }
+
         /// <summary>What came of a step; a typed error must have its sentences.</summary>
         string Step(string[] w)
         {
@@ -69,6 +76,7 @@ namespace Example.LicenseAgent.Tests
                     case "files": return Said(checker.CheckFiles(w[1], File.ReadAllText(Path.Combine(places, "mirror.json"))));
                     case "watch": return checker.Watch().First() >= 0 ? "changed" : "no";
                     case "seat": return TakeSeat(w[1], int.Parse(w[2]));
+                    case "close": return CloseOwn(w[1]);
                 }
                 foreach (var t in taken.Where(t => t.Key == w[1])) { t.Value.Dispose(); }
                 return "";

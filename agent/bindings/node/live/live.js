@@ -52,6 +52,12 @@ async function main([script, places, relay]) {
       taken.push({ user, seat });
       return seat.held ? said(seat.verdict) : 'not held';
     },
+    async close(user) {
+      const k = make('own');
+      const seat = await k.seat('studio', { user, waitMs: 2000 });
+      k.close();
+      return seat.held ? 'held' : 'ended';
+    },
     async free(user) {
       for (const t of taken) if (t.user === user) t.seat.close();
     },

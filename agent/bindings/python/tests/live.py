@@ -45,6 +45,11 @@ class Live:
         self.taken.setdefault(user, []).append(seat)
         return said(seat.verdict) if seat.held() else "not held"
 
+    def close(self, user):
+        with self.make("own") as k:
+            seat = k.seat("studio", user, 2.0)
+        return "held" if seat.held() else "ended"
+
     def free(self, user):
         for seat in self.taken.pop(user):
             seat.close()

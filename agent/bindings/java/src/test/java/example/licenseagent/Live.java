@@ -84,6 +84,14 @@ final class Live {
         return s.held() ? said(s.verdict()) : "not held";
     }
 
+    private String close(String user) throws IOException, AgentException {
+        Seat s;
+        try (Checker k = make("own", "own")) {
+            s = k.seat("studio", user, 2000);
+        }
+        return s.held() ? "held" : "ended";
+    }
+
     /** What came of a step; a typed error must have its sentences. */
     private String step(List<String> w) throws IOException {
         try {
@@ -91,6 +99,7 @@ final class Live {
                 case "check" -> check(w.get(1), w.get(2), w.get(3));
                 case "files" -> said(checker.checkFiles(w.get(1), Files.readAllBytes(places.resolve("mirror.json"))));
                 case "watch" -> watch();
+                case "close" -> close(w.get(1));
                 case "seat" -> seat(w.get(1), Long.parseLong(w.get(2)));
                 default -> {
                     taken.remove(w.get(1)).forEach(Seat::close);
