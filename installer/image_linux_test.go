@@ -356,15 +356,28 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: %s", what, diff)
 		}
 	}
-	for _, f := range []string{"usr/lib/systemd/system/license-agent.service", "usr/bin/license-agent"} {
-		must(t, os.MkdirAll(filepath.Join(root, filepath.Dir(f)), 0o755))
-		must(t, os.WriteFile(filepath.Join(root, f), nil, 0o755))
-	}
-	if _, err := (Target{Root: root}).Install(nil); !errors.Is(err, ErrPackaged) {
-		t.Errorf("beside a package: %v", err)
-	}
-	if _, err := (Target{Root: root, Instance: "cad"}).Install(nil); err != nil {
-		t.Errorf("an instance beside a package: %v", err)
+	for registered, manager := range map[string]string{
+		"usr/lib/systemd/system/license-agent.service": "linux-systemd",
+		"lib/systemd/system/license-agent.service":     "linux-systemd",
+		"etc/init.d/license-agent":                     "linux-openrc", // of the apk, and of the deb without systemd
+	} {
+		w := &world{root: image(t)}
+		for _, f := range []string{registered, "usr/bin/license-agent"} {
+			must(t, os.MkdirAll(w.at(filepath.Dir(f)), 0o755))
+			must(t, os.WriteFile(w.at(f), []byte("of the package"), 0o755))
+		}
+		target := w.target(false)
+		target.Manager = manager
+		if _, err := target.Install(nil); !errors.Is(err, ErrPackaged) || !strings.Contains(err.Error(), "/"+registered) {
+			t.Errorf("beside a package's %s: %v", registered, err)
+		}
+		if _, err := target.Uninstall(true); !errors.Is(err, ErrPackaged) {
+			t.Errorf("the package's %s would be removed: %v", registered, err)
+		}
+		target.Instance = "cad"
+		if _, err := target.Install(nil); err != nil {
+			t.Errorf("an instance beside a package's %s: %v", registered, err)
+		}
 	}
 }
 

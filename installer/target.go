@@ -85,11 +85,13 @@ func (t Target) layout() (layout, error) {
 		return layout{}, err
 	}
 	if t.Instance == "" {
-		for _, dir := range []string{"/usr/lib/systemd/system", "/lib/systemd/system", "/etc/init.d"} {
-			_, err := os.Lstat(t.at(path.Join(dir, packaging.Service)))
+		// Where deb, rpm and apk register the service; the program tells it from a
+		// script that install has written.
+		for _, of := range []string{"/usr/lib/systemd/system/" + packaging.Service, "/lib/systemd/system/" + packaging.Service, "/etc/init.d/" + paths.Program} {
+			_, err := os.Lstat(t.at(of))
 			_, errProgram := os.Lstat(t.at("/usr/bin/" + paths.Program))
 			if err == nil && errProgram == nil {
-				return layout{}, fmt.Errorf("%w (%s): use apt, dnf or apk, or --instance NAME for another instance beside it", ErrPackaged, dir)
+				return layout{}, fmt.Errorf("%w (%s): use apt, dnf or apk, or --instance NAME for another instance beside it", ErrPackaged, of)
 			}
 		}
 	}
