@@ -42,6 +42,7 @@ func TestAttackSurfaceConstants(t *testing.T) {
 		"securefile.PublicFile":  fmt.Sprintf("%#o", securefile.PublicFile),
 		"securefile.LockName":    securefile.LockName,
 		"devicekey.FileName":     devicekey.FileName,
+		"devicekey.UnusedName":   devicekey.UnusedName,
 		"ipc.SocketMode":         fmt.Sprintf("%#o", ipc.SocketMode),
 		"ipc.RuntimeDirMode":     fmt.Sprintf("%#o", ipc.RuntimeDirMode),
 		"ipc.PipeClientAccess":   fmt.Sprintf("%#x", ipc.PipeClientAccess),

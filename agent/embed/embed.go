@@ -111,7 +111,10 @@ func Open(cfg Config) (*Agent, error) {
 	if err := dir.Close(); err != nil {
 		return nil, err
 	}
-	key, err := devicekey.Open(cfg.Dir, rand.Reader)
+	collector := &collect.Collector{Host: probe.Host{SMBIOSFile: cfg.SMBIOSFile}}
+	key, err := devicekey.Places{Machine: func() []string {
+		return []string{devicekey.MachineID(), fingerprint.Format(collector.Collect(context.Background())).String}
+	}}.Open(cfg.Dir, rand.Reader)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +136,7 @@ func Open(cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
-	settings := configure(cfg, anchors, key, clk, st, redact, log)
+	settings := configure(cfg, anchors, key, collector, clk, st, redact, log)
 	settings.SeatLog = agent.SeatLog{Lines: lines, Append: journal.Append, Replace: journal.Replace}
 	return start(settings, api.Language(cfg.Language), func() error { return errors.Join(journal.Close(), st.Close()) })
 }
@@ -155,8 +158,7 @@ func start(settings agent.Config, lang string, release func() error) (*Agent, er
 	return a, nil
 }
 
-func configure(cfg Config, anchors []license.Anchor, key *devicekey.Key, clk clock.Clock, st *store.Store, redact *agent.Redactor, log *slog.Logger) agent.Config {
-	collector := &collect.Collector{Host: probe.Host{SMBIOSFile: cfg.SMBIOSFile}}
+func configure(cfg Config, anchors []license.Anchor, key *devicekey.Key, collector *collect.Collector, clk clock.Clock, st *store.Store, redact *agent.Redactor, log *slog.Logger) agent.Config {
 	name := cfg.Product + "/" + cfg.Version + " license-agent-embed"
 	return agent.Config{
 		Activation: activation.Config{
@@ -265,5 +267,12 @@ func (s signer) Public() license.PublicKey {
 	return license.PublicKey{Alg: s.key.Alg(), Pub: base64.StdEncoding.EncodeToString(s.key.PublicBytes())}
 }
 
-// Sign signs with the device key.
-func (s signer) Sign(message []byte) ([]byte, error) { return s.key.Sign(message) }
+// Sign signs with the device key. A disk that does not take the first use is one
+// that does not take the license either.
+func (s signer) Sign(message []byte) ([]byte, error) {
+	sig, err := s.key.Sign(message)
+	if errors.Is(err, devicekey.ErrUse) {
+		err = fmt.Errorf("%w: %w", activation.ErrStore, err)
+	}
+	return sig, err
+}

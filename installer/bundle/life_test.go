@@ -353,7 +353,7 @@ func TestTwoVendors(t *testing.T) {
 	keys := map[string]bool{}
 	for _, p := range places {
 		for name := range p.files() {
-			if regexp.MustCompile(`device.*key`).MatchString(filepath.Base(name)) && strings.HasPrefix(name, "license-agent-"+p.inst) {
+			if regexp.MustCompile(`device.*key$`).MatchString(filepath.Base(name)) && strings.HasPrefix(name, "license-agent-"+p.inst) {
 				keys[string(must[[]byte](t)(os.ReadFile(filepath.Join(p.dir, name))))] = true
 			}
 		}

@@ -215,6 +215,8 @@ func (*chip) count(bool) (int64, error) { return 0, ErrChip }
 
 func (*chip) counts() bool { return false }
 
+func (*chip) forget() {} // the provider knows nothing of the key
+
 // ecPoint turns a BCRYPT_ECCPUBLIC_BLOB (bcrypt.h: magic, length, X, Y) into an
 // uncompressed point.
 func ecPoint(b []byte) ([]byte, error) {

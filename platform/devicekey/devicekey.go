@@ -1,7 +1,8 @@
 // Package devicekey keeps the key by which a device proves that it is the one a
 // license was issued to.
 //
-// The key is made on the device at first start and never leaves it. It lives in
+// The key is made on the device at first start and never leaves it; one with
+// which nothing was signed yet stays behind when its files are copied. It lives in
 // a file of its own, so that losing the store does not lose the device's
 // identity, and so that a copied store without the key is worth nothing.
 //
@@ -29,6 +30,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"sync"
 
 	"licenseagent.example/platform/securefile"
 )
@@ -74,6 +76,9 @@ var (
 	ErrNoChip = errors.New("devicekey: the device key is in a TPM, and there is none here")
 	// ErrChip is returned when a TPM is there and does not do what it is asked to.
 	ErrChip = errors.New("devicekey: the TPM refuses")
+	// ErrUse is returned when the disk does not take that the key is used from now
+	// on. Nothing was signed.
+	ErrUse = errors.New("devicekey: the first use of the key could not be noted")
 )
 
 // Key is an opened device key. It is safe for use by several goroutines. Its
@@ -85,6 +90,9 @@ type Key struct {
 	local   []byte             // root of Derive, independent of the signing key
 	created bool
 	note    string
+
+	using  sync.Mutex
+	unused string // directory of the note that nothing was signed yet, "" when something may be
 }
 
 // Places says where a key may be kept better than in a file. The zero value:
@@ -100,6 +108,13 @@ type Places struct {
 	// over on this machine only, such as a credential of systemd (systemd.exec(5),
 	// LoadCredentialEncrypted=); "" for none. Not used on Windows, which has DPAPI.
 	Seal string
+	// Machine returns what tells this machine from a copy of it, always in the
+	// same order, "" for what is not known. A key with which nothing was signed
+	// yet is made anew when one of them has changed: an image of a machine that ran
+	// before it was activated gives as many devices as copies
+	// (docs/adr/0016-keys-nobody-knows.md). It is called only while nothing was
+	// signed. nil: a key is never made anew.
+	Machine func() []string
 }
 
 // Open is Places{}.Open: a key in a file, on Windows sealed by DPAPI.
@@ -108,25 +123,42 @@ func Open(dir string, rand io.Reader) (*Key, error) { return Places{}.Open(dir, 
 // Open reads the key of the state directory dir, or makes one if there is none,
 // in the best of the places and else in a file, from rand. The directory must
 // exist and is checked as securefile does; the file appears as a whole or not at
-// all and is never replaced. Two processes that open a new directory at once get
-// the same key.
+// all, and is never replaced once something was signed. Two processes that open a
+// new directory at once get the same key.
 //
 // Errors: ErrDamaged, ErrForeignMachine, ErrCleared, ErrNoChip and ErrChip with
 // the next step, ErrRand, and those of securefile for directories and files open
-// to others.
+// to others, and securefile.ErrLocked when a key would have to be made anew under
+// an agent that runs.
 func (p Places) Open(dir string, rand io.Reader) (*Key, error) {
 	d, err := securefile.Open(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer d.Close()
-	k, err := p.read(d)
+	if p.Machine != nil {
+		p.Machine = sync.OnceValue(p.Machine) // it reads hardware
+	}
+	k, other, _, err := p.look(d)
+	if other {
+		if err := closed(k); err != nil {
+			return nil, err
+		}
+		return p.replace(d, rand)
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return k, err
 	}
 	content, note, err := p.create(rand)
 	if err != nil {
 		return nil, err
+	}
+	if p.Machine != nil {
+		// Of two first starts at once one loses, and may have written its note over
+		// the other's: then the key counts as used.
+		if err := d.WriteFile(UnusedName, unused{[]string{sum(content)}, p.here()}.encode(), securefile.PrivateFile); err != nil {
+			return nil, err
+		}
 	}
 	err = d.Create(FileName, content, securefile.PrivateFile)
 	if errors.Is(err, securefile.ErrExists) {
@@ -179,10 +211,12 @@ func (p Places) without(err error) (note string, _ error) {
 }
 
 func (p Places) read(d *securefile.Dir) (*Key, error) {
-	b, err := d.ReadFile(FileName, maxFile)
-	if err != nil {
-		return nil, err
-	}
+	k, _, _, err := p.look(d)
+	return k, err
+}
+
+// open opens the key that the content of the file describes.
+func (p Places) open(d *securefile.Dir, b []byte) (*Key, error) {
 	where := filepath.Join(d.Path(), FileName)
 	tier, sealed, err := decode(b)
 	if err != nil {
@@ -255,8 +289,12 @@ func (k *Key) PublicBytes() []byte {
 // Sign signs msg as it is: PureEdDSA (RFC 8032), or ECDSA over its SHA-256 as
 // the numbers r‖s of 32 bytes each. The caller decides what is signed; bytes
 // that come from outside must never get here unframed, or the agent would be a
-// signing oracle. A chip signs one message at a time and may fail: ErrChip.
+// signing oracle. A chip signs one message at a time and may fail: ErrChip. The
+// first signature is made when the disk has noted it: ErrUse.
 func (k *Key) Sign(msg []byte) ([]byte, error) {
+	if err := k.use(); err != nil {
+		return nil, err
+	}
 	if k.chip != nil {
 		return k.chip.sign(msg)
 	}
@@ -266,8 +304,8 @@ func (k *Key) Sign(msg []byte) ([]byte, error) {
 // Tier says how well the key is kept: TierFile, TierOS or TierTPM.
 func (k *Key) Tier() string { return k.tier }
 
-// Note says in one line why a better place that was asked for was not used when
-// Open made the key; "" otherwise.
+// Note says in one line, when Open made the key, why a better place that was asked
+// for was not used, and that it took the place of one that was copied; "" otherwise.
 func (k *Key) Note() string { return k.note }
 
 // Created reports whether Open made the key just now, which means that this

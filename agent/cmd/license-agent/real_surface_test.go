@@ -25,6 +25,7 @@ func TestRealSurface(t *testing.T) {
 	c := command{bin: built(t)}
 	r := c.start(t, dir)
 	r.await()
+	look()
 	code, _ := v.code()
 	check0(t, r.activate(code))
 	if _, said := r.hold("bare"); said != "held" {

@@ -88,17 +88,20 @@ func (a *app) wire(p paths.Paths, s settings, redact *agent.Redactor, log *slog.
 	if err != nil {
 		return out, a.problem(api.CodeConfig, err)
 	}
-	key, err := devicekey.Places{TPM: s.get("tpm"), Seal: credential(p, "device-seal")}.Open(p.State, a.rand)
+	exe, err := a.executable()
+	if err != nil {
+		return out, err
+	}
+	collector := &collect.Collector{Host: probe.Host{SMBIOSFile: smbiosFile(p, s)}, Executable: exe}
+	key, err := devicekey.Places{TPM: s.get("tpm"), Seal: credential(p, "device-seal"), Machine: func() []string {
+		return []string{devicekey.MachineID(), fingerprint.Format(collector.Collect(context.Background())).String}
+	}}.Open(p.State, a.rand)
 	if err != nil {
 		return out, err
 	}
 	out.key = key
 	if note := key.Note(); note != "" {
 		log.Warn(note, "tier", key.Tier())
-	}
-	exe, err := a.executable()
-	if err != nil {
-		return out, err
 	}
 	out.store, err = store.Open(p.State, store.Options{
 		MACKey: key.Derive("license-agent store v1"), Now: func() int64 { return a.now().Unix() },
@@ -113,7 +116,6 @@ func (a *app) wire(p paths.Paths, s settings, redact *agent.Redactor, log *slog.
 		r := clk.Now()
 		return activation.Reading{Wall: r.Wall, Boot: r.Boot, BootID: r.BootID}
 	}
-	collector := &collect.Collector{Host: probe.Host{SMBIOSFile: smbiosFile(p, s)}, Executable: exe}
 	warn, err := strconv.ParseInt(s.get("warn-days"), 10, 64)
 	if err != nil {
 		return out, a.problem(api.CodeConfig, err)
@@ -304,8 +306,15 @@ func (s signer) Public() license.PublicKey {
 	return license.PublicKey{Alg: s.key.Alg(), Pub: base64.StdEncoding.EncodeToString(s.key.PublicBytes())}
 }
 
-// Sign signs with the device key.
-func (s signer) Sign(message []byte) ([]byte, error) { return s.key.Sign(message) }
+// Sign signs with the device key. A disk that does not take the first use is one
+// that does not take the license either.
+func (s signer) Sign(message []byte) ([]byte, error) {
+	sig, err := s.key.Sign(message)
+	if errors.Is(err, devicekey.ErrUse) {
+		err = fmt.Errorf("%w: %w", activation.ErrStore, err)
+	}
+	return sig, err
+}
 
 // counter is the counter of a key in a chip, nothing for other keys.
 func counter(key *devicekey.Key) activation.Counter {
