@@ -137,7 +137,8 @@ func texts(code string) (en, zh string) {
 	case NextActivate:
 		return "Activate this machine with an authorization code.", "请使用授权码激活本机。"
 	case NextActivateHere:
-		return "Go back to the original machine, or release the license there and activate this one.", "请回到原设备使用，或在原设备上释放许可证后激活本机。"
+		en, zh := onCopy()
+		return "Go back to the original machine, or release the license there and activate this one. " + en, "请回到原设备使用，或在原设备上释放许可证后激活本机。" + zh
 	case NextWait:
 		return "Wait until {until}; nothing else needs to be done.", "请等到 {until}，无需其他操作。"
 	case NextRenew:
@@ -145,7 +146,7 @@ func texts(code string) (en, zh string) {
 	case NextExtend:
 		return "Extend the subscription with the vendor, then renew.", "请向供应商续订，然后执行续期。"
 	case NextRebind:
-		return "Bind the license to this machine again (rebind).", "请将许可证重新绑定到本机（rebind）。"
+		return SettleCopies()
 	case NextContactVendor:
 		return "Contact the vendor.", "请联系供应商。"
 	case NextFixClock:
@@ -158,4 +159,18 @@ func texts(code string) (en, zh string) {
 		return "Nothing is urgent. Give the virtual machine a disk or board serial or an address of its own; the next contact enrols it. Until then only regular contact keeps the license.", "暂无需处理。请为虚拟机配置唯一的磁盘序列号、主板序列号或网卡地址，下次联系时会自动登记；在此之前许可证依靠定期联系维持。"
 	}
 	return code, code
+}
+
+// SettleCopies is the next step where one seat is used by a machine and a copy of
+// it, in English and Chinese. The merchant service says the same words.
+func SettleCopies() (en, zh string) {
+	en, zh = onCopy()
+	return "On the machine that keeps the seat: rebind. " + en, "在保留名额的设备上：执行 rebind。" + zh
+}
+
+// onCopy is how a copy becomes a device of its own. The state need not be moved:
+// what was sealed under another key is put aside by the store.
+func onCopy() (en, zh string) {
+	return "On a copy of it: stop the agent, move device.key out of its state directory, start the agent and activate with a free seat; that leaves the original alone.",
+		"在其克隆设备上：停止代理，将状态目录中的 device.key 移走，启动代理，再用空闲名额激活；原设备不受影响。"
 }

@@ -1,6 +1,10 @@
 package protocol
 
-import "net/http"
+import (
+	"net/http"
+
+	"licenseagent.example/activation"
+)
 
 // Code is the stable word for one way a request can fail. Programs decide by
 // it; message and hint are for people and may change.
@@ -89,6 +93,7 @@ func Specs() []Spec {
 	later := func(c Code, status int, en, zh, hintEN, hintZH string) Spec {
 		return Spec{c, status, true, ExitUnreachable, Text{en, zh}, Text{hintEN, hintZH}}
 	}
+	settle, settleZH := activation.SettleCopies()
 	return []Spec{
 		refused(CodeBadRequest, http.StatusBadRequest,
 			"The merchant service could not read the request.", "许可证服务无法读取该请求。",
@@ -152,7 +157,7 @@ func Specs() []Spec {
 			"Activate again with the authorization code.", "请用授权码重新激活。"),
 		refused(CodeDeviceMismatch, http.StatusForbidden,
 			"The request comes from different hardware than the license was issued for.", "请求来自与许可证不同的硬件。",
-			"On the original machine: rebind. On a copied machine: reset its device key and activate with a free seat.", "若为原机器，请执行重新绑定；若为克隆机器，请重置设备密钥并使用空闲名额激活。"),
+			settle, settleZH),
 		refused(CodeDeviceUnread, http.StatusForbidden,
 			"Too little of the hardware could be read to recognise the machine.", "可读取的硬件信息不足，无法识别该机器。",
 			"Run license-agent fingerprint and give the service the rights it names.", "请运行 license-agent fingerprint，并按提示授予服务权限。"),

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"licenseagent.example/activation"
 	"licenseagent.example/activation/license"
 )
 
@@ -173,5 +174,23 @@ func TestOpenAPI(t *testing.T) {
 	}
 	if MaxRequest != 65536 || MaxAnswer != 262144 {
 		t.Errorf("limits %d and %d differ from openapi.yaml", MaxRequest, MaxAnswer)
+	}
+}
+
+// Agent, merchant service and manual tell a machine and its copy the same, word for
+// word: three ways once were three answers.
+func TestOneWordForCopies(t *testing.T) {
+	en, zh := activation.SettleCopies()
+	if hint := Lookup(CodeDeviceMismatch).Hint; hint.EN != en || hint.ZH != zh {
+		t.Errorf("the merchant service says %+v", hint)
+	}
+	for lang, want := range map[string]string{"en": en, "zh-CN": zh} {
+		if got := activation.Sentence(activation.NextRebind, lang, activation.Verdict{}); got != want {
+			t.Errorf("the agent says %q", got)
+		}
+	}
+	manual := string(must(os.ReadFile("../../installer/README.md"))(t))
+	if !strings.Contains(manual, en) {
+		t.Errorf("installer/README.md does not say: %s", en)
 	}
 }

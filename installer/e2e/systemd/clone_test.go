@@ -50,8 +50,70 @@ func TestImage(t *testing.T) {
 	}
 }
 
+// An image of a machine that was booted and ran the agent, which is how many are
+// made: each copy has a key of its own all the same, told apart by the number of the
+// installation, or, where the image was made without care, by its serials. One code
+// then activates both, and neither disturbs the other.
+func TestImageOfAMachineThatRan(t *testing.T) {
+	root := image(t)
+	golden := inContainer(t, root, 35)
+	golden.active()
+	golden.serials("SN-7Q4W-0042", "BN-9K2M-0077")
+	ids := map[string]bool{golden.status().DeviceID: true}
+	vendor := startMerchant(t, golden.host)
+	golden.put("/etc/license-agent/anchors/acme.json", read(t, vendor.anchor), 0o644)
+	golden.run("systemctl", "restart", service)
+	golden.active()
+	if !ids[golden.status().DeviceID] {
+		t.Error("the machine itself is another device after a restart")
+	}
+	golden.off()
+
+	code := vendor.code(t, "--devices", "2")
+	careful, careless := disk(t, root), disk(t, root)
+	// The same serials, and the number emptied as machine-id(5) wants it.
+	must(t, os.WriteFile(filepath.Join(careful, "etc/machine-id"), nil, 0o444))
+	must(t, os.WriteFile(filepath.Join(careless, "etc/e2e.dmi"), dmi("SN-5H1T-9999", "BN-3J8P-9998"), 0o400))
+	var copies []*machine
+	for n, root := range []string{careful, careless} {
+		m := inContainer(t, root, 36+n)
+		copies = append(copies, m)
+		m.active()
+		if log := m.run("journalctl", "--no-pager", "-b", "-o", "cat", "-u", service); !strings.Contains(log, "copied from another machine") {
+			t.Errorf("the journal of copy %d does not say it: %s", n, log)
+		}
+		was := m.status().DeviceID
+		ids[was] = true
+		if n == 0 {
+			m.reach(golden)
+		} else {
+			m.run("ip", "route", "replace", golden.host+"/32", "via", m.host)
+		}
+		if out, err := m.feed(code+"\n", "license-agent", "activate", "--yes", "--code-file", "-"); err != nil {
+			t.Fatalf("copy %d: %v %s", n, err, out)
+		}
+		m.run("systemctl", "restart", service)
+		m.active()
+		if is := m.status().DeviceID; is != was {
+			t.Errorf("copy %d is %s after its activation and was %s", n, is, was)
+		}
+	}
+	for n, m := range copies {
+		if out, err := m.try("license-agent", "renew"); err != nil {
+			t.Errorf("copy %d: %v %s", n, err, out)
+		}
+		if v := m.only().Verdict; !v.Runs || len(v.Flags) > 0 {
+			t.Errorf("copy %d when both are activated: %+v", n, v)
+		}
+		m.off()
+	}
+	if len(ids) != 3 {
+		t.Errorf("a machine and two copies of it are %d devices", len(ids))
+	}
+}
+
 // activated is a machine with a license, switched off in order, and its disk.
-func activated(t *testing.T, number int) (root string, vendor merchant, code string, m *machine) {
+func activated(t *testing.T, number int, more ...string) (root string, vendor merchant, code string, m *machine) {
 	t.Helper()
 	root = image(t)
 	m = inContainer(t, root, number)
@@ -61,7 +123,7 @@ func activated(t *testing.T, number int) (root string, vendor merchant, code str
 	must(t, err)
 	m.put("/etc/license-agent/anchors/acme.json", b, 0o644)
 	m.serials("SN-7Q4W-0042", "BN-9K2M-0077")
-	code = vendor.code(t)
+	code = vendor.code(t, more...)
 	if out, err := m.feed(code+"\n", "license-agent", "activate", "--yes", "--code-file", "-"); err != nil {
 		t.Fatalf("%v %s", err, out)
 	}
@@ -72,7 +134,7 @@ func activated(t *testing.T, number int) (root string, vendor merchant, code str
 // with serials of its own it is another device at once, with the same ones the
 // merchant sees two, and the operator is told how to settle it.
 func TestCloneOfAnActivatedMachine(t *testing.T) {
-	root, _, code, m := activated(t, 14)
+	root, _, code, m := activated(t, 14, "--devices", "3")
 	m.off()
 	copies := []string{disk(t, root), disk(t, root)}
 
@@ -84,15 +146,30 @@ func TestCloneOfAnActivatedMachine(t *testing.T) {
 	if v.Phase != "wrong-device" || v.Runs || v.Next != "activate-here" {
 		t.Errorf("a clone with other serials: %+v", v)
 	}
-	if out, err := other.try("license-agent", "status"); err == nil || !said(out, "not the machine the license was issued for") || !said(out, "Go back to the original machine") {
+	if out, err := other.try("license-agent", "status"); err == nil || !said(out, "not the machine the license was issued for") || !said(out, "Go back to the original machine") || !said(out, "move device.key out of its state directory") {
 		t.Errorf("%v %s", err, out)
 	}
+	other.reach(m)
+	other.becomesItself(code)
 	other.off()
+	m.on()
+	m.active()
+	undisturbed := func() {
+		t.Helper()
+		if out, err := m.try("license-agent", "renew"); err != nil {
+			t.Errorf("%v %s", err, out)
+		}
+		if v := m.only().Verdict; !v.Runs || len(v.Flags) > 0 {
+			t.Errorf("the original: %+v", v)
+		}
+	}
+	undisturbed()
+	m.off()
 
 	// A virtual machine that was cloned with its serials: both run.
 	same := inContainer(t, copies[1], 16)
 	same.active()
-	same.reach(m)
+	same.run("ip", "route", "replace", m.host+"/32", "via", same.host)
 	if out, err := same.try("license-agent", "renew"); err != nil {
 		t.Fatalf("%v %s", err, out)
 	}
@@ -115,6 +192,36 @@ func TestCloneOfAnActivatedMachine(t *testing.T) {
 	}
 	if v := m.only().Verdict; !v.Runs || len(v.Flags) > 0 {
 		t.Errorf("after the rebind: %+v", v)
+	}
+	m.off()
+	same.on()
+	same.active()
+	same.run("ip", "route", "replace", m.host+"/32", "via", same.host)
+	same.becomesItself(code)
+	same.off()
+	m.on()
+	m.active()
+	undisturbed()
+}
+
+// becomesItself makes a device of its own of the copy of another one, as the agent
+// and installer/README.md say.
+func (m *machine) becomesItself(code string) {
+	t := m.t
+	t.Helper()
+	was := m.status().DeviceID
+	m.run("systemctl", "stop", "license-agent.socket", service)
+	m.run("mv", "/var/lib/license-agent/device.key", "/root/")
+	m.run("systemctl", "start", "license-agent.socket", service)
+	m.active()
+	if st := m.status(); st.DeviceID == was || len(st.Licenses) > 0 {
+		t.Errorf("without the key of the original: %+v", st)
+	}
+	if out, err := m.feed(code+"\n", "license-agent", "activate", "--yes", "--code-file", "-"); err != nil {
+		t.Errorf("%v %s", err, out)
+	}
+	if v := m.only().Verdict; !v.Runs || len(v.Flags) > 0 {
+		t.Errorf("the copy with a seat of its own: %+v", v)
 	}
 }
 
