@@ -70,6 +70,7 @@ func tree(t *testing.T, root string) map[string]string {
 // that it outlives a process that is killed.
 type world struct {
 	root  string
+	shell bool // the tools of accounts are busybox's, as on a plain Alpine
 	calls []string
 	fail  string // a command that begins so fails
 	hook  func(string)
@@ -87,7 +88,17 @@ func (w *world) run(_ context.Context, argv ...string) (string, error) {
 		return "", fmt.Errorf("%s: failed", line)
 	}
 	last := argv[len(argv)-1]
+	if accounts := []string{"useradd", "groupadd", "userdel", "groupdel"}; w.shell && slices.Contains(accounts, argv[0]) {
+		return "", fmt.Errorf("%s: %w", argv[0], fs.ErrNotExist)
+	}
+	if argv[0] == "chroot" && argv[1] == w.root {
+		argv = argv[2:]
+	}
 	switch {
+	case slices.Contains([]string{"adduser", "addgroup", "deluser", "delgroup"}, argv[0]):
+		return "", w.applet(argv)
+	case argv[0] == "groupadd":
+		return "", w.line("etc/group", last, true)
 	case argv[0] == "systemd-sysusers":
 		return "", w.account(strings.TrimSuffix(filepath.Base(last), ".conf"), true)
 	case argv[0] == "useradd":

@@ -41,6 +41,12 @@ type managed struct {
 func (t Target) manage(l layout) (manager, error) {
 	m := manager{run: t.Run, name: l.Service, owner: l.Service, program: t.at(l.names.Program), image: t.Root != "" && !t.live}
 	want := map[string]string{}
+	in := func(argv ...string) []string { // tools that know no other root than their own
+		if m.image {
+			return append([]string{"chroot", t.Root}, argv...)
+		}
+		return argv
+	}
 	switch platform := t.platform(); platform {
 	case "linux-systemd":
 		m.systemd = true
@@ -61,11 +67,11 @@ func (t Target) manage(l layout) (manager, error) {
 	case "linux-openrc":
 		want[packaging.OpenRC] = "/etc/init.d/" + l.Service
 		m.links = []string{t.at("/etc/runlevels/default/" + l.Service)}
-		m.on, m.off = [][]string{{"rc-update", "add", l.Service, "default"}}, [][]string{{"rc-update", "del", l.Service, "default"}}
+		m.on, m.off = [][]string{in("rc-update", "add", l.Service, "default")}, [][]string{in("rc-update", "del", l.Service, "default")}
 	case "unix-systemv":
 		want[packaging.SysV] = "/etc/init.d/" + l.Service
 		m.links = []string{t.at("/etc/rc2.d/S01" + l.Service)}
-		m.on, m.off = [][]string{{"update-rc.d", l.Service, "defaults"}}, [][]string{{"update-rc.d", "-f", l.Service, "remove"}}
+		m.on, m.off = [][]string{in("update-rc.d", l.Service, "defaults")}, [][]string{in("update-rc.d", "-f", l.Service, "remove")}
 	case "":
 		return m, service.ErrNoManager
 	default:
@@ -99,7 +105,7 @@ func (m manager) all(ctx context.Context, commands [][]string) error {
 	return nil
 }
 
-// user makes the account of the instance.
+// user makes the account of the instance, and the administrators' group.
 func (m manager) user(t Target) []Step {
 	made := false
 	step := Step{
@@ -108,15 +114,7 @@ func (m manager) user(t Target) []Step {
 		Do: func(ctx context.Context) error {
 			t.point("user")
 			made = true
-			argv := []string{"useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/", "--shell", "/usr/sbin/nologin", m.owner}
-			if m.sysusers != "" {
-				argv = []string{"systemd-sysusers", t.at(m.sysusers)}
-				if m.image {
-					// A path would be looked for outside the image, a name inside it.
-					argv = []string{"systemd-sysusers", "--root=" + t.Root, path.Base(m.sysusers)}
-				}
-			}
-			_, err := m.run(ctx, argv...)
+			err := m.createUser(ctx, t)
 			t.point("user made")
 			return err
 		},
@@ -128,7 +126,7 @@ func (m manager) user(t Target) []Step {
 		},
 	}
 	if m.sysusers == "" {
-		return []Step{step}
+		return []Step{m.adminGroup(t), step}
 	}
 	text, err := packaging.Text(packaging.Sysusers, packaging.Names{Service: m.owner})
 	declare := t.file(m.sysusers, []byte(text), 0o644, false)
@@ -136,6 +134,81 @@ func (m manager) user(t Target) []Step {
 		declare.Do = func(context.Context) error { return err }
 	}
 	return []Step{declare, step}
+}
+
+func (m manager) createUser(ctx context.Context, t Target) error {
+	if m.sysusers != "" {
+		argv := []string{"systemd-sysusers", t.at(m.sysusers)}
+		if m.image {
+			// A path would be looked for outside the image, a name inside it.
+			argv = []string{"systemd-sysusers", "--root=" + t.Root, path.Base(m.sysusers)}
+		}
+		_, err := m.run(ctx, argv...)
+		return err
+	}
+	err := m.shadow(ctx, t, "useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/", "--shell", "/usr/sbin/nologin", m.owner)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	// A run that was cut off may have left the group.
+	if there, err := t.account("/etc/group", m.owner); err != nil {
+		return err
+	} else if !there {
+		if err := m.busybox(ctx, t, "addgroup", "-S", m.owner); err != nil {
+			return err
+		}
+	}
+	return m.busybox(ctx, t, "adduser", "-S", "-D", "-H", "-h", "/", "-s", "/sbin/nologin", "-g", "License agent", "-G", m.owner, m.owner)
+}
+
+// adminGroup makes the group of the default configuration where no declaration
+// has it.
+func (m manager) adminGroup(t Target) Step {
+	made := false
+	return Step{
+		Text: "create group " + admins,
+		Done: func(context.Context) (bool, error) { return t.account("/etc/group", admins) },
+		Do: func(ctx context.Context) error {
+			t.point("group")
+			made = true
+			return m.tool(ctx, t, []string{"groupadd", "--system", admins}, []string{"addgroup", "-S", admins})
+		},
+		Undo: func(ctx context.Context) error {
+			there, err := t.account("/etc/group", admins)
+			if err != nil || !made || !there {
+				return err
+			}
+			return m.tool(ctx, t, []string{"groupdel", admins}, []string{"delgroup", admins})
+		},
+	}
+}
+
+// tool runs a tool of shadow, or what busybox has for it on a system without.
+func (m manager) tool(ctx context.Context, t Target, shadow, busybox []string) error {
+	err := m.shadow(ctx, t, shadow...)
+	if errors.Is(err, fs.ErrNotExist) {
+		return m.busybox(ctx, t, busybox...)
+	}
+	return err
+}
+
+// shadow works on an image by an option.
+func (m manager) shadow(ctx context.Context, t Target, argv ...string) error {
+	if t.Root != "" {
+		argv = append([]string{argv[0], "--prefix", t.Root}, argv[1:]...)
+	}
+	_, err := m.run(ctx, argv...)
+	return err
+}
+
+// busybox works on the files of its own root only. It knows no long options, and
+// deluser takes the group of the same name along.
+func (m manager) busybox(ctx context.Context, t Target, argv ...string) error {
+	if t.Root != "" {
+		argv = append([]string{"chroot", t.Root}, argv...)
+	}
+	_, err := m.run(ctx, argv...)
+	return err
 }
 
 // noUser removes the account, and the administrators' group when the last
@@ -160,8 +233,7 @@ func (m manager) noUser(t Target) []Step {
 			return len(other) > 0, err
 		},
 		Do: func(ctx context.Context) error {
-			_, err := m.run(ctx, t.inside("groupdel", admins)...)
-			return err
+			return m.tool(ctx, t, []string{"groupdel", admins}, []string{"delgroup", admins})
 		},
 	}}
 }
@@ -169,24 +241,16 @@ func (m manager) noUser(t Target) []Step {
 // admins is the group of the default configuration.
 const admins = "license-admin"
 
-// inside adds the option by which the tools of passwd(5) work on an image.
-func (t Target) inside(tool string, args ...string) []string {
-	if t.Root != "" {
-		return append([]string{tool, "--prefix", t.Root}, args...)
-	}
-	return append([]string{tool}, args...)
-}
-
 // deleteUser removes user and group; userdel(8) removes the group with it where
 // login.defs(5) says so.
 func (m manager) deleteUser(ctx context.Context, t Target) error {
-	for _, a := range []struct{ file, tool string }{{"/etc/passwd", "userdel"}, {"/etc/group", "groupdel"}} {
+	for _, a := range []struct{ file, shadow, busybox string }{{"/etc/passwd", "userdel", "deluser"}, {"/etc/group", "groupdel", "delgroup"}} {
 		there, err := t.account(a.file, m.owner)
 		if err != nil {
 			return err
 		}
 		if there {
-			if _, err := m.run(ctx, t.inside(a.tool, m.owner)...); err != nil {
+			if err := m.tool(ctx, t, []string{a.shadow, m.owner}, []string{a.busybox, m.owner}); err != nil {
 				return err
 			}
 		}

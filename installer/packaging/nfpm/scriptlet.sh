@@ -38,9 +38,9 @@ create_user() {
 		getent group license-admin >/dev/null || groupadd --system license-admin
 		getent passwd $name >/dev/null || useradd --system --user-group --no-create-home --home-dir / --shell /usr/sbin/nologin $name
 	else # busybox
-		grep -q '^license-admin:' /etc/group || addgroup -S license-admin
-		grep -q "^$name:" /etc/group || addgroup -S $name
-		grep -q "^$name:" /etc/passwd || adduser -S -D -H -h / -s /sbin/nologin -G $name $name
+		grep -q '^license-admin:' "$root/etc/group" || addgroup -S license-admin
+		grep -q "^$name:" "$root/etc/group" || addgroup -S $name
+		grep -q "^$name:" "$root/etc/passwd" || adduser -S -D -H -h / -s /sbin/nologin -g 'License agent' -G $name $name
 	fi
 }
 
