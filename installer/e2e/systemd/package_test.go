@@ -260,10 +260,25 @@ func scriptlets(t *testing.T, kind string) map[string]string {
 // they were called.
 func rehearse(t *testing.T, root, script string, args ...string) (calls []string, said string, err error) {
 	t.Helper()
+	return rehearseWith(t, root, []string{"systemctl", "systemd-sysusers", "rc-update", "rc-service", "update-rc.d", "userdel", "groupdel", "useradd"}, script, args...)
+}
+
+// rehearseWith is rehearse on a system that has these tools. One prints what the
+// tree has under /said by its name and first argument.
+func rehearseWith(t *testing.T, root string, has []string, script string, args ...string) (calls []string, said string, err error) {
+	t.Helper()
 	tools := t.TempDir()
 	log := filepath.Join(tools, "log")
-	for _, name := range []string{"systemctl", "systemd-sysusers", "rc-update", "rc-service", "update-rc.d", "userdel", "groupdel", "useradd"} {
-		must(t, os.WriteFile(filepath.Join(tools, name), []byte("#!/bin/sh\necho \"$(basename \"$0\") $*\" >>"+log+"\n"), 0o755))
+	for _, name := range has {
+		must(t, os.WriteFile(filepath.Join(tools, name), []byte(`#!/bin/sh
+echo "$(basename "$0") $*" >>`+log+`
+said=$LICENSE_AGENT_ROOT/said/$(basename "$0")-$1
+[ ! -e "$said" ] || while read -r line; do echo "$line"; done <"$said"
+`), 0o755))
+	}
+	if program := filepath.Join(root, "usr/bin/license-agent"); !exists(program) {
+		must(t, os.MkdirAll(filepath.Dir(program), 0o755))
+		must(t, os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755))
 	}
 	// The tools of this machine must not be reached: the script sees only ours
 	// and those that read and remove files.
@@ -286,7 +301,7 @@ func rehearse(t *testing.T, root, script string, args ...string) (calls []string
 // Every script with every argument that its package manager gives it.
 func TestScriptlets(t *testing.T) {
 	start := []string{"systemd-sysusers license-agent.conf", "systemctl daemon-reload", "systemctl enable license-agent.socket license-agent.service", "systemctl start license-agent.socket license-agent.service"}
-	upgrade := []string{"systemd-sysusers license-agent.conf", "systemctl daemon-reload", "systemctl try-restart license-agent.service license-agent@*.service"}
+	upgrade := []string{"systemd-sysusers license-agent.conf", "systemctl daemon-reload", "systemctl list-units --plain --no-legend --full license-agent@*.service", "systemctl try-restart license-agent.service"}
 	stop := []string{
 		"systemctl stop license-agent.socket license-agent.service license-agent@*.socket license-agent@*.service license-agent-user@*.service",
 		"systemctl disable license-agent.socket license-agent.service",

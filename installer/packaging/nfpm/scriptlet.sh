@@ -71,6 +71,16 @@ fresh() {
 	fi
 }
 
+# A configuration that this program cannot read would end the agent that runs with
+# it: that one stays, and goes on answering. $1 is an instance, or nothing.
+startable() {
+	if why=$("$root/usr/bin/$name" run --check-config ${1:+--instance "$1"} 2>&1); then return 0; fi
+	say "this version does not start with the configuration in /etc/$name${1:+-$1}, so what runs stays as it is:" >&2
+	echo "$why" >&2
+	say "correct it, then restart $name${1:+@$1}." >&2
+	return 1
+}
+
 # The old program finishes its answers (SIGTERM) and the new one takes over the
 # socket, which stays open: callers wait and are not refused. What the operator
 # has stopped stays stopped.
@@ -80,11 +90,18 @@ upgraded() {
 	if ! has systemctl && has update-rc.d; then install -m 0755 /usr/share/$name/$name.sysv /etc/init.d/$name; fi
 	if booted; then
 		systemctl daemon-reload
-		systemctl try-restart $name.service "$name@*.service" || say "did not start; see: journalctl -u $name"
+		units=
+		if startable; then units=$name.service; fi
+		for unit in $(systemctl list-units --plain --no-legend --full "$name@*.service" | cut -d ' ' -f 1); do
+			instance=${unit#*@}
+			if startable "${instance%.service}"; then units="$units $unit"; fi
+		done
+		# shellcheck disable=SC2086 # one argument each
+		[ -z "$units" ] || systemctl try-restart $units || say "did not start; see: journalctl -u $name"
 	elif has update-rc.d; then
-		if /etc/init.d/$name status >/dev/null 2>&1; then /etc/init.d/$name restart || true; fi
+		if /etc/init.d/$name status >/dev/null 2>&1 && startable; then /etc/init.d/$name restart || true; fi
 	elif has rc-service; then
-		rc-service --ifstarted $name restart || true
+		if startable; then rc-service --ifstarted $name restart || true; fi
 	fi
 }
 
