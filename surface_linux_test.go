@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"licenseagent.example/activation/merchant"
 	"licenseagent.example/platform/devicekey"
 	"licenseagent.example/platform/ipc"
 	"licenseagent.example/platform/paths"
@@ -40,6 +41,9 @@ func TestAttackSurfaceConstants(t *testing.T) {
 		"securefile.PrivateFile": fmt.Sprintf("%#o", securefile.PrivateFile),
 		"securefile.PublicDir":   fmt.Sprintf("%#o", securefile.PublicDir),
 		"securefile.PublicFile":  fmt.Sprintf("%#o", securefile.PublicFile),
+		"securefile.GivenFile":   fmt.Sprintf("%#o", securefile.GivenFile),
+		"merchant.PrivateDir":    fmt.Sprintf("%#o", merchant.PrivateDir),
+		"merchant.PrivateFile":   fmt.Sprintf("%#o", merchant.PrivateFile),
 		"securefile.LockName":    securefile.LockName,
 		"devicekey.FileName":     devicekey.FileName,
 		"devicekey.UnusedName":   devicekey.UnusedName,

@@ -37,11 +37,11 @@ func (t Target) directory(path string) Step {
 		},
 		Do: func(context.Context) error {
 			t.point("mkdir")
-			if err := os.Mkdir(at, 0o755); err != nil {
+			if err := os.Mkdir(at, securefile.PublicDir); err != nil {
 				return err
 			}
 			made = true
-			return os.Chmod(at, 0o755) // whatever the umask was
+			return os.Chmod(at, securefile.PublicDir) // whatever the umask was
 		},
 		Undo: func(context.Context) error {
 			if !made {
@@ -147,10 +147,10 @@ func (t Target) vacant(path string) Step {
 			if !removed {
 				return nil
 			}
-			if err := os.Mkdir(at, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			if err := os.Mkdir(at, securefile.PublicDir); err != nil && !errors.Is(err, fs.ErrExist) {
 				return err
 			}
-			return os.Chmod(at, 0o755)
+			return os.Chmod(at, securefile.PublicDir)
 		},
 	}
 }
@@ -209,7 +209,7 @@ func (t Target) put(at string, content []byte, mode fs.FileMode) error {
 	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, securefile.PrivateFile)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"licenseagent.example/installer/packaging"
 	"licenseagent.example/platform/paths"
+	"licenseagent.example/platform/securefile"
 	"licenseagent.example/platform/service"
 )
 
@@ -86,7 +87,7 @@ func (t Target) manage(l layout) (manager, error) {
 		if err != nil {
 			return m, err
 		}
-		mode := fs.FileMode(0o644)
+		mode := securefile.PublicFile
 		if !m.systemd {
 			mode = 0o755
 		}
@@ -129,7 +130,7 @@ func (m manager) user(t Target) []Step {
 		return []Step{m.adminGroup(t), step}
 	}
 	text, err := packaging.Text(packaging.Sysusers, packaging.Names{Service: m.owner})
-	declare := t.file(m.sysusers, []byte(text), 0o644, false)
+	declare := t.file(m.sysusers, []byte(text), securefile.PublicFile, false)
 	if err != nil {
 		declare.Do = func(context.Context) error { return err }
 	}

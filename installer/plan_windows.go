@@ -107,7 +107,7 @@ func (w windowsTarget) install(program []byte) Plan {
 		w.config(),
 	)
 	if w.Anchor != nil {
-		steps = append(steps, w.file(filepath.Join(w.Config, "anchors", w.AnchorName), w.Anchor, 0o644, false))
+		steps = append(steps, w.file(filepath.Join(w.Config, "anchors", w.AnchorName), w.Anchor, securefile.PublicFile, false))
 	}
 	return Plan{append(steps, w.register(), w.configure(), w.start())}
 }
@@ -138,7 +138,7 @@ func (w windowsTarget) uninstall(purge bool) Plan {
 // config writes the default configuration, unless there is one.
 func (w windowsTarget) config() Step {
 	text, err := packaging.Text(packaging.Config, packaging.Names{Service: w.Service, Instance: w.Target.Instance})
-	step := w.file(filepath.Join(w.Config, packaging.Config), []byte(strings.ReplaceAll(text, "\n", "\r\n")), 0o644, true)
+	step := w.file(filepath.Join(w.Config, packaging.Config), []byte(strings.ReplaceAll(text, "\n", "\r\n")), securefile.PublicFile, true)
 	if err != nil {
 		step.Do = func(context.Context) error { return err }
 	}

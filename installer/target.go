@@ -14,6 +14,7 @@ import (
 
 	"licenseagent.example/installer/packaging"
 	"licenseagent.example/platform/paths"
+	"licenseagent.example/platform/securefile"
 	"licenseagent.example/platform/service"
 )
 
@@ -160,10 +161,10 @@ func (t Target) Install(program []byte) (Plan, error) {
 	steps = append(steps,
 		t.file(l.names.Program, program, 0o755, false),
 		t.directory(l.Config), t.directory(path.Join(l.Config, "anchors")),
-		t.file(path.Join(l.Config, packaging.Config), []byte(config), 0o644, true),
+		t.file(path.Join(l.Config, packaging.Config), []byte(config), securefile.PublicFile, true),
 	)
 	if t.Anchor != nil {
-		steps = append(steps, t.file(path.Join(l.Config, "anchors", t.AnchorName), t.Anchor, 0o644, false))
+		steps = append(steps, t.file(path.Join(l.Config, "anchors", t.AnchorName), t.Anchor, securefile.PublicFile, false))
 	}
 	steps = append(steps, l.manager.user(t)...)
 	for _, f := range l.manager.files {

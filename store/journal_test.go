@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"licenseagent.example/platform/securefile"
 )
 
 func texts(lines [][]byte) []string {
@@ -53,7 +55,7 @@ func TestJournal(t *testing.T) {
 	}
 	path := filepath.Join(dir, SeatsFile)
 	modes := runtime.GOOS != "windows" // where access lists say it, see securefile
-	if info, err := os.Stat(path); err != nil || modes && info.Mode().Perm() != 0o600 {
+	if info, err := os.Stat(path); err != nil || modes && info.Mode().Perm() != securefile.PrivateFile {
 		t.Errorf("%v %v", info, err)
 	}
 	b, err := os.ReadFile(path)

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"licenseagent.example/activation"
+	"licenseagent.example/platform/securefile"
 )
 
 func names(t *testing.T, dir string) []string {
@@ -64,7 +65,7 @@ func TestPublicFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	// On Windows access lists say it, and securefile's own tests read those.
-	if runtime.GOOS != "windows" && (info.Mode().Perm() != 0o644 || folder.Mode().Perm() != 0o755) {
+	if runtime.GOOS != "windows" && (info.Mode().Perm() != securefile.PublicFile || folder.Mode().Perm() != securefile.PublicDir) {
 		t.Errorf("file %v, folder %v", info.Mode(), folder.Mode())
 	}
 	mustApply(t, s, activation.Change{Delete: []activation.Key{{Issuer: "acme.example", Product: "erp"}}})

@@ -57,7 +57,7 @@ func TestBackupHoldsEverything(t *testing.T) {
 	must0(t, r.device(9).activate(unused))
 	for _, name := range []string{"lookup.key", "popular.key"} {
 		info := must(os.Stat(filepath.Join(r.dir, "keys", name)))(t)
-		if info.Mode().Perm() != 0o600 {
+		if info.Mode().Perm() != PrivateFile {
 			t.Errorf("%s has mode %o", name, info.Mode().Perm())
 		}
 	}
@@ -169,7 +169,7 @@ func TestKeyFilesOfABackup(t *testing.T) {
 		must0(t, writeBackupKey(keys, backupFile{"lookup.key", []byte("k")}))
 	}
 	info := must(os.Stat(filepath.Join(keys, "lookup.key")))(t)
-	if info.Mode().Perm() != 0o600 {
+	if info.Mode().Perm() != PrivateFile {
 		t.Errorf("mode %o", info.Mode().Perm())
 	}
 	if err := writeBackupKey(keys, backupFile{"lookup.key", []byte("other")}); !errors.Is(err, ErrKeyFile) {

@@ -56,7 +56,7 @@ func OpenSQLite(ctx context.Context, path string) (*Database, error) {
 func newSQLite(path string) (*Database, error) {
 	// The file is created here with its final mode: SQLite itself would use
 	// 0644 less umask; -wal and -shm inherit the mode of the database.
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, PrivateFile)
 	if err != nil {
 		return nil, fmt.Errorf("merchant: database: %w", err)
 	}

@@ -84,10 +84,20 @@ func createKey(dir, name string, rand io.Reader) (license.Signer, error) {
 // Windows does not allow in names.
 func keyFileName(kid string) string { return strings.ReplaceAll(kid, ":", "-") + ".pem" }
 
-// writeSecret creates a file of mode 0600 and syncs it. An existing file is
+// Permissions of what the service and its commands create. ATTACK_SURFACE.md
+// lists them beside those of platform/securefile, which a service on a server of
+// the vendor's does not import; a test holds the three together.
+const (
+	// PrivateDir is the permission of directories that hold keys.
+	PrivateDir fs.FileMode = 0o700
+	// PrivateFile is the permission of keys, codes, tokens, backups and the database.
+	PrivateFile fs.FileMode = 0o600
+)
+
+// writeSecret creates a file of mode PrivateFile and syncs it. An existing file is
 // never overwritten: a key that signed something must not vanish.
 func writeSecret(path string, text []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, PrivateFile)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrKeyFile, err)
 	}

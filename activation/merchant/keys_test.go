@@ -146,7 +146,7 @@ func TestKeyFiles(t *testing.T) {
 	}
 	path := filepath.Join(dir, "root-1.pem")
 	if runtime.GOOS != "windows" {
-		if mode := must(os.Stat(path))(t).Mode().Perm(); mode != 0o600 {
+		if mode := must(os.Stat(path))(t).Mode().Perm(); mode != PrivateFile {
 			t.Errorf("mode %04o", mode)
 		}
 	}
@@ -264,7 +264,7 @@ func TestDurability(t *testing.T) {
 	}
 	if runtime.GOOS != "windows" {
 		for _, f := range []string{"merchant.db", "merchant.db-wal", "merchant.db-shm"} {
-			if mode := must(os.Stat(filepath.Join(b.dir, f)))(t).Mode().Perm(); mode != 0o600 {
+			if mode := must(os.Stat(filepath.Join(b.dir, f)))(t).Mode().Perm(); mode != PrivateFile {
 				t.Errorf("%s has mode %04o", f, mode)
 			}
 		}

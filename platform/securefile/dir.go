@@ -185,10 +185,10 @@ func (d *Dir) write(name string, data []byte, perm fs.FileMode, publish func(fro
 	return nil
 }
 
-// GiveFile writes a file that only another user may read, mode 0400: it is that
+// GiveFile writes a file that only another user may read, mode GivenFile: it is that
 // user's before it has its name. Needs root, and a system with such owners.
 func (d *Dir) GiveFile(name string, data []byte, uid, gid int) error {
-	return d.write(name, data, 0o400, func(from, to string) error {
+	return d.write(name, data, GivenFile, func(from, to string) error {
 		if err := d.root.Lchown(from, uid, gid); err != nil {
 			return err
 		}

@@ -36,6 +36,9 @@ const (
 	// PublicFile is the permission of files that others may read: configuration,
 	// trust anchors, the mirror of a license.
 	PublicFile fs.FileMode = 0o644
+	// GivenFile is the permission of a file that root hands over to another user:
+	// he reads it, nobody writes it.
+	GivenFile fs.FileMode = 0o400
 )
 
 // LockName is the file in the state directory whose lock means "an agent is

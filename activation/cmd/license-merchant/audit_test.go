@@ -75,7 +75,7 @@ func TestCodesAreKept(t *testing.T) {
 	check(t, err)
 	info, err := os.Stat(out)
 	check(t, err)
-	if n := strings.Count(string(text), "\n"); n != 1500 || info.Mode().Perm() != 0o600 {
+	if n := strings.Count(string(text), "\n"); n != 1500 || info.Mode().Perm() != merchant.PrivateFile {
 		t.Errorf("%d codes, mode %o", n, info.Mode().Perm())
 	}
 	seen := map[string]bool{}

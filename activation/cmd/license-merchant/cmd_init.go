@@ -147,7 +147,7 @@ func vacant(dir string) (conf []byte, err error) {
 // create fills the data directory a.dir.
 func (a *app) create(ctx context.Context, o initOptions, conf []byte, roots, threshold int) (anchor license.Anchor, err error) {
 	for _, d := range []string{a.path("keys"), a.path("root")} {
-		if err := os.Mkdir(d, 0o700); err != nil {
+		if err := os.Mkdir(d, merchant.PrivateDir); err != nil {
 			return anchor, err
 		}
 	}
@@ -160,7 +160,7 @@ func (a *app) create(ctx context.Context, o initOptions, conf []byte, roots, thr
 		conf = fmt.Appendf(nil, "url = %q\n", o.url)
 	}
 	if conf != nil {
-		if err := os.WriteFile(a.path(configName), conf, 0o600); err != nil {
+		if err := os.WriteFile(a.path(configName), conf, merchant.PrivateFile); err != nil {
 			return anchor, err
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"licenseagent.example/activation/merchant"
 )
 
 type simulatedOptions struct {
@@ -60,7 +62,7 @@ func (a *app) runKoogallerySimulated(ctx context.Context, o simulatedOptions) er
 		return err
 	}
 	if o.out != "" {
-		f, err := os.OpenFile(o.out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		f, err := os.OpenFile(o.out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, merchant.PrivateFile)
 		if err != nil {
 			return err
 		}

@@ -72,7 +72,7 @@ func (a *app) runRestore(ctx context.Context, file string) error {
 		return err
 	}
 	defer in.Close()
-	if err := os.MkdirAll(a.path("keys"), 0o700); err != nil {
+	if err := os.MkdirAll(a.path("keys"), merchant.PrivateDir); err != nil {
 		return err
 	}
 	c, err := a.loadConfig()

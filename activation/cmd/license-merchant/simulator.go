@@ -64,7 +64,7 @@ func (s *simulator) open() (err error) {
 	if s.listener, err = net.Listen("unix", s.socket); err != nil {
 		return fmt.Errorf("simulated marketplace: %w", err)
 	}
-	return os.Chmod(s.socket, 0o600)
+	return os.Chmod(s.socket, merchant.PrivateFile)
 }
 
 // run serves the control socket and makes the callbacks until ctx ends.
@@ -118,7 +118,7 @@ func (s *simulator) save() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := s.file + ".new"
-	if err := os.WriteFile(next, text, 0o600); err != nil {
+	if err := os.WriteFile(next, text, merchant.PrivateFile); err != nil {
 		return err
 	}
 	return os.Rename(next, s.file)

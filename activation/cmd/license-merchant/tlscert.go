@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"licenseagent.example/activation/merchant"
 )
 
 // errNoCertificate is returned when serve has no usable TLS certificate.
@@ -23,7 +25,7 @@ var errNoCertificate = errors.New("no usable TLS certificate")
 // server certificate from it, for machines that no public authority certifies.
 // The authority's certificate goes into anchor.json, where agents pin it.
 func createTLS(dir string, hosts []string, now time.Time) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, merchant.PrivateDir); err != nil {
 		return err
 	}
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -68,7 +70,7 @@ func createTLS(dir string, hosts []string, now time.Time) error {
 	return errors.Join(
 		newFile(filepath.Join(dir, "ca.pem"), "CERTIFICATE", caDER, 0o644),
 		newFile(filepath.Join(dir, "server.pem"), "CERTIFICATE", der, 0o644),
-		newFile(filepath.Join(dir, "server.key"), "PRIVATE KEY", keyDER, 0o600))
+		newFile(filepath.Join(dir, "server.key"), "PRIVATE KEY", keyDER, merchant.PrivateFile))
 }
 
 // serial is a random certificate serial number of 127 bits.

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"licenseagent.example/agent/api"
+	"licenseagent.example/platform/securefile"
 )
 
 type requestOptions struct {
@@ -73,7 +74,7 @@ func (a *app) runRequest(ctx context.Context, o requestOptions) error {
 // writeNew writes a file that must not exist yet, closed to other users: a
 // request carries the authorization code and the serials of this machine.
 func (a *app) writeNew(name string, b []byte) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, securefile.PrivateFile)
 	if err != nil {
 		return a.problem(api.CodeFileAccess, err)
 	}

@@ -36,7 +36,7 @@ func TestHandOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if owner := fi.Sys().(*syscall.Stat_t).Uid; owner != 65534 || fi.Mode() != 0o400 {
+	if owner := fi.Sys().(*syscall.Stat_t).Uid; owner != 65534 || fi.Mode() != securefile.GivenFile {
 		t.Errorf("owner %d, mode %v", owner, fi.Mode())
 	}
 	if b, err := os.ReadFile(file); err != nil || !bytes.Equal(b, table) {

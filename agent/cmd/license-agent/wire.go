@@ -185,11 +185,11 @@ func listen(p paths.Paths, files []*os.File, log *slog.Logger) (net.Listener, er
 // the parents; elsewhere package and service manager have made those.
 func makeDirs(p paths.Paths, dir string) error {
 	if dir != "" {
-		if err := os.MkdirAll(filepath.Dir(p.State), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(p.State), securefile.PublicDir); err != nil {
 			return err
 		}
 		for _, d := range []string{p.Config, filepath.Join(p.Config, "anchors")} {
-			if err := os.MkdirAll(d, 0o755); err != nil {
+			if err := os.MkdirAll(d, securefile.PublicDir); err != nil {
 				return err
 			}
 		}
