@@ -13,7 +13,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     := go run mvdan.cc/gofumpt@v0.12.0
 TIERDIR   := $(CURDIR)/.cache
 # Which commit a result in docs/promises.md was reached on.
-export PROMISES_COMMIT ?= $(shell git describe --always --dirty --exclude '*' 2>/dev/null)
+export PROMISES_COMMIT ?= $(shell git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)
 
 .PHONY: help
 help: ## print this list

@@ -12,6 +12,11 @@
 //	{"id":"P05","tier":"prove","number":"…","control":"…","package":"store","test":"TestFlippedValues","commit":"1a2b3c4"}
 //
 // A suite in another language or in a shell script writes the same line itself.
+// The commit is PROMISES_COMMIT, which make and the scripts in .ci set; a result
+// that names none is not written, because nobody could reach it again:
+//
+//	PROVE=1 PROMISES_OUT=$PWD/.cache/promises.prove PROMISES_COMMIT=$(git describe --always --dirty --exclude '*') go test ./store
+//
 // The tier is the make target that ran the test: PROMISES_TIER (vm, wine, e2e,
 // postgres, bindings, …) or else soak with SOAK=1, prove with PROVE=1, test
 // without. `make promises` merges every .cache/promises.* into the table.
@@ -70,7 +75,7 @@ func Size(test, prove int, soak ...int) int {
 // Reached logs what a proof reached and, when PROMISES_OUT names a file, adds
 // the line there. It must be called once per promise and test, after the
 // assertions: a test that has failed writes nothing, and a result without its
-// control is refused.
+// control or without its commit is refused.
 func Reached(t T, id, number, control string) {
 	if h, ok := t.(interface{ Helper() }); ok {
 		h.Helper()
@@ -87,6 +92,9 @@ func Reached(t T, id, number, control string) {
 	file := os.Getenv("PROMISES_OUT")
 	if f, ok := t.(interface{ Failed() bool }); file == "" || ok && f.Failed() {
 		return
+	}
+	if l.Commit == "" {
+		t.Fatalf("promise %s: PROMISES_OUT is set and PROMISES_COMMIT is not: run it through make, or see the comment of package promise", id)
 	}
 	b, err := json.Marshal(l)
 	if err == nil {

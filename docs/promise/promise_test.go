@@ -60,6 +60,14 @@ func TestReached(t *testing.T) {
 	if report(&sink{}, "P03", "3 of 3", "") == 0 {
 		t.Error("a result without a control is taken")
 	}
+	t.Setenv("PROMISES_COMMIT", "")
+	if report(&sink{}, "P04", "3 of 3", "0 of 3") == 0 {
+		t.Error("a result without a commit is written")
+	}
+	t.Setenv("PROMISES_OUT", "")
+	if report(&sink{}, "P05", "3 of 3", "0 of 3") != 0 {
+		t.Error("a result that is not written needs a commit")
+	}
 	b, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)
