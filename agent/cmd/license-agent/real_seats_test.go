@@ -72,14 +72,21 @@ func holdSeat(mode string) {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
+// seatRequest asks for a seat in the bytes of the protocol.
+func seatRequest() string {
+	const body = `{"product":"painter"}`
+	return fmt.Sprintf("POST /v1/seats HTTP/1.1\r\nHost: license-agent\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+}
+
 // bareSeat is what a client in any language does.
 func bareSeat(socket string) (net.Conn, error) {
 	c, err := net.Dial("unix", socket)
 	if err != nil {
 		return nil, err
 	}
-	body := `{"product":"painter"}`
-	fmt.Fprintf(c, "POST /v1/seats HTTP/1.1\r\nHost: license-agent\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	if _, err := io.WriteString(c, seatRequest()); err != nil {
+		return nil, err
+	}
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		return nil, err
