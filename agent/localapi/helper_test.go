@@ -3,6 +3,7 @@ package localapi
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -76,20 +77,17 @@ func helperFlood(socket string) {
 	takes, _ := strconv.Atoi(os.Getenv("LOCALAPI_SEATS"))
 	var held []net.Conn
 	var opened atomic.Int64
-	for i := range idle + slow {
-		c, err := dial(socket)
-		if err != nil {
-			continue
-		}
-		if i >= idle {
+	begin := func(c net.Conn, i int) {
+		switch {
+		case i >= idle+slow:
+			askSeat(c, int(opened.Add(1)))
+		case i >= idle:
 			fmt.Fprint(c, "GET /v1/status HTTP/1.1\r\nHost: li")
 		}
-		held = append(held, c)
-		opened.Add(1)
 	}
-	for i := range takes {
+	for i := range idle + slow + takes {
 		if c, err := dial(socket); err == nil {
-			askSeat(c, i)
+			begin(c, i)
 			held = append(held, c)
 		}
 	}
@@ -117,6 +115,25 @@ func helperFlood(socket string) {
 			}
 		})
 	}
+	// What the agent ends, because headers did not come in time or because it was
+	// idle for too long, is there again at once.
+	wg.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if len(held) == 0 || alive(held[i%len(held)]) {
+				continue
+			}
+			held[i%len(held)].Close()
+			if c, err := dial(socket); err == nil {
+				begin(c, i%len(held))
+				held[i%len(held)] = c
+			}
+		}
+	})
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	close(stop)
 	wg.Wait()
@@ -125,25 +142,34 @@ func helperFlood(socket string) {
 	}
 }
 
+// alive says whether a connection on which nothing was sent is still there.
+func alive(c net.Conn) bool {
+	_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
+	_, err := c.Read(make([]byte, 512))
+	return err == nil || errors.Is(err, os.ErrDeadlineExceeded)
+}
+
 // askSeat asks for a seat for a user that nobody else has, and stands in the queue.
 func askSeat(c net.Conn, user int) {
 	body := fmt.Sprintf(`{"product":"painter","user":"u%d","wait_ms":60000}`, user)
 	fmt.Fprintf(c, "POST /v1/seats HTTP/1.1\r\nHost: license-agent\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
-// helperHonest asks a number of times over new connections and reports.
+// helperHonest asks a number of times over new connections, and on until some
+// time has passed, and reports.
 func helperHonest(socket string) {
 	n, _ := strconv.Atoi(os.Getenv("LOCALAPI_ASKS"))
-	r := report{Requests: n}
+	var r report
 	var took []time.Duration
-	for range n {
+	for start := time.Now(); r.Requests < n || time.Since(start) < lasts(); {
+		r.Requests++
 		began := time.Now()
 		c, err := dial(socket)
 		if err != nil {
 			r.Failures++
 			continue
 		}
-		_ = c.SetDeadline(time.Now().Add(3 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(patience()))
 		if status, err := askOnce(c); err != nil || status != 200 {
 			r.Failures++
 		}
@@ -154,6 +180,21 @@ func helperHonest(socket string) {
 		r.P99 = percentile(took, 99)
 	}
 	_ = json.NewEncoder(os.Stdout).Encode(r)
+}
+
+// lasts is how long a flood goes on at least.
+func lasts() time.Duration {
+	d, _ := time.ParseDuration(os.Getenv("LOCALAPI_LASTS"))
+	return d
+}
+
+// patience is how long an honest caller waits for an answer. A busy machine must
+// not decide a test; a control need not wait for what never comes.
+func patience() time.Duration {
+	if os.Getenv("LOCALAPI_CAP") == "off" {
+		return 3 * time.Second
+	}
+	return time.Minute
 }
 
 // askOnce is ask with the deadline that the caller has set.

@@ -138,7 +138,7 @@ func TestAnonymousTokenIsRefused(t *testing.T) {
 // places, and then the other one gets none.
 func TestP32FloodOfThePipe(t *testing.T) {
 	idle, slow, asks := promise.Size(300, 2000), promise.Size(100, 900), promise.Size(40, 400)
-	run32 := func(t *testing.T, l Limits, asks int) (honest report) {
+	run32 := func(t *testing.T, capState string, l Limits, asks int) (honest report) {
 		flooder := 0
 		started := make(chan struct{})
 		_, pipe := serving(t, Config{Identify: FromKernel(nil), Limits: l}, func(pid int) ipc.Identity {
@@ -153,7 +153,7 @@ func TestP32FloodOfThePipe(t *testing.T) {
 		flooder = cmd.Process.Pid
 		close(started)
 		c.ready(t)
-		out, err := helper("honest", pipe, "LOCALAPI_ASKS="+strconv.Itoa(asks)).Output()
+		out, err := helper("honest", pipe, "LOCALAPI_ASKS="+strconv.Itoa(asks), "LOCALAPI_CAP="+capState).Output()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,12 +163,12 @@ func TestP32FloodOfThePipe(t *testing.T) {
 		c.end(t)
 		return honest
 	}
-	honest := run32(t, Limits{}, asks)
+	honest := run32(t, "on", Limits{}, asks)
 	if honest.Failures != 0 || honest.Requests == 0 {
 		t.Errorf("the other user: %d of %d requests failed", honest.Failures, honest.Requests)
 	}
 	hour := time.Hour
-	bad := run32(t, Limits{PerUser: 1 << 30, QueuePerUser: 1 << 30, Queue: -1, Header: hour, Idle: hour}, 2)
+	bad := run32(t, "off", Limits{PerUser: 1 << 30, QueuePerUser: 1 << 30, Queue: -1, Header: hour, Idle: hour}, 2)
 	if bad.Failures == 0 {
 		t.Errorf("control: without a limit for each user %d of %d requests failed", bad.Failures, bad.Requests)
 	}
