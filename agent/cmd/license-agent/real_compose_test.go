@@ -43,6 +43,7 @@ type world struct {
 	connect func(protocol.Config) (activation.Issuer, error) // instead of protocol.NewClient
 	log     *slog.Logger
 	serve   bool // open the local socket
+	limits  localapi.Limits
 }
 
 // composed is the composition of wire in this process: the same parts in the
@@ -122,7 +123,7 @@ func compose(dir string, w world) (c *composed, err error) {
 	if err != nil || !w.serve {
 		return c, err
 	}
-	c.server, err = localapi.New(localapi.Config{Licenses: c.daemon, Identify: localapi.FromKernel(nil), Now: time.Now, Log: w.log, Start: 1})
+	c.server, err = localapi.New(localapi.Config{Licenses: c.daemon, Identify: localapi.FromKernel(nil), Now: time.Now, Log: w.log, Start: 1, Limits: w.limits})
 	if err != nil {
 		return c, err
 	}
@@ -133,7 +134,7 @@ func compose(dir string, w world) (c *composed, err error) {
 // The weaknesses: the same agent with one defence switched off.
 func weakness(name string) (func(activation.StateStore) activation.StateStore, error) {
 	switch name {
-	case "none", "greedy": // greedy reads what it is given, see serveWeak
+	case "none", "greedy", "boundless": // serveWeak sees to the last two
 		return nil, nil
 	case "early": // acknowledges before the change is on disk
 		return func(s activation.StateStore) activation.StateStore { return &early{StateStore: s} }, nil
@@ -246,8 +247,11 @@ func serveWeak(name, dir string, stderr io.Writer) error {
 	defer stop()
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
 	w := world{wrap: wrap, log: log, serve: true}
-	if name == "greedy" {
+	if name == "greedy" { // reads whatever it is given
 		w.connect = newGreedy
+	}
+	if name == "boundless" { // lets one user take all that there is
+		w.limits = localapi.Limits{PerUser: 1 << 30, Total: 1 << 30, Header: time.Hour, Request: time.Hour, Idle: time.Hour}
 	}
 	c, err := compose(dir, w)
 	if err != nil {
