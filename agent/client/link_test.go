@@ -109,6 +109,25 @@ func TestKeptConnections(t *testing.T) {
 	}
 }
 
+// A question that changes nothing is asked again when the agent hangs up on a
+// kept connection, also one with a body; what happens on a new one is told.
+func TestQuestionsAreRepeated(t *testing.T) {
+	s := newCounted(t)
+	if _, err := s.client.Status(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	s.hang = true
+	s.mu.Unlock()
+	if _, err := s.client.Simulate(t.Context(), api.SimulateRequest{}); err != nil {
+		t.Errorf("not asked again: %v", err)
+	}
+	want := []string{"a /v1/status", "a /v1/simulate", "b /v1/simulate"}
+	if got := s.asked(); !slices.Equal(got, want) {
+		t.Errorf("asked %q, want %q", got, want)
+	}
+}
+
 // What changes something goes over a connection of its own and is never sent
 // twice: nobody could say whether the first was carried out.
 func TestActionsAreNotRepeated(t *testing.T) {
