@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"licenseagent.example/activation"
 	"licenseagent.example/agent/api"
 	"licenseagent.example/docs/promise"
 )
@@ -83,12 +84,30 @@ func TestClock(t *testing.T) {
 	}
 	promise.Reached(t, "P20", fmt.Sprintf("real clock of a virtual machine: set back by 30 and 60 days, held, over kill -9: at most %d s gained", max(gain, 0)),
 		fmt.Sprintf("the wall clock itself lost %d days and %d s", (first.Wall-said[3].Wall)/day, stood))
-	ahead, right := said[len(said)-2], said[len(said)-1]
-	if end := right.verdict(t).GraceUntil; ahead.Wall <= end {
-		t.Errorf("control: the wrong date %d is not after the end of grace %d", ahead.Wall, end)
+	end := said[len(said)-1].verdict(t).GraceUntil
+	kept, lost := replayed(said)
+	if off := kept - said[len(said)-1].Status.Time; off < -60 || off > 60 || kept >= end {
+		t.Errorf("the same readings of the clocks through the time rule end %d s off the agent's, %d s before the end of grace", off, end-kept)
+	}
+	if lost < end {
+		t.Errorf("control: a mark that believes every clock ends %d s before the end of grace: the license would run", end-lost)
 	}
 	promise.Reached(t, "P21", "real clock of a virtual machine: 40 days ahead the license has ended, with the clock put right it runs again",
-		"a mark that believes every clock would stand after the end of grace for good")
+		fmt.Sprintf("the same readings of its clocks to a mark that believes every clock: with the clock put right it still stands %d days after the end of grace", (lost-end)/day))
+}
+
+// replayed gives the readings of the machine's clocks to the time rule, and to
+// one without its defence, a mark that only rises, and returns what both believe
+// in the end.
+func replayed(said []turned) (kept, mark int64) {
+	var s activation.ClockState
+	for _, one := range said {
+		r := activation.Reading{Wall: one.Wall, Boot: one.Boot, BootID: "one boot"}
+		s = s.Tick(r)
+		kept, _ = s.Believe(r)
+		mark = max(mark, one.Wall)
+	}
+	return kept, mark
 }
 
 // TestWrongDate starts the agent on a machine whose date is seventy years ahead
