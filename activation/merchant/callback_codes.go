@@ -5,11 +5,6 @@ import (
 	"strings"
 )
 
-// confirmAfter is how many seconds after a callback the marketplace is asked
-// for its own word: callbacks may come late, twice and out of order, the
-// heartbeat says how things are.
-const confirmAfter = 2
-
 // the answer that changes nothing more
 func done() CallbackAnswer { return CallbackAnswer{Code: resultOK, Message: "success."} }
 
@@ -41,14 +36,6 @@ func (t *tx) sold(f fields) (*goods, *CallbackAnswer, error) {
 	}
 	g, err = t.goods(id)
 	return g, nil, err
-}
-
-// confirm lets the marketplace be asked for its own word soon.
-func (t *tx) confirm(g *goods) error {
-	if g.kind != goodsCode {
-		return nil // whether instances have a heartbeat is not documented
-	}
-	return t.enqueue(jobConfirm, g.id, "", t.now+confirmAfter, "")
 }
 
 // refreshCode is refreshLicenseCode: a renewal, or one taken back. An order has
@@ -98,10 +85,15 @@ func (t *tx) refresh(f fields, expires int64, scenes []string, find func() (*goo
 		g.product = product
 	}
 	// A renewal never shortens: one that arrives after a later one is late.
-	if strings.HasPrefix(scene, "UNSUBSCRIBE") || expires > g.expires {
+	word := wordRenew
+	if strings.HasPrefix(scene, "UNSUBSCRIBE") {
+		word = wordUnrenew
+	}
+	switch {
+	case word == wordUnrenew || expires > g.expires:
 		g.problem = ""
-	} else {
-		expires = g.expires
+	case expires < g.expires:
+		word, expires = wordShorter, g.expires
 	}
 	standing := g.standing
 	if standing == standExpired && expires > t.now {
@@ -110,7 +102,7 @@ func (t *tx) refresh(f fields, expires int64, scenes []string, find func() (*goo
 	if err := t.stand(g, standing, expires, "marketplace", "market.refresh", map[string]any{"scene": scene, "order": clip(order)}); err != nil {
 		return CallbackAnswer{}, err
 	}
-	return done(), t.confirm(g)
+	return done(), t.confirm(g, word)
 }
 
 func answerOf(a *CallbackAnswer) CallbackAnswer {
@@ -152,7 +144,11 @@ func (t *tx) update(f fields, find func() (*goods, *CallbackAnswer, error)) (Cal
 	if err := t.stand(g, standing, g.expires, "marketplace", "market.update", map[string]any{"status": status}); err != nil {
 		return CallbackAnswer{}, err
 	}
-	return done(), t.confirm(g)
+	word := wordFreeze
+	if standing == standAlive {
+		word = wordUnfreeze
+	}
+	return done(), t.confirm(g, word)
 }
 
 // releaseCode is releaseLicenseCode: the end, after which nothing comes.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"licenseagent.example/activation/koogallery"
 	"licenseagent.example/activation/koogallery/koogallerytest"
 	"licenseagent.example/activation/license"
 	"licenseagent.example/activation/protocol"
@@ -278,6 +279,113 @@ func TestMarketAskedOncePerCodeAndDay(t *testing.T) {
 	if uses = must(s.svc.Uses(context.Background(), id, 10))(t); len(uses) != 6 || uses[0].Reported == 0 {
 		t.Errorf("uses %+v, want 6, reported", uses)
 	}
+}
+
+// Callbacks do not make the marketplace be asked more often: no use, no call.
+// What overtook another callback is asked about, and that counts as the day's.
+func TestMarketAskedOncePerCodeAndDayWithCallbacks(t *testing.T) {
+	s, code, d := bought(t)
+	s.work()
+	beats, ends := len(s.market.Beats(code)), s.clock.Now().Add(900*24*time.Hour)
+	asked := func(what string, want int) {
+		t.Helper()
+		s.deliver()
+		s.work()
+		n := len(s.market.Beats(code))
+		if n-beats != want {
+			t.Errorf("%s: asked %d times, want %d", what, n-beats, want)
+		}
+		beats = n
+	}
+	use := func() { t.Helper(); must0(t, d.do(license.RequestRenew, "", used(s.today()))) }
+	morning := func(days int) {
+		now := s.clock.Now().In(s.svc.market.Calendar)
+		s.clock.set(time.Date(now.Year(), now.Month(), now.Day()+days, 9, 0, 0, 0, now.Location()))
+	}
+	tomorrow := func() { morning(1) }
+
+	tomorrow()
+	must0(t, s.market.Renew(code, ends))
+	asked("a renewal, no use", 0)
+	tomorrow()
+	must0(t, s.market.Freeze(code))
+	asked("a freeze, no use", 0)
+	tomorrow()
+	must0(t, s.market.Unfreeze(code))
+	asked("its unfreeze, no use", 0)
+	tomorrow()
+	use()
+	must0(t, s.market.Renew(code, ends.Add(time.Hour)))
+	asked("use and a renewal", 1)
+
+	// Repeated after the unfreeze, as far as anybody can tell: asked, without
+	// use, and the use of that day asks no more, before or after.
+	morning(8)
+	s.call(freeze(code))
+	s.call(unfreeze(code))
+	s.call(freeze(code))
+	asked("a freeze after its unfreeze, no use", 1)
+	if s.standing() != standAlive {
+		t.Errorf("%s, the marketplace says alive", s.standing())
+	}
+	use()
+	asked("use on a day on which a callback was confirmed", 0)
+	tomorrow()
+	use()
+	s.call(freeze(code))
+	asked("use and a doubtful callback before the day's heartbeat", 1)
+	tomorrow()
+	use()
+	asked("use", 1)
+}
+
+// Which callbacks say by themselves how things are now.
+func TestPlainCallbacks(t *testing.T) {
+	for history, want := range map[string]bool{
+		"F": true, "U": true, "FU": true, "R": true, "RRR": true, "RFRU": true, "FUR": true, "UFR": true,
+		"FF": false, "UF": false, "FUF": false, "FUU": false, "FRF": false, "FUFU": false, // repeated or overtaken
+		"N": false, "RN": false, "NR": false, "RNR": false, "L": false, // taken back or shortened: the order matters
+	} {
+		if got := plain(history, history[len(history)-1:]); got != want {
+			t.Errorf("after %s: %t", history, got)
+		}
+	}
+}
+
+// A callback that arrives while the marketplace is just being asked: the answer
+// may be that of before.
+func TestCallbackWhileAsking(t *testing.T) {
+	s, code, d := bought(t)
+	s.work()
+	s.clock.Add(24 * time.Hour)
+	must0(t, d.do(license.RequestRenew, "", used(s.today())))
+	s.clock.Add(spreadUse * time.Second)
+	s.svc.market.Market = meanwhile{s.svc.market.Market, func() {
+		must0(t, s.market.Freeze(code))
+		s.deliver()
+	}}
+	must(s.svc.WorkDue(context.Background()))(t)
+	if s.standing() != standAlive {
+		t.Fatalf("%s: the answer that was under way came before the callback", s.standing())
+	}
+	s.svc.market.Market = s.client
+	s.work()
+	if s.standing() != standFrozen {
+		t.Errorf("%s after the confirmation, want frozen", s.standing())
+	}
+}
+
+// meanwhile is a marketplace where something happens between the answer to a
+// heartbeat and its arrival.
+type meanwhile struct {
+	Marketplace
+	happen func()
+}
+
+func (m meanwhile) Heartbeat(ctx context.Context, code string) (koogallery.Heartbeat, error) {
+	h, err := m.Marketplace.Heartbeat(ctx, code)
+	m.happen()
+	return h, err
 }
 
 // The estimate of the activation never wins: not against a heartbeat with an

@@ -18,8 +18,9 @@ const (
 )
 
 const (
-	// jobLease is how long a worker holds a job: longer than the slowest call.
-	// What a killed worker held is free again after it.
+	// jobLease is how long a worker holds a job: longer than the slowest call,
+	// before which it is extended (see hold). What a killed worker held is free
+	// again after it.
 	jobLease = 60
 	// jobBatch is how many jobs one claim takes; a usage report holds 100 codes.
 	jobBatch = 100
@@ -60,12 +61,15 @@ func (t *tx) enqueue(kind, goods, key string, due int64, payload string) error {
 }
 
 // claim takes jobs that are due, oldest first, and holds them. Instances skip
-// what another one is just claiming; SQLite has one writer at a time.
+// what another one is just claiming; SQLite has one writer at a time. The
+// heartbeat of a day waits for a confirmation of the same code, which may be it.
 func (s *Service) claim(ctx context.Context, limit int) ([]task, error) {
 	var list []task
 	err := s.change(ctx, func(t *tx) error {
 		list = nil
-		q := `SELECT id, kind, goods, payload, round, attempts, created FROM jobs WHERE failed = 0 AND due <= $1 AND lease <= $2 ORDER BY due, id LIMIT $3`
+		q := `SELECT id, kind, goods, payload, round, attempts, created FROM jobs WHERE failed = 0 AND due <= $1 AND lease <= $2
+			AND NOT (kind = '` + jobBeat + `' AND EXISTS (SELECT 1 FROM jobs c WHERE c.id = '` + jobConfirm + `:' || jobs.goods AND c.failed = 0))
+			ORDER BY due, id LIMIT $3`
 		if s.db.postgres {
 			q += ` FOR UPDATE SKIP LOCKED`
 		}
@@ -97,6 +101,28 @@ func (s *Service) claim(ctx context.Context, limit int) ([]task, error) {
 		return nil
 	})
 	return list, err
+}
+
+// hold extends the leases of jobs whose call comes now, and returns those that
+// are still this worker's: a batch takes longer than a lease when the marketplace
+// is slow, and another instance may have taken what waited too long in it.
+func (s *Service) hold(ctx context.Context, list ...task) ([]task, error) {
+	var held []task
+	err := s.change(ctx, func(t *tx) error {
+		held = nil
+		for _, j := range list {
+			n, err := t.exec(`UPDATE jobs SET lease = $1 WHERE id = $2 AND owner = $3 AND attempts = $4 AND lease > $5`,
+				t.now+jobLease, j.id, s.name, j.attempts, t.now)
+			if err != nil {
+				return err
+			}
+			if n == 1 {
+				held = append(held, j)
+			}
+		}
+		return nil
+	})
+	return held, err
 }
 
 // finished forgets a job that was done. One that was asked for again meanwhile

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"licenseagent.example/activation/koogallery"
 	"licenseagent.example/activation/koogallery/koogallerytest"
 	"licenseagent.example/activation/license"
 )
@@ -82,6 +83,61 @@ func TestQueueLease(t *testing.T) {
 	must0(t, other.settleTask(context.Background(), mine[0], nil, nil))
 	if s.count(`SELECT COUNT(*) FROM jobs`) != 0 {
 		t.Error("the job is not finished")
+	}
+}
+
+// slow is a marketplace whose calls take a second each of a clock that only
+// tests move, and during which something happens.
+type slow struct {
+	Marketplace
+	mu    sync.Mutex
+	calls int
+	took  func(calls int)
+}
+
+func (m *slow) Heartbeat(ctx context.Context, code string) (koogallery.Heartbeat, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.calls++
+	m.took(m.calls)
+	return m.Marketplace.Heartbeat(ctx, code)
+}
+
+// A batch takes longer than a lease. What waits in it when the lease is over may
+// be taken by another instance, and is then not done twice; what is being done
+// is not taken.
+func TestQueueSlowMarketplace(t *testing.T) {
+	s := newStall(t)
+	other := s.service(s.db)
+	defer other.Close()
+	var codes []string
+	for i := range jobBatch {
+		code := s.sell(fmt.Sprintf("PLTEST0000000003%02d", i), func(c *koogallerytest.Code) {
+			c.Stage, c.Active, c.Expires = koogallerytest.Active, s.clock.Now(), s.clock.Now().AddDate(1, 0, 0)
+		})
+		g := &goods{id: lookup(s.svc.pepper, code), kind: goodsCode, state: goodsActive, standing: standAlive}
+		must0(t, s.svc.change(context.Background(), func(t *tx) error { _, err := t.addGoods(g, code); return err }))
+		s.enqueue(jobBeat, g.id, s.today(), 0)
+		codes = append(codes, code)
+	}
+	taken := 0
+	s.svc.market.Market = &slow{Marketplace: s.client, took: func(calls int) {
+		s.clock.Add(time.Second)
+		if calls == jobLease { // the lease of the claim is over
+			taken = must(other.WorkDue(context.Background()))(t)
+		}
+	}}
+	must(s.svc.WorkDue(context.Background()))(t)
+	if taken == 0 || taken > jobBatch-jobLease {
+		t.Errorf("the other instance took %d jobs of %d when the lease was over", taken, jobBatch)
+	}
+	for _, code := range codes {
+		if n := len(s.market.Beats(code)); n != 1 {
+			t.Errorf("%d heartbeats for %s", n, code)
+		}
+	}
+	if n := s.count(`SELECT COUNT(*) FROM jobs`); n != 0 {
+		t.Errorf("%d jobs are left", n)
 	}
 }
 

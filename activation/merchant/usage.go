@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"licenseagent.example/activation/koogallery"
@@ -60,15 +61,15 @@ func (t *tx) usedOn(goods, device, d string, now time.Time) error {
 	return t.enqueue(jobUsage, goods, d, t.now+t.svc.spread(span), "")
 }
 
-// firstUse asks for the heartbeat of a day, unless the activation that is just
-// being answered has asked today already.
+// firstUse asks for the heartbeat of a day, unless the marketplace was asked on
+// that day already: by the activation that is just being answered, or to confirm
+// a callback.
 func (t *tx) firstUse(goods, d string, now time.Time, span int64) error {
-	var checked, activated int64
-	if err := t.beside.row(`SELECT checked, activated FROM goods WHERE id = $1`, goods).Scan(&checked, &activated); err != nil {
+	var checked int64
+	if err := t.beside.row(`SELECT checked FROM goods WHERE id = $1`, goods).Scan(&checked); err != nil {
 		return fmt.Errorf("merchant: uses: %w", err)
 	}
-	dayOf := func(at int64) string { return time.Unix(at, 0).In(now.Location()).Format(time.DateOnly) }
-	if checked > 0 && dayOf(checked) == d && checked-activated < int64(2*marketTimeout/time.Second) {
+	if checked > 0 && time.Unix(checked, 0).In(now.Location()).Format(time.DateOnly) == d {
 		return nil
 	}
 	return t.enqueue(jobBeat, goods, d, t.now+t.svc.spread(span), "")
@@ -143,6 +144,15 @@ func (s *Service) unreported(ctx context.Context, j task) (usageOf, error) {
 
 // tellUsage makes one call for a batch and writes down what became of it.
 func (s *Service) tellUsage(ctx context.Context, batch []usageOf) error {
+	tasks := make([]task, len(batch))
+	for i, u := range batch {
+		tasks[i] = u.task
+	}
+	held, err := s.hold(ctx, tasks...)
+	if err != nil || len(held) == 0 {
+		return err
+	}
+	batch = slices.DeleteFunc(batch, func(u usageOf) bool { return !slices.Contains(held, u.task) })
 	var reports []koogallery.Usage
 	for _, u := range batch {
 		reports = append(reports, u.reports...)
@@ -152,7 +162,7 @@ func (s *Service) tellUsage(ctx context.Context, batch []usageOf) error {
 		subject = batch[0].code
 	}
 	call := "usage"
-	err := s.asked(ctx, call, subject, func(ctx context.Context) error { return s.market.Market.ReportUsage(ctx, reports) })
+	err = s.asked(ctx, call, subject, func(ctx context.Context) error { return s.market.Market.ReportUsage(ctx, reports) })
 	switch koogallery.ClassOf(err) {
 	case koogallery.UnknownCode, koogallery.BadCodeInSet, koogallery.Refused, koogallery.NotActivated, koogallery.AlreadyActive:
 		if len(batch) > 1 {

@@ -90,7 +90,10 @@ func (s *Service) WorkDue(ctx context.Context) (int, error) {
 // runTask does one job. An error of the marketplace is not an error of the
 // job: it is put back or given up.
 func (s *Service) runTask(ctx context.Context, j task) error {
-	var err error
+	held, err := s.hold(ctx, j)
+	if err != nil || len(held) == 0 {
+		return err
+	}
 	switch j.kind {
 	case jobConfirm, jobBeat:
 		err = s.beat(ctx, j)
@@ -148,6 +151,7 @@ func (s *Service) beat(ctx context.Context, j task) error {
 		return s.settleTask(ctx, j, nil, nil) // nothing to ask about
 	}
 	var h koogallery.Heartbeat
+	start := s.clock().Unix()
 	err = s.asked(ctx, "heartbeat", s.codeOf(ctx, g.id), func(ctx context.Context) (err error) {
 		h, err = s.heartbeat(ctx, g, code)
 		return err
@@ -157,7 +161,10 @@ func (s *Service) beat(ctx context.Context, j task) error {
 		if err != nil {
 			return err
 		}
-		return t.heard(g, h)
+		if err := t.heard(g, h); err != nil {
+			return err
+		}
+		return t.askedFor(j, start)
 	})
 }
 
