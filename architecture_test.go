@@ -55,8 +55,9 @@ func table() map[string]rule {
 			[]string{"github.com/jackc/pgx/v5", "modernc.org/sqlite", "github.com/pressly/goose/v3", "github.com/prometheus/client_golang"},
 		},
 		// miekg/pkcs11 is C and comes in with the build tag pkcs11 only, see TestNoC.
-		"activation/merchant/hsm":   {[]string{"activation/license", "activation/merchant"}, []string{"github.com/miekg/pkcs11"}},
-		"activation/merchant/admin": {[]string{"activation", "activation/merchant", "activation/protocol"}, nil},
+		"activation/merchant/hsm":          {[]string{"activation/license", "activation/merchant"}, []string{"github.com/miekg/pkcs11"}},
+		"activation/merchant/merchanttest": {nil, []string{"github.com/jackc/pgx/v5"}}, // a PostgreSQL for tests
+		"activation/merchant/admin":        {[]string{"activation", "activation/merchant", "activation/protocol"}, nil},
 
 		"store":           {[]string{"activation", "platform/securefile"}, []string{"go.etcd.io/bbolt"}},
 		"store/storetest": {},

@@ -3,19 +3,18 @@ package merchant
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"licenseagent.example/activation/license"
+	"licenseagent.example/activation/merchant/merchanttest"
 	"licenseagent.example/activation/protocol"
 	"licenseagent.example/fingerprint"
 )
@@ -74,22 +73,11 @@ func newBedWith(t testing.TB, opts func(*Options)) *bed {
 	return b
 }
 
-// schema makes the bed stand on PostgreSQL when MERCHANT_TEST_POSTGRES holds a
-// URL (with a query part): the same tests, in a schema of their own.
+// schema makes the bed stand on PostgreSQL when there is one: the same tests, in
+// a schema of their own.
 func (b *bed) schema() {
 	b.t.Helper()
-	url := os.Getenv("MERCHANT_TEST_POSTGRES")
-	if url == "" {
-		return
-	}
-	admin := must(sql.Open("pgx", url))(b.t)
-	name := "t" + strings.ToLower(rand.Text())
-	must(admin.Exec("CREATE SCHEMA " + name))(b.t)
-	b.dsn = url + "&search_path=" + name
-	b.t.Cleanup(func() {
-		must(admin.Exec("DROP SCHEMA " + name + " CASCADE"))(b.t)
-		must0(b.t, admin.Close())
-	})
+	b.dsn = merchanttest.Schema(b.t)
 }
 
 func openDatabase(dir, dsn string) (*Database, error) {

@@ -18,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"licenseagent.example/activation/merchant/hsm"
+	"licenseagent.example/activation/merchant/merchanttest"
 )
 
 // TestMain installs two commands for the scripts: the program itself, and a
@@ -27,10 +28,48 @@ func TestMain(m *testing.M) {
 		"license-merchant": func() {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, now: time.Now, rand: rand.Reader}
+			a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: environment, now: time.Now, rand: rand.Reader}
 			os.Exit(a.run(ctx, os.Args[1:]))
 		},
 		"device": deviceMain,
+	})
+}
+
+// schemasVariable says how the names of the schemas of a script begin.
+const schemasVariable = "MERCHANT_TEST_SCHEMAS"
+
+// environment is that of the process. Where the tests stand on PostgreSQL, each
+// data directory has a schema of its own there, unless a script names a database.
+func environment(name string) string {
+	value, server, begin := os.Getenv(name), os.Getenv(merchanttest.Variable), os.Getenv(schemasVariable)
+	if name != "LICENSE_MERCHANT_DATABASE" || value != "" || server == "" || begin == "" {
+		return value
+	}
+	dir := "license-merchant"
+	for i, arg := range os.Args[:len(os.Args)-1] {
+		if arg == "--dir" {
+			dir = os.Args[i+1]
+		}
+	}
+	dsn, err := merchanttest.Make(server, fmt.Sprintf("%s_%x", begin, dir))
+	if err != nil {
+		panic(err)
+	}
+	return dsn
+}
+
+// databases makes the commands of a script work on PostgreSQL when there is one.
+func databases(e *testscript.Env) {
+	server, begin := os.Getenv(merchanttest.Variable), merchanttest.Name()
+	if server == "" {
+		return
+	}
+	e.Setenv(merchanttest.Variable, server)
+	e.Setenv(schemasVariable, begin)
+	e.Defer(func() {
+		if err := merchanttest.Drop(server, begin); err != nil {
+			e.T().Fatal(err)
+		}
 	})
 }
 
@@ -42,11 +81,16 @@ func scripts(dir string) testscript.Params {
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Values[serverKey{}] = new(server)
+			databases(e)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"serve": serveCommand, "exit": exitCommand, "setline": setLine, "buildagent": buildAgent, "flip": flip},
 		Condition: func(name string) (bool, error) {
-			if name != "pkcs11" {
+			switch name {
+			case "pkcs11":
+			case "postgres":
+				return os.Getenv(merchanttest.Variable) != "", nil
+			default:
 				return false, fmt.Errorf("there is no condition %s", name)
 			}
 			_, err := hsm.Open(hsm.Config{}, nil)
@@ -131,8 +175,10 @@ func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 	cmd := exec.Command("license-merchant", append([]string{"serve", "--listen", "127.0.0.1:0"}, args[1:]...)...)
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("WORK"), "TMPDIR=" + ts.Getenv("TMPDIR")}
-	if conf := ts.Getenv("SOFTHSM2_CONF"); conf != "" {
-		cmd.Env = append(cmd.Env, "SOFTHSM2_CONF="+conf)
+	for _, name := range []string{"SOFTHSM2_CONF", merchanttest.Variable, schemasVariable} {
+		if value := ts.Getenv(name); value != "" {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
 	}
 	log, err := os.Create(ts.MkAbs("serve.log"))
 	ts.Check(err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 
 	"licenseagent.example/activation/license"
 	"licenseagent.example/activation/merchant"
+	"licenseagent.example/activation/merchant/merchanttest"
 	"licenseagent.example/activation/protocol"
 	"licenseagent.example/fingerprint"
 )
@@ -28,6 +30,7 @@ import (
 type desk struct {
 	t      *testing.T
 	dir    string
+	dsn    string // of a PostgreSQL schema of its own, "" for SQLite
 	svc    *merchant.Service
 	server *Server
 	http   *httptest.Server
@@ -56,7 +59,8 @@ func newDesk(t *testing.T) *desk {
 	for _, name := range []string{"keys", "root"} {
 		check(t, os.Mkdir(filepath.Join(d.dir, name), 0o700))
 	}
-	db, err := merchant.OpenSQLite(ctx, filepath.Join(d.dir, "merchant.db"))
+	d.dsn = merchanttest.Schema(t)
+	db, err := d.open(ctx)
 	check(t, err)
 	log := slog.New(slog.NewJSONHandler(&d.log, nil))
 	d.svc, err = merchant.New(ctx, merchant.Options{DB: db, KeyDir: filepath.Join(d.dir, "keys"), Clock: d.clock, Rand: rand.Reader, Log: log})
@@ -76,6 +80,50 @@ func newDesk(t *testing.T) *desk {
 		check(t, db.Close())
 	})
 	return d
+}
+
+// open makes the database: on PostgreSQL when there is one.
+func (d *desk) open(ctx context.Context) (*merchant.Database, error) {
+	if d.dsn != "" {
+		return merchant.OpenPostgres(ctx, d.dsn)
+	}
+	return merchant.OpenSQLite(ctx, filepath.Join(d.dir, "merchant.db"))
+}
+
+// raw opens the database beside the service, as somebody does who has got at it.
+func (d *desk) raw() *sql.DB {
+	d.t.Helper()
+	driver, name := "sqlite", filepath.Join(d.dir, "merchant.db")
+	if d.dsn != "" {
+		driver, name = "pgx", d.dsn
+	}
+	db, err := sql.Open(driver, name)
+	check(d.t, err)
+	d.t.Cleanup(func() { check(d.t, db.Close()) })
+	return db
+}
+
+// stored is everything that the database holds: its files, or the rows of its tables.
+func (d *desk) stored() []byte {
+	d.t.Helper()
+	var all []byte
+	if d.dsn == "" {
+		for _, file := range []string{"merchant.db", "merchant.db-wal"} {
+			b, err := os.ReadFile(filepath.Join(d.dir, file))
+			check(d.t, err)
+			all = append(all, b...)
+		}
+		return all
+	}
+	db := d.raw()
+	var tables string
+	check(d.t, db.QueryRow(`SELECT string_agg(tablename, ' ') FROM pg_tables WHERE schemaname = current_schema()`).Scan(&tables))
+	for _, table := range strings.Fields(tables) {
+		var rows sql.NullString
+		check(d.t, db.QueryRow(`SELECT string_agg(x::text, ' ') FROM `+table+` x`).Scan(&rows))
+		all = append(all, rows.String...)
+	}
+	return all
 }
 
 func check(t *testing.T, err error) {
