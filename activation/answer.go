@@ -11,7 +11,7 @@ import (
 const MaxAnswer = 256 << 10
 
 // ParseAnswer reads an answer file: one JSON object whose members license,
-// notice and keyset are DSSE envelopes. White space added by an editor or a
+// notice and keyset are DSSE envelopes, beside the calendar of days of use. White space added by an editor or a
 // mail program is removed again; unknown members are ignored, so that an older
 // agent understands a newer merchant. Nothing in the result is verified.
 // Errors wrap ErrAnswer and never quote the input.
@@ -19,11 +19,14 @@ func ParseAnswer(b []byte) (Answer, error) {
 	if len(b) > MaxAnswer {
 		return Answer{}, fmt.Errorf("%w: larger than %d bytes", ErrAnswer, MaxAnswer)
 	}
-	var w struct{ License, Notice, KeySet json.RawMessage }
+	var w struct {
+		License, Notice, KeySet json.RawMessage
+		Calendar                string
+	}
 	if err := json.Unmarshal(b, &w); err != nil {
 		return Answer{}, fmt.Errorf("%w: this is not an answer file", ErrAnswer)
 	}
-	var a Answer
+	a := Answer{Calendar: w.Calendar}
 	for _, m := range []struct {
 		from json.RawMessage
 		to   *[]byte

@@ -147,6 +147,7 @@ type opened struct {
 	seq        int64
 	head       string
 	serverTime int64
+	calendar   string
 }
 
 // open verifies an answer with the anchor and the key set held before. Errors
@@ -156,7 +157,10 @@ func (l *Lifecycle) open(a license.Anchor, prev *license.KeySet, ans Answer) (op
 	if err != nil {
 		return opened{}, fmt.Errorf("%w: key set: %w", ErrAnswer, err)
 	}
-	o := opened{keys: &heldKeySet{env: ans.KeySet, set: set}}
+	if _, err := Calendar(ans.Calendar); err != nil {
+		return opened{}, err
+	}
+	o := opened{keys: &heldKeySet{env: ans.KeySet, set: set}, calendar: ans.Calendar}
 	var device string
 	if len(ans.Notice) > 0 {
 		n, err := set.OpenNotice(ans.Notice)

@@ -229,6 +229,7 @@ func (l *Lifecycle) take(v *view, asked Record, o opened) (Held, error) {
 	now, _ := clock.Believe(r)
 	rec := o.settle(asked)
 	rec.Days = l.unreported(v, asked)
+	rec.Calendar = o.calendar
 	c := Change{Clock: &clock}
 	if rec.Key != asked.Key { // an activation has found its product
 		c.Delete = []Key{asked.Key}

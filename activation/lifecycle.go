@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"licenseagent.example/activation/license"
 	"licenseagent.example/fingerprint"
@@ -17,8 +16,6 @@ import (
 const (
 	// DefaultWarn is how many seconds before the entitlement end "expiring" starts.
 	DefaultWarn = 14 * 86400
-	// calendarOffset is UTC+8: usage is billed by days of the Chinese calendar.
-	calendarOffset = 8 * 3600
 	// NonceSize is the length of every nonce in bytes.
 	NonceSize = 32
 	// keptNonces is how many answered requests of a license are remembered, to
@@ -44,8 +41,6 @@ type Config struct {
 	Rand io.Reader
 	// Warn is Inputs.Warn; 0 means DefaultWarn.
 	Warn int64
-	// Calendar is whose days are counted as days of use; nil means UTC+8.
-	Calendar *time.Location
 	// AgentVersion is told to the merchant, at most 64 characters.
 	AgentVersion string
 	// Counter is a counter outside the state that only grows (in a TPM); the zero
@@ -92,9 +87,6 @@ func New(cfg Config) (*Lifecycle, error) {
 	}
 	if cfg.Warn == 0 {
 		cfg.Warn = DefaultWarn
-	}
-	if cfg.Calendar == nil {
-		cfg.Calendar = time.FixedZone("UTC+8", calendarOffset)
 	}
 	l := &Lifecycle{
 		cfg: cfg, pub: cfg.Device.Public(), anchors: map[string]license.Anchor{},

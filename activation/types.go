@@ -119,9 +119,10 @@ type Record struct {
 	Contact   int64    `json:"contact"`
 	Contested bool     `json:"contested"`
 	Worse     Worse    `json:"worse"`
-	Days      []string `json:"days,omitempty"` // days with at least one check since the last answer
-	NextTry   int64    `json:"next_try"`       // effective time of the next scheduled contact
-	Failures  int      `json:"failures"`       // consecutive failed contacts
+	Days      []string `json:"days,omitempty"`     // days with at least one check since the last answer
+	Calendar  string   `json:"calendar,omitempty"` // of these days, as the last answer named it
+	NextTry   int64    `json:"next_try"`           // effective time of the next scheduled contact
+	Failures  int      `json:"failures"`           // consecutive failed contacts
 	LastError string   `json:"last_error,omitempty"`
 	UsedNonce []string `json:"used_nonce,omitempty"` // newest answered nonces, to name a second import
 }
@@ -168,6 +169,10 @@ type Answer struct {
 	License []byte `json:"license,omitempty"` // DSSE envelopes, as JSON strings of their bytes on the wire
 	Notice  []byte `json:"notice,omitempty"`
 	KeySet  []byte `json:"keyset"`
+	// Calendar is whose days count as days of use, such as "-03:00"; "" is
+	// DefaultCalendar. It is signed by nobody and decides nothing about a
+	// license: a wrong one moves the hour at which a day begins.
+	Calendar string `json:"calendar,omitempty"`
 }
 
 // Issuer is the merchant as the life cycle sees it. Errors are *RefusedError

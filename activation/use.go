@@ -14,61 +14,74 @@ type usePlan struct {
 
 // mark remembers the day of a check without a write to disk; Tick writes it.
 func (l *Lifecycle) mark(e *entry, now int64) {
-	day := l.day(now)
+	day := dayOf(now, e.rec.calendar())
 	if e.used.Load() == day {
 		return
 	}
 	e.used.Store(day)
-	if told := e.plan.told.Load(); told < day && e.plan.told.CompareAndSwap(told, day) {
-		e.plan.instead.Store(e.rec.NextTry)
-		e.plan.at.Store(UseContact(l.uniform, now, l.dayEnd(now)))
+	e.plan.mark(l.uniform, now, day, dayEnd(now, e.rec.calendar()), e.rec.NextTry)
+}
+
+// mark plans the contact of a calendar day at its first check, in place of the
+// regular one at next.
+func (p *usePlan) mark(rand func() float64, now, day, dayEnd, next int64) {
+	if told := p.told.Load(); told < day && p.told.CompareAndSwap(told, day) {
+		p.instead.Store(next)
+		p.at.Store(UseContact(rand, now, dayEnd))
 	}
 }
 
 // planned continues the plan of an entry: until an answer it is the same; after
 // one it starts anew, unless the machine was used while the request was under
-// way. A start finds a day with a contact and nothing left to tell as told.
+// way. A start finds a day with a contact and nothing left to tell as told, and
+// the days of another calendar have nothing to do with those before.
 func (l *Lifecycle) planned(rec Record, was *entry) *usePlan {
-	p := new(usePlan)
 	switch {
 	case was == nil:
+		p := new(usePlan)
 		if rec.Contact > 0 && len(rec.Days) == 0 {
-			p.told.Store(l.day(rec.Contact))
+			p.told.Store(dayOf(rec.Contact, rec.calendar()))
 		}
+		return p
 	case was.rec.Contact == rec.Contact:
 		return was.plan
-	default:
-		p.told.Store(was.plan.told.Load())
-		if len(rec.Days) > 0 {
-			p.at.Store(was.plan.at.Load())
-		}
+	case was.rec.calendar() != rec.calendar():
+		return new(usePlan)
 	}
-	return p
+	return was.plan.answered(len(rec.Days) > 0)
 }
 
-// nextContact is when an entry is to be renewed, 0 for never. The contact of a
-// day of use takes the place of the regular one, so that a machine in use makes
-// one a day; it puts off neither a license that is about to need its renewal,
-// nor a pause after a failure, nor a contact that was planned since.
+// answered is the plan after an answer; untold: there are days of use that the
+// request did not carry.
+func (p *usePlan) answered(untold bool) *usePlan {
+	next := new(usePlan)
+	next.told.Store(p.told.Load())
+	if untold {
+		next.at.Store(p.at.Load())
+	}
+	return next
+}
+
+// nextContact is when an entry is to be renewed, 0 for never.
 func (e *entry) nextContact(now int64) int64 {
-	next, at := e.rec.NextTry, e.plan.at.Load()
+	renewBy := int64(0)
+	if e.claims != nil {
+		renewBy = e.claims.RenewBy
+	}
+	return e.plan.next(now, e.rec.NextTry, renewBy, e.rec.Failures)
+}
+
+// next is the contact that comes first: the planned one or the regular one. The
+// contact of a day of use takes the place of the regular one, so that a machine
+// in use makes one a day; it puts off neither a license that is about to need its
+// renewal, nor a pause after a failure, nor a contact that was planned since.
+func (p *usePlan) next(now, regular, renewBy int64, failures int) int64 {
+	at := p.at.Load()
 	switch {
-	case next == 0 || at == 0 || e.rec.Failures > 0:
-		return next
-	case next == e.plan.instead.Load() && e.claims != nil && e.claims.RenewBy-now > 2*ContactEvery:
+	case regular == 0 || at == 0 || failures > 0:
+		return regular
+	case regular == p.instead.Load() && renewBy-now > 2*ContactEvery:
 		return at
 	}
-	return min(next, at)
-}
-
-// dayEnd is the first instant of the next calendar day.
-func (l *Lifecycle) dayEnd(now int64) int64 {
-	const day = 86400
-	// Midnight is where the day's number changes: at most a day and, where the
-	// calendar's offset changes, an hour or two away.
-	end := now - now%900 + 900
-	for l.day(end) == l.day(now) && end-now < 2*day {
-		end += 900
-	}
-	return end
+	return min(regular, at)
 }

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"licenseagent.example/activation/license"
 	"licenseagent.example/fingerprint"
@@ -267,12 +266,3 @@ func (l *Lifecycle) bootTag(id string) string {
 	sum := sha256.Sum256([]byte("license-agent boot v1\n" + l.deviceID + "\n" + id))
 	return hex.EncodeToString(sum[:8])
 }
-
-// day is the calendar day of an instant, counted from 1970-01-01.
-func (l *Lifecycle) day(now int64) int64 {
-	_, offset := time.Unix(now, 0).In(l.cfg.Calendar).Zone()
-	return (now + int64(offset)) / 86400
-}
-
-// dayText is the day as requests carry it.
-func dayText(d int64) string { return time.Unix(d*86400, 0).UTC().Format(time.DateOnly) }

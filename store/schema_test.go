@@ -89,7 +89,7 @@ func writeGolden(t *testing.T) {
 func TestSchemaIsThisListOfFields(t *testing.T) {
 	want := map[string]string{
 		"Record": "key license,omitempty notice,omitempty seq head pending,omitempty contact contested worse days,omitempty " +
-			"next_try failures last_error,omitempty used_nonce,omitempty",
+			"calendar,omitempty next_try failures last_error,omitempty used_nonce,omitempty",
 		"Pending":    "kind nonce request idem at offline boot,omitempty boot_id,omitempty",
 		"Worse":      "reads first last blind,omitempty",
 		"ClockState": "hw boot boot_id prov,omitempty ticked every,omitempty slack,omitempty off,omitempty count,omitempty",

@@ -27,7 +27,7 @@ func TestRemembers(t *testing.T) {
 	rec := func(issuer, product string, seq int64) activation.Record {
 		return activation.Record{
 			Key: activation.Key{Issuer: issuer, Product: product}, License: []byte(`{"payloadType":"x"}`), Notice: []byte("{}"), Seq: seq,
-			Head: "h", Contact: 5, Contested: true, Worse: activation.Worse{Reads: 2, First: 3, Last: 4}, Days: []string{"2026-02-03"},
+			Head: "h", Contact: 5, Contested: true, Worse: activation.Worse{Reads: 2, First: 3, Last: 4}, Days: []string{"2026-02-03"}, Calendar: "-03:00",
 			NextTry: 9, Failures: 1, LastError: "unreachable", UsedNonce: []string{"n1"},
 			Pending: &activation.Pending{Kind: "renew", Nonce: "n", Request: []byte("r"), IdemKey: "i", At: 7, Offline: true},
 		}

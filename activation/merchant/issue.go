@@ -87,7 +87,8 @@ func (s *Service) Process(ctx context.Context, envelope []byte, kind, idempotenc
 	if err != nil {
 		return protocol.Answer{}, err
 	}
-	return protocol.Answer{License: []byte(out.license), Notice: []byte(out.notice), KeySet: []byte(keySet)}, nil
+	calendar := s.clock().In(s.market.Calendar).Format("-07:00")
+	return protocol.Answer{License: []byte(out.license), Notice: []byte(out.notice), KeySet: []byte(keySet), Calendar: calendar}, nil
 }
 
 // changeSeat is change for a request of a device.

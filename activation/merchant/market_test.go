@@ -339,6 +339,27 @@ func TestMarketAskedOncePerCodeAndDayWithCallbacks(t *testing.T) {
 	asked("use", 1)
 }
 
+// Devices are told whose days count, and what they report by it is booked by it.
+func TestMarketCalendar(t *testing.T) {
+	s, code, d := bought(t, func(o *MarketOptions) { o.Calendar = time.FixedZone("-03:00", -3*3600) })
+	s.work()
+	s.clock.set(time.Date(2027, 2, 2, 1, 30, 0, 0, time.UTC)) // the 1st there, the 2nd in China
+	a := must(s.svc.Process(context.Background(), d.request(license.RequestRenew, ""), "", ""))(t)
+	d.take(a)
+	if a.Calendar != "-03:00" {
+		t.Errorf("told the calendar %q", a.Calendar)
+	}
+	beats := len(s.market.Beats(code))
+	for _, day := range []string{"2027-02-01", "2027-02-01", "2027-01-31"} {
+		must0(t, d.do(license.RequestRenew, "", used(day)))
+	}
+	s.work()
+	id := must(s.svc.Codes(context.Background(), "", 1))(t)[0].ID
+	if uses := must(s.svc.Uses(context.Background(), id, 10))(t); len(uses) != 3 || uses[0].Day != "2027-02-01" || len(s.market.Beats(code)) != beats+2 {
+		t.Errorf("%+v, asked %d times for two days", uses, len(s.market.Beats(code))-beats)
+	}
+}
+
 // Which callbacks say by themselves how things are now.
 func TestPlainCallbacks(t *testing.T) {
 	for history, want := range map[string]bool{

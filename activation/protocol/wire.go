@@ -103,6 +103,8 @@ type wireAnswer struct {
 	License json.RawMessage `json:"license"`
 	Notice  json.RawMessage `json:"notice"`
 	KeySet  json.RawMessage `json:"keyset"`
+	// Calendar is left out when it is the usual one, activation.DefaultCalendar.
+	Calendar string `json:"calendar"`
 }
 
 // EncodeAnswer writes an answer as the body of a reply, which is byte for byte
@@ -132,6 +134,12 @@ func EncodeAnswer(a Answer) ([]byte, error) {
 		out.WriteString(`"` + m.name + `":`)
 		out.Write(m.data)
 	}
+	if a.Calendar != "" && a.Calendar != activation.DefaultCalendar {
+		if _, err := activation.Calendar(a.Calendar); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+		}
+		out.WriteString(`,"calendar":"` + a.Calendar + `"`)
+	}
 	out.WriteString("}\n")
 	if out.Len() > MaxAnswer {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrFormat, out.Len(), MaxAnswer)
@@ -151,7 +159,10 @@ func DecodeAnswer(b []byte) (Answer, error) {
 	if err := json.Unmarshal(b, &w); err != nil {
 		return Answer{}, fmt.Errorf("%w: %s", ErrFormat, jsonFault(err))
 	}
-	var a Answer
+	if _, err := activation.Calendar(w.Calendar); err != nil {
+		return Answer{}, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	a := Answer{Calendar: w.Calendar}
 	for _, m := range []struct {
 		name string
 		from json.RawMessage

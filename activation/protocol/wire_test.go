@@ -23,6 +23,7 @@ func TestAnswerRoundTrip(t *testing.T) {
 		"license": {License: []byte(`{"a":1}`), KeySet: ks},
 		"notice":  {Notice: []byte(`{"b":2}`), KeySet: ks},
 		"both":    {License: []byte(`{"a":1}`), Notice: []byte(`{"b":2}`), KeySet: ks},
+		"days":    {License: []byte(`{"a":1}`), KeySet: ks, Calendar: "-03:00"},
 	} {
 		text := must(EncodeAnswer(a))(t)
 		if diff := cmp.Diff(a, must(DecodeAnswer(text))(t)); diff != "" {
@@ -38,12 +39,23 @@ func TestAnswerRoundTrip(t *testing.T) {
 	}
 }
 
+// The usual calendar is not named, so that answers stay as they were.
+func TestAnswerWithTheUsualCalendar(t *testing.T) {
+	a := Answer{License: []byte(`{"a":1}`), KeySet: []byte(`{}`)}
+	plain := must(EncodeAnswer(a))(t)
+	a.Calendar = "+08:00"
+	if named := must(EncodeAnswer(a))(t); !bytes.Equal(named, plain) || bytes.Contains(named, []byte("calendar")) {
+		t.Errorf("%s", named)
+	}
+}
+
 func TestEncodeAnswerRefuses(t *testing.T) {
 	ks := []byte(`{}`)
 	for name, a := range map[string]Answer{
 		"no key set":      {License: []byte(`{}`)},
 		"not JSON":        {License: []byte(`{`), KeySet: ks},
 		"not compact":     {License: []byte(`{ }`), KeySet: ks},
+		"no calendar":     {License: []byte(`{}`), KeySet: ks, Calendar: "8\",\"x\":\""},
 		"larger than max": {License: []byte(`"` + strings.Repeat("x", MaxAnswer) + `"`), KeySet: ks},
 	} {
 		if _, err := EncodeAnswer(a); !errors.Is(err, ErrFormat) {
@@ -67,6 +79,8 @@ func TestDecodeAnswerRefuses(t *testing.T) {
 		"too large":      `{"license":{},"keyset":{}}` + strings.Repeat(" ", MaxAnswer),
 		"deep":           `{"license":` + strings.Repeat(`{"a":`, 20000) + strings.Repeat("}", 20001),
 		"license number": `{"license":1,"keyset":{}}`,
+		"no calendar":    `{"license":{},"keyset":{},"calendar":"8"}`,
+		"calendar":       `{"license":{},"keyset":{},"calendar":8}`,
 	} {
 		if _, err := DecodeAnswer([]byte(text)); !errors.Is(err, ErrFormat) {
 			t.Errorf("%s: %v", name, err)
