@@ -306,11 +306,11 @@ func (l *Lifecycle) failed(key Key, p Pending, cause error) error {
 	c := l.ticked()
 	var free int64
 	l.budget[key.Issuer], free = l.budget[key.Issuer].Take(now)
-	failures := rec.Failures
-	if e.claims != nil && e.claims.RenewBy-now > 2*ContactEvery && Decide(l.inputs(v, e, r)).Runs {
-		failures += CalmSteps
+	renewBy := int64(0)
+	if e.claims != nil && Decide(l.inputs(v, e, r)).Runs {
+		renewBy = e.claims.RenewBy
 	}
-	rec.NextTry = max(now+Backoff(l.uniform, failures, wait), free)
+	rec.NextTry = max(retry(l.uniform, now, renewBy, rec.Failures, wait), free)
 	switch {
 	case final && len(rec.License) == 0:
 		c.Delete = append(c.Delete, key)

@@ -18,8 +18,10 @@ const (
 	// CalmSteps are the doublings that a retry starts with when the license
 	// runs for days anyway: a day of use must be told by its evening, not within
 	// the minute, and a million offices that find the merchant away together
-	// must not ask eight times in their first hour.
-	CalmSteps = 4
+	// must not ask eight times in their first hour. At five the first pause is
+	// half an hour at most, and an outage of eight hours adds no more than the
+	// peaks that docs/promises.md names.
+	CalmSteps = 5
 	// BootSpread spreads contacts that fell due while a machine was off: offices
 	// switch on at nine.
 	BootSpread = 4 * 3600
@@ -74,6 +76,15 @@ func Backoff(rand func() float64, failures int, retryAfter time.Duration) int64 
 		span = min(span, RetryBase<<n)
 	}
 	return max(1, int64(float64(span)*rand()))
+}
+
+// retry is when to ask again after so many failures in a row: calmly when a
+// license runs and need not be renewed for days, renewBy; 0: none runs.
+func retry(rand func() float64, now, renewBy int64, failures int, retryAfter time.Duration) int64 {
+	if renewBy-now > 2*ContactEvery {
+		failures += CalmSteps
+	}
+	return now + Backoff(rand, failures, retryAfter)
 }
 
 // Interval is the usual time between contacts for a license that must be
