@@ -28,11 +28,26 @@ func TestMain(m *testing.M) {
 		"license-merchant": func() {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: environment, now: time.Now, rand: rand.Reader}
+			a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: environment, now: scriptTime, rand: rand.Reader}
 			os.Exit(a.run(ctx, os.Args[1:]))
 		},
 		"device": deviceMain,
 	})
+}
+
+// scriptTime is the time of day, moved on by as much as the script says in the
+// file that the environment names. The scripts of the agent have this program
+// as this test binary, too.
+func scriptTime() time.Time {
+	ahead, err := os.ReadFile(os.Getenv("LICENSE_TEST_CLOCK"))
+	if err != nil { // most scripts have no clock of their own
+		return time.Now()
+	}
+	d, err := time.ParseDuration(strings.TrimSpace(string(ahead)))
+	if err != nil {
+		panic(err)
+	}
+	return time.Now().Add(d)
 }
 
 // schemasVariable says how the names of the schemas of a script begin.

@@ -73,7 +73,7 @@ func (s *simulator) run(ctx context.Context, base string, roots *x509.CertPool) 
 	server := &http.Server{Handler: http.HandlerFunc(s.control), ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = server.Serve(s.listener) }() // ends with Close
 	defer server.Close()                         //nolint:errcheck // nothing is left to do about it
-	client := &http.Client{Timeout: koogallerytest.Patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}}}
+	client := &http.Client{Timeout: koogallerytest.Patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Time: s.now}}}
 	seller := func(ctx context.Context, q url.Values, body []byte) (string, error) {
 		return callSeller(ctx, client, base, q, body)
 	}

@@ -45,7 +45,10 @@ type app struct {
 	instance, dir, socket, output, lang string
 }
 
-func main() {
+func main() { launch(time.Now) }
+
+// launch runs the program with a wall clock.
+func launch(now func() time.Time) {
 	if len(os.Args) > 1 && os.Args[1] == store.ProbeArg {
 		os.Exit(store.ProbeMain(os.Args[2:])) // before anything else is set up: it must cost nothing
 	}
@@ -55,7 +58,7 @@ func main() {
 	_ = service.TieChildren() // the same
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	a := &app{
-		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, now: time.Now, rand: rand.Reader,
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, now: now, rand: rand.Reader,
 		version: version, executable: os.Executable,
 	}
 	code := a.run(ctx, os.Args[1:])

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"os/user"
@@ -23,13 +24,15 @@ import (
 	"licenseagent.example/agent/api"
 	"licenseagent.example/agent/client"
 	"licenseagent.example/fingerprint/probe"
+	"licenseagent.example/platform/clock"
 )
 
 // The life of a code that was bought on the simulated marketplace, with the
-// real programs, on both databases.
+// real programs, on both databases, over two days.
 func TestMarketplaceScript(t *testing.T) {
 	bin := t.TempDir()
-	build := exec.Command("go", "build", "-o", filepath.Join(bin, "license-merchant"), "../../../activation/cmd/license-merchant")
+	// Its test binary is the program under its name, with a clock that the script moves.
+	build := exec.Command("go", "test", "-c", "-o", filepath.Join(bin, "license-merchant"), "../../../activation/cmd/license-merchant")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("license-merchant cannot be built: %v\n%s", err, out)
@@ -48,6 +51,10 @@ func TestMarketplaceScript(t *testing.T) {
 					env.Setenv("LICENSE_AGENT_DIR", filepath.Join(env.WorkDir, "a"))
 					env.Setenv("LICENSE_AGENT_SMBIOS_FILE", filepath.Join(env.WorkDir, "smbios.bin"))
 					env.Setenv("LANG", "C")
+					env.Setenv(clockEnv, filepath.Join(env.WorkDir, "clock"))
+					if err := noon(env.WorkDir); err != nil {
+						return err
+					}
 					return os.WriteFile(filepath.Join(env.WorkDir, "smbios.bin"), smbios("SN-7Q4W-0042", "BN-9K2M-0077"), 0o644)
 				},
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -56,6 +63,20 @@ func TestMarketplaceScript(t *testing.T) {
 			})
 		})
 	}
+}
+
+// noon lets the clock of a script stand at the next noon of its calendar, far
+// from any midnight, and its tomorrow a day later.
+func noon(dir string) error {
+	now := time.Now().UTC()
+	ahead := now.Truncate(24 * time.Hour).Add(15 * time.Hour).Sub(now) // noon at -03:00
+	if ahead < 0 {
+		ahead += 24 * time.Hour
+	}
+	return errors.Join(
+		os.WriteFile(filepath.Join(dir, "clock"), []byte(ahead.String()), 0o644),
+		os.WriteFile(filepath.Join(dir, "tomorrow"), []byte((ahead+24*time.Hour).String()), 0o644),
+	)
 }
 
 // startPostgres starts a PostgreSQL on a socket in a directory of its own and
@@ -153,6 +174,9 @@ func asks(ts *testscript.TestScript, _ bool, args []string) {
 	k, err := client.NewChecker([]byte(ts.ReadFile(filepath.Join(dir, "etc", "anchors", "vendor.json"))))
 	ts.Check(err)
 	k.Client, k.Observe = &client.Client{Socket: filepath.Join(dir, "run", "agent.sock")}, probe.Host{SMBIOSFile: ts.Getenv("LICENSE_AGENT_SMBIOS_FILE")}.Read
+	k.Clock = func() (int64, time.Duration) {
+		return timeOf(ts.Getenv(clockEnv)).Unix(), clock.New().SinceBoot()
+	}
 	r, err := k.Check(context.Background(), args[0])
 	ts.Check(err)
 	if !r.Runs {

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -43,8 +44,25 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(code)
 	}
-	testscript.Main(m, map[string]func(){"license-agent": main})
+	testscript.Main(m, map[string]func(){"license-agent": func() { launch(func() time.Time { return timeOf(os.Getenv(clockEnv)) }) }})
 }
+
+// timeOf is the time of day, moved on by as much as a file of the script says.
+func timeOf(file string) time.Time {
+	ahead, err := os.ReadFile(file)
+	if err != nil { // most scripts have no clock of their own
+		return time.Now()
+	}
+	d, err := time.ParseDuration(strings.TrimSpace(string(ahead)))
+	if err != nil {
+		panic(err)
+	}
+	return time.Now().Add(d)
+}
+
+// clockEnv names the file that says how far ahead of now a script is. The
+// merchant's test binary reads the same one.
+const clockEnv = "LICENSE_TEST_CLOCK"
 
 func TestScripts(t *testing.T) {
 	if os.Geteuid() != 0 {

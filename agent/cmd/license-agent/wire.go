@@ -114,7 +114,7 @@ func (a *app) wire(p paths.Paths, s settings, redact *agent.Redactor, log *slog.
 	clk := clock.New()
 	read := func() activation.Reading {
 		r := clk.Now()
-		return activation.Reading{Wall: r.Wall, Boot: r.Boot, BootID: r.BootID}
+		return activation.Reading{Wall: a.now().Unix(), Boot: r.Boot, BootID: r.BootID}
 	}
 	warn, err := strconv.ParseInt(s.get("warn-days"), 10, 64)
 	if err != nil {
