@@ -20,7 +20,7 @@ import (
 // agentProgram is the agent of a version, taken out of its archive.
 func agentProgram(t *testing.T, version string) string {
 	t.Helper()
-	_, b := packageFile(t, version, ".tar.gz")
+	_, b := packageFile(t, version, "linux-amd64.tar.gz")
 	z, err := gzip.NewReader(bytes.NewReader(b))
 	must(t, err)
 	for r := tar.NewReader(z); ; {

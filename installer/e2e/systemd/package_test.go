@@ -199,8 +199,8 @@ func TestAPK(t *testing.T) {
 func TestSizeAndArchive(t *testing.T) {
 	all, err := filepath.Glob(filepath.Join(need(t, "E2E_NEW"), "license-agent*"))
 	must(t, err)
-	if len(all) != 4 {
-		t.Errorf("want four packages, there are %v", all)
+	if len(all) != 8 {
+		t.Errorf("want four packages for each of two processors, there are %v", all)
 	}
 	for _, f := range all {
 		fi, err := os.Stat(f)
@@ -209,7 +209,7 @@ func TestSizeAndArchive(t *testing.T) {
 			t.Errorf("%s has %d bytes, the promise is 8 MB", f, fi.Size())
 		}
 	}
-	_, b := packageFile(t, "NEW", ".tar.gz")
+	_, b := packageFile(t, "NEW", "linux-amd64.tar.gz")
 	z, err := gzip.NewReader(bytes.NewReader(b))
 	must(t, err)
 	for r := tar.NewReader(z); ; {
