@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -295,13 +296,13 @@ func (m *machine) box(user string, argv ...string) (string, error) {
 
 // contained looks at what a container can do, and what it cannot. more is what
 // the program is told beside; on a machine with firmware it needs nothing.
-func (m *machine) contained(vendor merchant, more ...string) {
+func (m *machine) contained(vendor merchant, code string, more ...string) {
 	t := m.t
 	t.Helper()
 	m.put("/srv/box/anchor.json", read(t, vendor.anchor), 0o644)
 	m.self("/srv/box/app")
 	m.run("cp", "/usr/bin/license-agent", "/srv/box/license-agent")
-	m.run("mkdir", "-p", "/srv/box/run/license-agent", "/srv/box/proc", "/srv/box/sys", "/srv/box/dev")
+	m.run("mkdir", "-p", "/srv/box/run/license-agent", "/srv/box/proc", "/srv/box/sys", "/srv/box/dev", "/srv/box/data")
 	ask := func() (string, error) {
 		return m.box("10001", append([]string{"/app", "ask", "/anchor.json", "studio"}, more...)...)
 	}
@@ -316,12 +317,27 @@ func (m *machine) contained(vendor merchant, more ...string) {
 			t.Errorf("%v inside: %v %s", argv, err, out)
 		}
 	}
-	// It is no device: there is neither key nor state, and the folder is read only.
+	// With what is mounted it is no device: there is neither key nor state, and the
+	// folder is read only.
 	if out, err := m.box("0", "/license-agent", "--dir", "/run/license-agent/x", "run"); err == nil || !strings.Contains(out, "read-only") {
 		t.Errorf("an agent in the mounted folder: %v %s", err, out)
 	}
 	if m.exists("/run/license-agent/x") {
 		t.Error("the container wrote into the host's folder")
+	}
+	// With a folder, the vendor's anchor and a network of its own it is another
+	// device, which the host's code does not let in. The control: a code that nobody
+	// has used does, so neither network nor agent was in the way.
+	own, was := m.status().DeviceID, m.only().Verdict
+	if out, err := m.agentInside(code, more...); err == nil || !strings.Contains(out, "code-used-up") {
+		t.Errorf("an agent in a container with the host's code: %v %s", err, out)
+	}
+	out, err = m.agentInside(vendor.code(t, "--allow-unidentified"), more...)
+	if other := regexp.MustCompile(`"device_id": *"([^"]+)"`).FindStringSubmatch(out); err != nil || other == nil || other[1] == own {
+		t.Errorf("an agent in a container with a code of its own: %v %s", err, out)
+	}
+	if v := m.only().Verdict; !v.Runs || !slices.Equal(v.Flags, was.Flags) {
+		t.Errorf("the host after its container's attempts: %+v, before: %+v", v, was)
 	}
 	// While the agent is restarted the container waits; an upgrade is the same.
 	m.run("systemctl", "restart", service)
@@ -338,9 +354,29 @@ func (m *machine) contained(vendor merchant, more ...string) {
 	m.run("rm", "-r", "/srv/box")
 }
 
+// agentInside starts an agent in a container that can do what a container can
+// have: a writable folder, the vendor's anchor and the host's network. It activates
+// with the code and prints its status. It ends with the container.
+func (m *machine) agentInside(code string, table ...string) (string, error) {
+	return m.feed(code+"\n", append([]string{"unshare", "-m", "-p", "-u", "-i", "-f", "--kill-child", "sh", "-ec", `
+		mount -t tmpfs -o mode=0755 tmpfs /srv/box/data
+		mount -t proc proc /srv/box/proc
+		mount -t sysfs -o ro sysfs /srv/box/sys
+		mkdir -p /srv/box/data/license-agent/etc/anchors
+		cp /srv/box/anchor.json /srv/box/data/license-agent/etc/anchors/
+		chown -R 10001:10001 /srv/box/data
+		export LICENSE_AGENT_SMBIOS_FILE=$1
+		inside() { chroot --userspec=10001:10001 /srv/box /license-agent --dir /data "$@"; }
+		inside run </dev/null >/srv/box/data/log 2>&1 &
+		inside status --wait 60s >/dev/null || [ $? = 3 ] || { cat /srv/box/data/log; exit 1; }
+		inside activate --yes --code-file -
+		inside status --output json
+	`, "box"}, append(table, "")...)...)
+}
+
 // This machine has no firmware, so the program is given the table of the host.
 func TestContainer(t *testing.T) {
-	_, vendor, _, m := activated(t, 19)
+	_, vendor, code, m := activated(t, 19)
 	m.put("/srv/box/dmi", dmi("SN-7Q4W-0042", "BN-9K2M-0077"), 0o644)
-	m.contained(vendor, "/dmi")
+	m.contained(vendor, code, "/dmi")
 }

@@ -158,7 +158,7 @@ func (l *life) hardware() {
 // container is a container on a machine whose disk has a serial that everybody
 // may read, as most have.
 func (l *life) container() {
-	l.step("a container on it", func(*testing.T) { l.contained(l.vendor) })
+	l.step("a container on it", func(*testing.T) { l.contained(l.vendor, l.code) })
 }
 
 // confined looks at AppArmor.
