@@ -271,3 +271,19 @@ func lockFile(f *os.File) error {
 func openRetry(open func() (*os.File, error)) (*os.File, error) { return open() }
 
 func retry(op func() error) error { return op() }
+
+// ReadOnly says whether path lies, or would lie if it existed, on a file system
+// that is mounted read only. It can be asked by who may not write there anyway.
+func ReadOnly(path string) bool {
+	for {
+		var s unix.Statfs_t
+		err := unix.Statfs(path, &s)
+		if err == nil {
+			return s.Flags&unix.ST_RDONLY != 0
+		}
+		if err != unix.ENOENT || path == filepath.Dir(path) {
+			return false
+		}
+		path = filepath.Dir(path)
+	}
+}

@@ -35,3 +35,7 @@ func lockFile(*os.File) error { return ErrUnsupported }
 func openRetry(open func() (*os.File, error)) (*os.File, error) { return open() }
 
 func retry(op func() error) error { return op() }
+
+// ReadOnly returns false: it is a question about mounts, which this package
+// has not learned here.
+func ReadOnly(string) bool { return false }

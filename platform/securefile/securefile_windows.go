@@ -296,3 +296,6 @@ func retryFor(limit, pause time.Duration, sleep func(time.Duration), op func() e
 		sleep(pause)
 	}
 }
+
+// ReadOnly returns false: it is a question about mounts, which Windows does not have.
+func ReadOnly(string) bool { return false }

@@ -44,7 +44,7 @@ func (a *app) runStatus(ctx context.Context, o statusOptions) error {
 	}
 	st, err := patiently(ctx, cl, o.wait)
 	if err != nil {
-		return err
+		return a.silent(err)
 	}
 	if o.product != "" {
 		kept := []api.License{}

@@ -84,8 +84,7 @@ func (a *app) asProblem(err error) *api.Error {
 		code = api.CodeStorage
 	case errors.Is(err, syscall.EROFS):
 		e := api.NewError(api.CodeStorage, a.language())
-		e.Hint = a.in("The file system is read-only: mount it writable (mount -o remount,rw) and try again; nothing was lost.",
-			"文件系统为只读：请以可写方式重新挂载（mount -o remount,rw）后重试；没有数据丢失。")
+		e.Hint = a.remount()
 		return e
 	case errors.Is(err, store.ErrOwned), errors.Is(err, securefile.ErrLocked):
 		code = api.CodeStateInUse
@@ -113,6 +112,27 @@ func (a *app) asProblem(err error) *api.Error {
 		return api.NewError(code, a.language())
 	}
 	return localapi.Explain(err, a.language())
+}
+
+func (a *app) remount() string {
+	return a.in("The file system is read-only: mount it writable (mount -o remount,rw) and try again; nothing was lost.",
+		"文件系统为只读：请以可写方式重新挂载（mount -o remount,rw）后重试；没有数据丢失。")
+}
+
+// silent adds to an agent's silence what keeps it from starting where it cannot say
+// so itself: systemd, which has to make its directory, gives up before it runs.
+func (a *app) silent(err error) error {
+	e := (*api.Error)(nil)
+	if !errors.As(err, &e) || e.Code != api.CodeNotRunning && e.Code != api.CodeTimeout {
+		return err
+	}
+	p, errLayout := a.layout()
+	if errLayout != nil || !securefile.ReadOnly(p.State) {
+		return err
+	}
+	told := *e
+	told.Hint = a.remount()
+	return fmt.Errorf("%w: %s: %w", &told, p.State, syscall.EROFS)
 }
 
 // isRefusal says whether files were not used because others could change them.

@@ -92,6 +92,7 @@ func TestScripts(t *testing.T) {
 			"anchor":           anchor,
 			"nonsense":         nonsense,
 			"tmpfs":            tmpfs,
+			"read-only":        readOnly,
 			"fill":             fill,
 			"foreign-socket":   foreignSocket,
 			"nowhere":          nowhere,
@@ -238,6 +239,11 @@ func tmpfs(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("this test needs the right to mount a tmpfs: %v", err)
 	}
 	ts.Defer(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+}
+
+// read-only DIR: the disk there becomes so, as after an error.
+func readOnly(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(syscall.Mount("", ts.MkAbs(args[0]), "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
 }
 
 // fill FILE: until the disk is full.
