@@ -3,8 +3,10 @@
 package systemd
 
 import (
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 const state = "/var/lib/license-agent"
@@ -97,6 +99,29 @@ func (l *life) badDays() {
 		}
 	})
 
+	l.step("a read-only /var and no state yet", func(t *testing.T) {
+		l.run("systemctl", "stop", "license-agent.socket", service)
+		l.run("sh", "-ec", "mv "+state+" /mnt/state; mount --bind /var/lib /var/lib; mount -o remount,bind,ro /var/lib")
+		since := l.cursor()
+		l.try("systemctl", "start", "license-agent.socket", service) //nolint:errcheck // what it says is judged
+		// systemd has to make the directory, and gives up before our program runs.
+		l.says(since, "STATE_DIRECTORY", "Read-only file system")
+		// So what an operator types next says it, whoever he is.
+		out, err := l.try("setpriv", "--reuid", "nobody", "--clear-groups", "license-agent", "status")
+		for _, words := range []string{state + ": read-only file system", "next:", "remount,rw"} {
+			if err == nil || !said(out, words) {
+				t.Errorf("status does not say %q: %v %s", words, err, out)
+			}
+		}
+		l.run("systemctl", "stop", "license-agent.socket", service)
+		l.run("sh", "-ec", "umount /var/lib; mv /mnt/state "+state)
+		l.run("systemctl", "start", "license-agent.socket", service)
+		l.active()
+		if p := l.phase(); p != "active" {
+			t.Errorf("phase %q afterwards", p)
+		}
+	})
+
 	l.step("a key of an older configuration", func(t *testing.T) {
 		l.put("/etc/license-agent/agent.toml", []byte("log_levle = \"debug\"\n"), 0o644)
 		since := l.cursor()
@@ -105,6 +130,7 @@ func (l *life) badDays() {
 		if out, err := l.try("license-agent", "run", "--check-config"); err == nil || !strings.Contains(out, "log_levle") {
 			t.Errorf("%v %s", err, out)
 		}
+		l.storm(t)
 		l.put("/etc/license-agent/agent.toml", shipped(t, "agent.toml"), 0o644)
 		l.active() // it has been trying all the time
 	})
@@ -117,15 +143,22 @@ func (l *life) badDays() {
 			t.Errorf("the socket stands beside a folder: %s", out)
 		}
 		l.says(since, "/run/license-agent/agent.sock")
+		// That is systemd's word; ours, with the next step, is what follows.
+		if out, err := l.try("license-agent", "status"); err == nil || !said(out, "not a socket: /run/license-agent/agent.sock") || !said(out, "next: Find out who owns the socket") {
+			t.Errorf("%v %s", err, out)
+		}
+		byHand := []string{"setpriv", "--reuid", "license-agent", "--regid", "license-agent", "--clear-groups", "license-agent", "run"}
+		if l.real { // its key is in the TPM
+			byHand = []string{"env", "LICENSE_AGENT_TPM=/dev/tpmrm0", "setpriv", "--reuid", "license-agent", "--regid", "license-agent", "--groups", "tss", "license-agent", "run"}
+		}
+		if out, err := l.try(byHand...); err == nil || !strings.Contains(out, "socket-taken") || !said(out, "next: Remove the foreign socket") {
+			t.Errorf("%v %s", err, out)
+		}
 		l.run("rm", "-r", "/run/license-agent/agent.sock")
 		l.run("systemctl", "reset-failed", "license-agent.socket")
 		l.run("systemctl", "start", "license-agent.socket", service)
 		l.active()
 		// A second agent at the same place, started by hand.
-		byHand := []string{"setpriv", "--reuid", "license-agent", "--regid", "license-agent", "--clear-groups", "license-agent", "run"}
-		if l.real { // its key is in the TPM
-			byHand = []string{"env", "LICENSE_AGENT_TPM=/dev/tpmrm0", "setpriv", "--reuid", "license-agent", "--regid", "license-agent", "--groups", "tss", "license-agent", "run"}
-		}
 		if out, err := l.try(byHand...); err == nil || !strings.Contains(out, "state-in-use") || !strings.Contains(out, "next:") {
 			t.Errorf("%v %s", err, out)
 		}
@@ -145,6 +178,39 @@ func (l *life) badDays() {
 			}
 		}
 	})
+}
+
+// storm is a service that cannot start and programs that keep asking for it for
+// ten seconds. It is started no more often than the unit says, once in two
+// seconds, whoever asks, and the socket stays open for the day it is mended.
+func (l *life) storm(t *testing.T) {
+	t.Helper()
+	since, began, restarts := l.cursor(), time.Now(), l.number(t, "NRestarts")
+	asked := l.run("sh", "-c", `end=$(($(date +%s) + 10)); n=0
+		while [ $(date +%s) -lt $end ]; do
+			for i in 1 2 3 4 5 6 7 8 9 10 11 12; do curl -s -m 1 --unix-socket /run/license-agent/agent.sock http://x/v1/status >/dev/null & done; wait; n=$((n + 12))
+		done; echo $n`)
+	starts := strings.Count(l.run("journalctl", "--no-pager", "-o", "cat", "-u", service, "--after-cursor="+since), "config-invalid")
+	restarts = l.number(t, "NRestarts") - restarts
+	limit := int(time.Since(began)/(2*time.Second)) + 1
+	t.Logf("%s callers in %v: %d starts, NRestarts went up by %d", asked, time.Since(began).Round(time.Second), starts, restarts)
+	if starts > limit || restarts > limit {
+		t.Errorf("%d starts and %d restarts, the unit allows %d", starts, restarts, limit)
+	}
+	if starts == 0 {
+		t.Error("the control: it was not started at all")
+	}
+	if s := l.show("license-agent.socket", "ActiveState"); s != "active" {
+		t.Errorf("the socket is %s (%s)", s, l.show("license-agent.socket", "Result"))
+	}
+}
+
+// number is a property of the service that counts.
+func (l *life) number(t *testing.T, property string) int {
+	t.Helper()
+	n, err := strconv.Atoi(l.show(service, property))
+	must(t, err)
+	return n
 }
 
 // clock moves the clock of a machine that has one of its own.
