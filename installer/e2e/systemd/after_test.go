@@ -4,6 +4,7 @@ package systemd
 
 import (
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -100,13 +101,82 @@ func (l *life) clean(t *testing.T) {
 	}
 }
 
+// archive unpacks an archive and returns the program in it.
+func (l *life) archive(version string) string {
+	l.t.Helper()
+	file, b := l.packageFile(version, "linux-amd64.tar.gz")
+	l.put("/root/agent.tar.gz", b, 0o644)
+	l.run("tar", "-xzf", "/root/agent.tar.gz", "-C", "/root")
+	return "/root/" + strings.TrimSuffix(filepath.Base(file), ".tar.gz") + "/license-agent"
+}
+
+// upgradeByItself is an installation that no package manager knows: the new program
+// puts itself into the place of the old one while a licensed program asks, and one
+// that does not start is taken back.
+func (l *life) upgradeByItself(t *testing.T) {
+	l.run(l.archive("OLD"), "install")
+	l.put("/etc/license-agent/anchors/acme.json", read(t, l.vendor.anchor), 0o644)
+	l.serials("SN-7Q4W-0042", "BN-9K2M-0077")
+	l.code = l.vendor.code(t)
+	if out, err := l.activate(); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	// is says which version is installed and runs.
+	is := func(version string) {
+		t.Helper()
+		if v := l.run("/usr/local/bin/license-agent", "version"); !strings.Contains(v, version) {
+			t.Errorf("installed is %s, want %s", v, version)
+		}
+		if out := l.run("/usr/local/bin/license-agent", "diagnose", "--output", "json"); !strings.Contains(out, `"version": "`+version+`"`) {
+			t.Errorf("%s does not run: %s", version, out)
+		}
+		if p := l.phase(); p != "active" {
+			t.Errorf("phase %q", p)
+		}
+	}
+	is("1.0.0")
+	fresh := l.archive("NEW")
+	stop := l.traffic(50)
+	time.Sleep(time.Second) // polls nothing: traffic before
+	if out := l.run(fresh, "plan", "upgrade"); !regexp.MustCompile(`write /usr/local/bin/license-agent \([^)]*\)\n`).MatchString(out) || !said(out, "start license-agent now, or restart it") || !said(out, "create user license-agent (already so)") {
+		t.Errorf("the plan: %s", out)
+	}
+	is("1.0.0") // a plan changes nothing
+	l.run(fresh, "upgrade")
+	l.active()
+	is("1.1.0")
+	time.Sleep(time.Second) // polls nothing: traffic after
+	if sum := stop(); sum.Failed != 0 || sum.Asked < 100 {
+		t.Errorf("%+v", sum)
+	} else {
+		t.Logf("%d checks, %d failed, the slowest took %s", sum.Asked, sum.Failed, sum.Slowest)
+	}
+	if out := l.run(fresh, "upgrade"); !strings.Contains(out, "nothing to do") {
+		t.Errorf("a second time: %s", out)
+	}
+
+	// A program that does not start. The agent installs the file that it was started
+	// from; here another one lies over it by then.
+	l.put("/root/broken", []byte("#!/bin/sh\nexit 1\n"), 0o755)
+	before := l.snapshot()
+	out, err := l.try("unshare", "-m", "sh", "-ec", `exec 9<"$1"; mount --bind /root/broken "$1"; exec /proc/self/fd/9 upgrade`, "sh", fresh)
+	for _, words := range []string{"restart", "nothing was changed: what had been done was taken back", "next:"} {
+		if err == nil || !said(out, words) {
+			t.Errorf("%q is not said: %v %s", words, err, out)
+		}
+	}
+	l.active()
+	is("1.1.0")
+	if diff := left(before, l.snapshot()); len(diff) > 0 {
+		t.Errorf("not as before: %v", diff)
+	}
+	l.run("rm", "/root/broken")
+}
+
 // without is a life without a package, and without systemd.
 func (l *life) without() {
 	l.step("without a package", func(t *testing.T) {
-		file, b := l.packageFile("NEW", "linux-amd64.tar.gz")
-		l.put("/root/agent.tar.gz", b, 0o644)
-		l.run("tar", "-xzf", "/root/agent.tar.gz", "-C", "/root")
-		program := "/root/" + strings.TrimSuffix(filepath.Base(file), ".tar.gz") + "/license-agent"
+		program := l.archive("NEW")
 		began := time.Now()
 		l.run(program, "install")
 		l.within("installing without a package", time.Since(began), 5*time.Second)
@@ -129,8 +199,14 @@ func (l *life) without() {
 		l.clean(t)
 	})
 
+	l.step("upgrade without a package, under 50 requests a second", func(t *testing.T) {
+		l.upgradeByItself(t)
+		l.run(l.archive("NEW"), "uninstall", "--purge")
+		l.clean(t)
+	})
+
 	l.step("under System V init", func(t *testing.T) {
-		program := l.run("sh", "-c", "ls /root/license-agent-*/license-agent")
+		program := l.archive("NEW")
 		l.run(program, "install", "--manager", "unix-systemv")
 		l.run("/etc/init.d/license-agent", "status")
 		if out, err := l.try("license-agent", "diagnose", "--output", "json"); err != nil {
