@@ -70,6 +70,16 @@ func (m *machine) stage(dir, stage string, args ...string) (string, error) {
 	return m.try("sh", "-c", script)
 }
 
+// cut runs a command and kills its whole group after a while: a script, the
+// installer in it, a copy half done. It says whether there was something to kill.
+func (m *machine) cut(after time.Duration, argv ...string) bool {
+	m.t.Helper()
+	out := m.run(append([]string{"sh", "-c", `after=$1; shift
+		setsid "$@" >/dev/null 2>&1 </dev/null & p=$!
+		sleep "$after"; kill -s KILL -- -$p 2>/dev/null; wait $p; echo $?`, "sh", fmt.Sprintf("%.3f", after.Seconds())}, argv...)...)
+	return strings.HasSuffix(out, "137")
+}
+
 func (m *machine) staged(dir, stage string, args ...string) string {
 	m.t.Helper()
 	out, err := m.stage(dir, stage, args...)
@@ -96,6 +106,32 @@ func TestBundles(t *testing.T) {
 		m.unpacked(files[name], "/opt/"+name)
 	}
 	before := m.snapshot()
+
+	t.Run("install and uninstall cut off at any time", func(t *testing.T) {
+		installs, removals := 0, 0
+		for i := range 4 {
+			if m.cut(time.Duration(50+120*i)*time.Millisecond, "sh", "/opt/acme/scripts/install.sh") {
+				installs++
+			}
+			if i%2 == 0 { // else what was cut off is removed
+				m.staged("/opt/acme", "install")
+				m.staged("/opt/acme", "start")
+				m.staged("/opt/acme", "poststart")
+			}
+			if m.cut(time.Duration(30+80*i)*time.Millisecond, "sh", "/opt/acme/scripts/uninstall.sh", "--purge") {
+				removals++
+			}
+			m.staged("/opt/acme", "uninstall", "--purge")
+			if diff := left(before, m.snapshot()); len(diff) != 0 {
+				t.Fatalf("left behind after cut %d: %s", i, strings.Join(diff, "\n"))
+			}
+		}
+		if installs == 0 || removals == 0 {
+			t.Errorf("%d installs and %d removals were cut off: this shows nothing", installs, removals)
+		}
+		t.Logf("%d of 4 installs and %d of 4 removals cut off", installs, removals)
+	})
+
 	began := time.Now()
 	m.staged("/opt/acme", "install")
 	if took := time.Since(began); took > 5*time.Second {
@@ -158,9 +194,9 @@ func TestBundles(t *testing.T) {
 		m.unpacked(vendors["acme"].bundle(t, "2.0"), "/opt/acme2")
 		cut := 0
 		for i := range 8 {
-			// The whole group at once: the script, the installer in it, a copy half done.
-			out, _ := m.try("sh", "-c", fmt.Sprintf(`setsid sh /opt/acme2/scripts/update.sh >/dev/null 2>&1 </dev/null & p=$!; sleep 0.%02d; kill -s KILL -- -$p 2>/dev/null && echo cut; wait`, 3+12*i))
-			cut += strings.Count(out, "cut")
+			if m.cut(time.Duration(30+120*i)*time.Millisecond, "sh", "/opt/acme2/scripts/update.sh") {
+				cut++
+			}
 		}
 		m.staged("/opt/acme2", "update")
 		licensedAt := m.staged("/opt/acme2", "poststart")
