@@ -126,3 +126,101 @@ func TestInterrupted(t *testing.T) {
 		t.Error("the control: none was cut off in between, so this shows nothing")
 	}
 }
+
+// ours is what the machine has of an installation: names and modes of files, lines
+// of users, units and processes. It takes one command, a snapshot takes ten. What
+// the store keeps in its folder is its own affair, the folder itself is not.
+func (m *machine) ours() string {
+	m.t.Helper()
+	return m.run("sh", "-c", `
+		find /etc /usr /var/lib /run -xdev -path '*license-agent*' -printf '%p %M %u\n' | grep -v -e '^/var/lib/\(dpkg/info\|license-agent/\)' -e '^/run/\(systemd\|credentials\)' | sort
+		cut -d: -f1 /etc/passwd /etc/group | grep license-a
+		systemctl list-units --all --plain --no-legend --no-pager 'license-agent*'
+		pgrep -x license-agent >/dev/null && echo it runs
+		true`)
+}
+
+// Where a service manager runs: installations by the program and by dpkg, killed
+// with all their helpers at random points. What they asked systemd for goes on.
+// Each ends installed after one more run, and then nothing is left of it.
+func TestInterruptedOnSystemd(t *testing.T) {
+	m := inContainer(t, disk(t, base(t)), 20)
+	m.put("/root/license-agent", read(t, agentProgram(t, "NEW")), 0o755)
+	_, deb := packageFile(t, "NEW", "_amd64.deb")
+	m.put("/root/agent.deb", deb, 0o644)
+	for _, c := range []struct {
+		name    string
+		cuts    int
+		install []string
+		again   [][]string // the one more run
+		purge   []string
+		whole   []string // a run on a whole installation says this
+	}{
+		{
+			"license-agent install", 20,
+			[]string{"/root/license-agent", "install"},
+			[][]string{{"/root/license-agent", "install"}},
+			[]string{"/root/license-agent", "uninstall", "--purge"},
+			[]string{"/root/license-agent", "install"},
+		},
+		{
+			"dpkg -i", 6,
+			[]string{"dpkg", "-i", "/root/agent.deb"},
+			[][]string{{"dpkg", "--configure", "-a"}, {"dpkg", "-i", "/root/agent.deb"}},
+			[]string{"dpkg", "-P", "license-agent"},
+			[]string{"dpkg", "--verify", "license-agent"},
+		},
+	} {
+		ok := t.Run(c.name, func(t *testing.T) {
+			m.t = t
+			before, clean := m.snapshot(), m.ours()
+			began := time.Now()
+			m.run(c.install...)
+			took := time.Since(began)
+			m.active()
+			installed := m.ours()
+			words := m.run(c.whole...)
+			m.run(c.purge...)
+			cut, between := 0, 0
+			for tries := 0; cut < c.cuts; tries++ {
+				if tries == 10*c.cuts {
+					t.Fatalf("only %d of %d were cut off", cut, tries)
+				}
+				if !m.cut(time.Duration(rand.Int64N(int64(took))), c.install...) {
+					took = max(took*9/10, time.Millisecond) // it was faster than that
+					m.run(c.purge...)
+					continue
+				}
+				cut++
+				if now := m.ours(); now != installed && now != clean {
+					between++
+				}
+				for _, argv := range c.again {
+					m.run(argv...)
+				}
+				m.active()
+				if diff := cmp.Diff(installed, m.ours()); diff != "" {
+					t.Fatalf("cut off %d, installed again: %s", cut, diff)
+				}
+				if now := m.run(c.whole...); now != words {
+					t.Fatalf("cut off %d, installed again: %s", cut, now)
+				}
+				m.run(c.purge...)
+				if diff := cmp.Diff(clean, m.ours()); diff != "" {
+					t.Fatalf("cut off %d, removed: %s", cut, diff)
+				}
+			}
+			m.run("find", "/etc", "-name", ".#*", "-delete") // of a systemd-sysusers that was killed too, see onDisk
+			if diff := left(before, m.snapshot()); len(diff) > 0 {
+				t.Errorf("after %d cuts: %v", cut, diff)
+			}
+			t.Logf("%d cut off at random points, %d of them in between: all installed after one more run, and clean after removal", cut, between)
+			if between == 0 {
+				t.Error("the control: none was cut off in between, so this shows nothing")
+			}
+		})
+		if m.t = t; !ok {
+			return // what follows would begin on what is left
+		}
+	}
+}
