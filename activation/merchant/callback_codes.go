@@ -83,6 +83,11 @@ func (t *tx) refresh(f fields, expires int64, scenes []string, find func() (*goo
 	}
 	if product != "" {
 		g.product = product
+		if g.kind == goodsCode {
+			if err := t.purchased(g); err != nil {
+				return CallbackAnswer{}, err
+			}
+		}
 	}
 	// A renewal never shortens: one that arrives after a later one is late.
 	word := wordRenew
