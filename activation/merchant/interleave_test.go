@@ -330,7 +330,7 @@ func TestInterleavingsEndAlike(t *testing.T) {
 		}
 		return bad
 	}
-	n, tried, bad := promise.Size(10, 1000), 0, 0
+	n, tried, bad := promise.Size(6, 1000), 0, 0
 	for from := 0; from < n; from += 100 {
 		t.Run(fmt.Sprintf("from-%d", from), func(t *testing.T) {
 			to := min(n, from+100)
@@ -338,7 +338,7 @@ func TestInterleavingsEndAlike(t *testing.T) {
 			tried += to - from
 		})
 	}
-	controls, control := promise.Size(40, 100), 0
+	controls, control := promise.Size(20, 100), 0
 	t.Run("control", func(t *testing.T) {
 		if control = differ(t, 0, controls, 2, true); control == 0 {
 			t.Error("without the marketplace's own word every order of callbacks ends alike: this test sees nothing")
