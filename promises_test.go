@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -127,6 +128,20 @@ func TestNewestResultStays(t *testing.T) {
 	}
 }
 
+// traceable says whether a result names the commit that it was reached on, as
+// git describe prints it.
+func traceable(r promise.Line) bool {
+	return regexp.MustCompile(`^[0-9a-f]{7,40}(-dirty)?$`).MatchString(r.Commit)
+}
+
+func TestResultsNameTheirCommit(t *testing.T) {
+	for commit, want := range map[string]bool{"1a2b3c4": true, "1a2b3c4-dirty": true, "": false, "unknown": false, "-dirty": false} {
+		if traceable(promise.Line{Commit: commit}) != want {
+			t.Errorf("commit %q: want %v", commit, want)
+		}
+	}
+}
+
 // page renders docs/promises.md.
 func page(results []promise.Line) string {
 	var b strings.Builder
@@ -136,31 +151,20 @@ func page(results []promise.Line) string {
 		"To see one row again, run its test in its folder, with `PROVE=1` or `SOAK=1` where the target says so, for example\n\n" +
 		"```sh\nPROVE=1 go test -count=1 -v -run '^TestFlippedValues$' ./store\n```\n\n" +
 		"A control is the same test with the defence switched off: it has to fail, and the column says how it did. " +
-		"Beside the number reached stands the number wanted; what was not reached keeps the number that was.\n\n")
-	commits := map[string][]string{}
-	for _, r := range results {
-		if r.Commit != "" && !slices.Contains(commits[r.Tier], r.Commit) {
-			commits[r.Tier] = append(commits[r.Tier], r.Commit)
-		}
-	}
-	for _, tier := range tiers() {
-		if list := commits[tier]; len(list) > 0 {
-			slices.Sort(list)
-			fmt.Fprintf(&b, "- `make %s`: commit %s\n", tier, strings.Join(list, ", "))
-		}
-	}
-	b.WriteString("\n| | promise | answers to | wanted | target | number reached | control | test |\n|---|---|---|---|---|---|---|---|\n")
+		"Beside the number reached stands the number wanted; what was not reached keeps the number that was. " +
+		"The last column is the commit on which it was reached.\n\n")
+	b.WriteString("| | promise | answers to | wanted | target | number reached | control | test | commit |\n|---|---|---|---|---|---|---|---|---|\n")
 	cell := func(s string) string { return strings.ReplaceAll(strings.ReplaceAll(s, "|", "\\|"), "\n", " ") }
 	for _, p := range promises() {
 		about := fmt.Sprintf("| %s | %s | %s | %s |", p.id, p.text, p.anchor, p.wanted)
 		for _, r := range results {
 			if r.ID == p.id {
-				fmt.Fprintf(&b, "%s `%s` | %s | %s | `%s` %s |\n", about, r.Tier, cell(r.Number), cell(r.Control), r.Test, r.Package)
+				fmt.Fprintf(&b, "%s `%s` | %s | %s | `%s` %s | %s |\n", about, r.Tier, cell(r.Number), cell(r.Control), r.Test, r.Package, r.Commit)
 				about = fmt.Sprintf("| %s | | | |", p.id)
 			}
 		}
 		if strings.Contains(about, p.text) {
-			fmt.Fprintf(&b, "%s – | not shown yet | – | – |\n", about)
+			fmt.Fprintf(&b, "%s – | not shown yet | – | – | – |\n", about)
 		}
 	}
 	return b.String()
@@ -175,7 +179,13 @@ func TestPromises(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, f := range files {
-			results = merge(results, readResults(t, f))
+			fresh := readResults(t, f)
+			for _, r := range fresh {
+				if !traceable(r) {
+					t.Fatalf("%s: a result without the commit that it was reached on; see the comment of package promise: %+v", f, r)
+				}
+			}
+			results = merge(results, fresh)
 		}
 		var lines bytes.Buffer
 		enc := json.NewEncoder(&lines)
@@ -206,6 +216,9 @@ func TestPromises(t *testing.T) {
 	for _, r := range results {
 		if !known[r.ID] || r.Number == "" || r.Control == "" || !slices.Contains(tiers(), r.Tier) {
 			t.Errorf("a result that fits no promise: %+v", r)
+		}
+		if !traceable(r) {
+			t.Errorf("nobody can say on which commit this was reached; run its suite again through make, then make promises: %s %s, %s %s", r.ID, r.Tier, r.Test, r.Package)
 		}
 		shown[r.ID] = true
 		if r.Package != "" && strings.HasPrefix(r.Test, "Test") && !defined(t, r.Package, r.Test) {
