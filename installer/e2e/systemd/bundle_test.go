@@ -206,7 +206,9 @@ func TestBundles(t *testing.T) {
 		if out := m.run("license-agent-acme-cad", "version"); !strings.Contains(out, "1.1.0") {
 			t.Errorf("%s", out)
 		}
-		if out := m.run("sh", "-c", "pgrep -fc '^/bin/sh ./product'"); out != "2" { // one per vendor
+		// One per vendor; the fewest of some looks, because a shell that is just
+		// starting its next sleep is there twice.
+		if out := m.run("sh", "-c", "for i in 1 2 3 4 5 6 7 8; do pgrep -fc '^/bin/sh ./product'; done | sort -n | head -n 1"); out != "2" {
 			t.Errorf("%s products run", out)
 		}
 		if pid != m.show("license-agent-other-cad.service", "MainPID") {
