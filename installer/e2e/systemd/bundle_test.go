@@ -82,7 +82,13 @@ func (m *machine) cut(after time.Duration, argv ...string) bool {
 
 func (m *machine) staged(dir, stage string, args ...string) string {
 	m.t.Helper()
-	out, err := m.stage(dir, stage, args...)
+	var out string
+	var err error
+	// What a stage that was cut off had started may end a moment later, with the lock.
+	m.wait(stage+" of "+dir, func() bool {
+		out, err = m.stage(dir, stage, args...)
+		return !strings.Contains(out, "another stage of CAD is running")
+	})
 	if err != nil {
 		log, _ := m.try("sh", "-c", "journalctl --no-pager -n 30 -o cat; cat /var/log/license-agent-*-bundle/*")
 		m.t.Fatalf("%s of %s: %v\n%s\n%s", stage, dir, err, out, log)
