@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 )
 
 const (
@@ -96,10 +95,9 @@ func (t *tx) asking(g *goods) (bool, error) {
 // of a day confirms the callbacks before it.
 func (t *tx) askedFor(j task, asked int64) error {
 	if j.kind == jobConfirm {
-		today := time.Unix(asked, 0).In(t.svc.market.Calendar).Format(time.DateOnly)
-		_, err := t.exec(`DELETE FROM jobs WHERE id = $1 AND lease <= $2`, jobBeat+":"+j.goods+":"+today, t.now)
+		_, err := t.exec(`DELETE FROM jobs WHERE id = $1 AND lease <= $2`, jobID(jobBeat, j.goods, t.svc.market.day(asked)), t.now)
 		return err
 	}
-	_, err := t.exec(`DELETE FROM jobs WHERE id = $1 AND lease <= $2 AND updated < $3`, jobConfirm+":"+j.goods, t.now, asked)
+	_, err := t.exec(`DELETE FROM jobs WHERE id = $1 AND lease <= $2 AND updated < $3`, jobID(jobConfirm, j.goods, ""), t.now, asked)
 	return err
 }

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"licenseagent.example/activation/license"
 	"licenseagent.example/activation/protocol"
@@ -224,8 +223,7 @@ func (t *tx) activate(in *incoming) (outcome, error) {
 	if s.license, err = t.newID("lic-"); err != nil {
 		return outcome{}, err
 	}
-	today := time.Unix(t.now, 0).In(t.svc.market.Calendar).Format(time.DateOnly)
-	if err := t.used(code.goods, s.device, []string{today}); err != nil {
+	if err := t.used(code.goods, s.device, []string{t.svc.market.day(t.now)}); err != nil {
 		return outcome{}, err
 	}
 	if err := t.advance(s, in); err != nil {

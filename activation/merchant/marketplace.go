@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"licenseagent.example/activation"
 	"licenseagent.example/activation/koogallery"
 )
 
@@ -110,13 +111,22 @@ const CallbackPath = "/koogallery/callback"
 // marketTimeout bounds one call to the marketplace, with its retry on the other host.
 const marketTimeout = koogallery.CallTimeout
 
+// day is the day of use that an instant belongs to.
+func (o MarketOptions) day(at int64) string {
+	return time.Unix(at, 0).In(o.Calendar).Format(time.DateOnly)
+}
+
 // withDefaults fills in and checks the options.
 func (o MarketOptions) withDefaults() (MarketOptions, error) {
 	if o.Market == nil {
 		o.Market = NoMarketplace{}
 	}
 	if o.Calendar == nil {
-		o.Calendar = time.FixedZone("UTC+8", 8*3600)
+		offset, err := activation.Calendar("")
+		if err != nil {
+			return o, err
+		}
+		o.Calendar = time.FixedZone(activation.DefaultCalendar, int(offset))
 	}
 	if o.Spread <= 0 {
 		o.Spread = spreadUse

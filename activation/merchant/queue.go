@@ -38,14 +38,18 @@ type task struct {
 	round, attempts, created int64
 }
 
+// jobID names work, so that the same work waits once.
+func jobID(kind, goods, key string) string {
+	if key == "" {
+		return kind + ":" + goods
+	}
+	return kind + ":" + goods + ":" + key
+}
+
 // enqueue makes work wait. The same work (kind, goods, key) waits once: asked
 // for again it runs again, but no earlier than a pause after a failure allows,
 // except a confirmation, which somebody waits for.
 func (t *tx) enqueue(kind, goods, key string, due int64, payload string) error {
-	id := kind + ":" + goods
-	if key != "" {
-		id += ":" + key
-	}
 	when := `CASE WHEN jobs.failed = 0 THEN jobs.due ELSE excluded.due END`
 	if kind == jobConfirm {
 		when = `CASE WHEN jobs.failed = 0 AND jobs.due < excluded.due THEN jobs.due ELSE excluded.due END`
@@ -53,7 +57,7 @@ func (t *tx) enqueue(kind, goods, key string, due int64, payload string) error {
 	_, err := t.beside.exec(`INSERT INTO jobs (id, kind, goods, payload, due, lease, owner, round, attempts, failed, problem, created, updated)
 		VALUES ($1, $2, $3, $4, $5, 0, '', 1, 0, 0, '', $6, $7)
 		ON CONFLICT (id) DO UPDATE SET round = jobs.round + 1, due = `+when+`, failed = 0, payload = excluded.payload, updated = excluded.updated`,
-		id, kind, goods, payload, due, t.now, t.now)
+		jobID(kind, goods, key), kind, goods, payload, due, t.now, t.now)
 	if err == nil {
 		t.work = true
 	}

@@ -54,7 +54,7 @@ func (t *tx) usedOn(goods, device, d string, now time.Time) error {
 		return fmt.Errorf("merchant: uses: %w", err)
 	}
 	if devices == 1 {
-		if err := t.firstUse(goods, d, now, span); err != nil {
+		if err := t.firstUse(goods, d, span); err != nil {
 			return err
 		}
 	}
@@ -64,12 +64,12 @@ func (t *tx) usedOn(goods, device, d string, now time.Time) error {
 // firstUse asks for the heartbeat of a day, unless the marketplace was asked on
 // that day already: by the activation that is just being answered, or to confirm
 // a callback.
-func (t *tx) firstUse(goods, d string, now time.Time, span int64) error {
+func (t *tx) firstUse(goods, d string, span int64) error {
 	var checked int64
 	if err := t.beside.row(`SELECT checked FROM goods WHERE id = $1`, goods).Scan(&checked); err != nil {
 		return fmt.Errorf("merchant: uses: %w", err)
 	}
-	if checked > 0 && time.Unix(checked, 0).In(now.Location()).Format(time.DateOnly) == d {
+	if checked > 0 && t.svc.market.day(checked) == d {
 		return nil
 	}
 	return t.enqueue(jobBeat, goods, d, t.now+t.svc.spread(span), "")

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"licenseagent.example/activation"
 	"licenseagent.example/activation/koogallery"
 	"licenseagent.example/activation/koogallery/koogallerytest"
 	"licenseagent.example/activation/merchant"
@@ -143,12 +144,11 @@ func zone(name, text string) (*time.Location, error) {
 	if text == "" {
 		return nil, nil
 	}
-	t, err := time.Parse("-07:00", text)
+	offset, err := activation.Calendar(text) // of the same form
 	if err != nil {
 		return nil, usage("koogallery.%s: %q has not the form \"+08:00\"", name, text)
 	}
-	_, offset := t.Zone()
-	return time.FixedZone(text, offset), nil
+	return time.FixedZone(text, int(offset)), nil
 }
 
 // koogalleryKeys takes the keys from the environment, else from the file. A
