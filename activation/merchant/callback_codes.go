@@ -83,8 +83,8 @@ func (t *tx) refresh(f fields, expires int64, scenes []string, find func() (*goo
 	}
 	if product != "" {
 		g.product = product
-		if g.kind == goodsCode {
-			if err := t.purchased(g); err != nil {
+		if g.kind == goodsCode && t.svc.troubled(problemPurchase) {
+			if err := t.setRight(g, nil); err != nil {
 				return CallbackAnswer{}, err
 			}
 		}

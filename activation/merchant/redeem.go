@@ -1,7 +1,6 @@
 package merchant
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,7 +112,7 @@ func (s *Service) redeemMine(ctx context.Context, g *goods, code, wanted string)
 	default:
 		return s.redeemFailed(ctx, g, &Refusal{Code: protocol.CodeUnavailable, After: 10}, "too many activations at once")
 	}
-	bought := purchase{g.product, g.order, g.amount}
+	bought := g.purchase()
 	confirmed := g.state == goodsActive // before, but its product was not configured
 	if !confirmed {
 		var info koogallery.Info
@@ -128,7 +127,7 @@ func (s *Service) redeemMine(ctx context.Context, g *goods, code, wanted string)
 		}
 		// What only this answer tells is written down before anything else.
 		if err == nil {
-			bought = purchase{cmp.Or(info.Product, bought.product), cmp.Or(info.Order, bought.order), cmp.Or(info.Amount, bought.amount)}
+			bought = purchase{info.Product, info.Order, info.Amount}.or(bought)
 			if err := s.changeLocking(ctx, "code "+g.id, func(t *tx) error { return t.activated(g.id, info) }); err != nil {
 				return err
 			}
@@ -148,7 +147,7 @@ func (s *Service) redeemMine(ctx context.Context, g *goods, code, wanted string)
 		return s.redeemFailed(ctx, g, redeemRefusal(err), word(err))
 	}
 	if beat != nil {
-		bought = purchase{cmp.Or(bought.product, beat.Product), cmp.Or(bought.order, beat.Order), cmp.Or(bought.amount, beat.Amount)}
+		bought = bought.or(heardPurchase(*beat))
 	}
 	bought = s.ordered(ctx, bought)
 	return s.changeLocking(ctx, "code "+g.id, func(t *tx) error { return t.adopt(g.id, code, wanted, beat, bought) })
@@ -186,7 +185,7 @@ func (t *tx) activated(id string, info koogallery.Info) error {
 		return err
 	}
 	g.state, g.activated = goodsActive, t.now
-	g.product, g.order, g.amount = cmp.Or(info.Product, g.product), cmp.Or(info.Order, g.order), cmp.Or(info.Amount, g.amount)
+	g.bought(purchase{info.Product, info.Order, info.Amount}.or(g.purchase()))
 	if !info.Expires.IsZero() {
 		g.estimate = info.Expires.Unix()
 	}
@@ -205,7 +204,7 @@ func (t *tx) adopt(id, code, wanted string, beat *koogallery.Heartbeat, bought p
 	}
 	// What the activation left out, the heartbeat or the order may name; what it
 	// named stays.
-	g.product, g.order, g.amount = cmp.Or(g.product, bought.product), cmp.Or(g.order, bought.order), cmp.Or(g.amount, bought.amount)
+	g.bought(g.purchase().or(bought))
 	if g.standing == "" {
 		g.standing = standAlive
 	}

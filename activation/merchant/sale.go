@@ -19,6 +19,15 @@ type purchase struct {
 	amount         int64
 }
 
+// or fills in from another one what this one does not say.
+func (p purchase) or(other purchase) purchase {
+	return purchase{cmp.Or(p.product, other.product), cmp.Or(p.order, other.order), cmp.Or(p.amount, other.amount)}
+}
+
+func (g *goods) purchase() purchase { return purchase{g.product, g.order, g.amount} }
+
+func (g *goods) bought(p purchase) { g.product, g.order, g.amount = p.product, p.order, p.amount }
+
 // Sold is what SetSale has written down.
 type Sold struct {
 	Hint    string `json:"hint"`    // last characters of the marketplace's code
@@ -72,10 +81,6 @@ func (s *Service) SetSale(ctx context.Context, which, product string, amount int
 			return fmt.Errorf("%w: which product of the marketplace it is must be said too", ErrInput)
 		}
 		if out, err = t.soldOf(g); err != nil {
-			return err
-		}
-		// In the database too: it is another process that has them open, perhaps.
-		if err := t.setRight(g, out.Hint, codes); err != nil {
 			return err
 		}
 		detail := map[string]any{"product": clip(g.product), "amount": g.amount, "was_product": clip(was.product), "was_amount": was.amount, "reason": reason}
@@ -148,12 +153,17 @@ func (s *Service) oneGoods(ctx context.Context, what, query, arg string) (id str
 	return id, nil
 }
 
-// setRight closes what is known now, or does not matter any more.
-func (t *tx) setRight(g *goods, hint string, codes []string) error {
+// setRight closes the problems about a purchase that is known now, or does not
+// matter any more. In the database too: another process has them open, perhaps.
+func (t *tx) setRight(g *goods, codes []string) error {
 	over := g.standing == standReleased
 	var list []problemID
 	if g.product != "" || over {
-		list = append(list, problemID{problemPurchase, hint})
+		one, err := t.soldOf(g)
+		if err != nil {
+			return err
+		}
+		list = append(list, problemID{problemPurchase, one.Hint})
 	}
 	for _, id := range codes {
 		if g.amount > 0 || over {
@@ -169,18 +179,6 @@ func (t *tx) setRight(g *goods, hint string, codes []string) error {
 	return nil
 }
 
-// purchaseOver forgets the purchase of a code that was released.
-func (t *tx) purchaseOver(g *goods, codes []string) error {
-	if g.kind != goodsCode {
-		return nil
-	}
-	one, err := t.soldOf(g)
-	if err != nil {
-		return err
-	}
-	return t.setRight(g, one.Hint, codes)
-}
-
 // soldOf describes goods for an operator.
 func (t *tx) soldOf(g *goods) (Sold, error) {
 	code, err := t.svc.openGoods(g)
@@ -188,20 +186,20 @@ func (t *tx) soldOf(g *goods) (Sold, error) {
 }
 
 // told fills in what goods were bought as, when the marketplace says it later
-// than it should. What it said before stays.
+// than it should. What it said before stays. The caller saves the goods.
 func (t *tx) told(g *goods, p purchase) error {
-	was := purchase{g.product, g.order, g.amount}
-	g.product, g.order, g.amount = cmp.Or(g.product, p.product), cmp.Or(g.order, p.order), cmp.Or(g.amount, p.amount)
+	was := g.purchase()
+	g.bought(was.or(p))
 	if g.product == was.product && g.amount == was.amount {
 		return nil
 	}
-	if err := t.saveGoods(g); err != nil {
+	codes, known, err := t.applySale(g)
+	if err != nil {
 		return err
 	}
-	codes, known, err := t.applySale(g)
 	if !known {
 		t.svc.reportFor(problemProduct, g.product, "the marketplace says later that a code is of product "+clip(g.product))
-		return err
+		return nil
 	}
 	for _, id := range codes {
 		err = errors.Join(err, t.audit("marketplace", "sale.set", id, map[string]any{"product": clip(g.product), "amount": g.amount, "was_product": clip(was.product), "was_amount": was.amount}))
@@ -213,8 +211,11 @@ func (t *tx) told(g *goods, p purchase) error {
 // lets their devices learn it. It returns the ids of the codes, and whether the
 // product is one that is configured; if not, they stay as they are.
 func (t *tx) applySale(g *goods) (codes []string, known bool, err error) {
-	if codes, err = t.codesOf(g.id); err != nil || len(codes) == 0 {
-		return codes, true, errors.Join(err, t.purchased(g))
+	if codes, err = t.codesOf(g.id); err != nil {
+		return nil, false, err
+	}
+	if len(codes) == 0 {
+		return nil, true, t.setRight(g, nil)
 	}
 	product, ok := t.svc.market.product(g.product)
 	if g.product == "" {
@@ -240,23 +241,8 @@ func (t *tx) applySale(g *goods) (codes []string, known bool, err error) {
 	}
 	for _, id := range codes {
 		t.tell(id)
-		if g.amount > 0 {
-			t.svc.solvedFor(problemAmount, id)
-		}
 	}
-	return codes, true, t.purchased(g)
-}
-
-// purchased closes the problem that a code's purchase is not known.
-func (t *tx) purchased(g *goods) error {
-	if g.product == "" || !t.svc.troubled(problemPurchase) {
-		return nil
-	}
-	one, err := t.soldOf(g)
-	if err == nil {
-		t.svc.solvedFor(problemPurchase, one.Hint)
-	}
-	return err
+	return codes, true, t.setRight(g, codes)
 }
 
 // troubled says whether a problem is open about anything.
@@ -284,7 +270,7 @@ func (s *Service) ordered(ctx context.Context, p purchase) purchase {
 	if !ok {
 		return p
 	}
-	return purchase{cmp.Or(p.product, found.product), p.order, cmp.Or(p.amount, found.amount)}
+	return p.or(found)
 }
 
 // purchaseOf reads an order of one line, or of lines that agree: which line a
