@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 
 	"github.com/spf13/cobra"
 
-	"licenseagent.example/activation/merchant"
 	"licenseagent.example/activation/merchant/admin"
 )
 
@@ -32,7 +30,7 @@ and can be checked again at any time with audit verify --file. ` + exitHelp,
 func (a *app) runAuditExport(ctx context.Context, out string) (err error) {
 	w := a.stdout
 	if out != "" {
-		f, err := os.OpenFile(out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, merchant.PrivateFile)
+		f, err := createPrivate(out)
 		if err != nil {
 			return err
 		}

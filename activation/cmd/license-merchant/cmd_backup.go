@@ -41,7 +41,7 @@ func (a *app) runBackup(ctx context.Context, o backupOptions) error {
 		return usage("--out is required")
 	}
 	return a.withService(ctx, func(svc *merchant.Service, _ config) error {
-		f, err := os.OpenFile(o.out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, merchant.PrivateFile)
+		f, err := createPrivate(o.out)
 		if err != nil {
 			return err
 		}

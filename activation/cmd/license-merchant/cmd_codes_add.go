@@ -76,7 +76,7 @@ func (a *app) runCodesAdd(ctx context.Context, o codesAddOptions) error {
 	var file *os.File
 	if o.out != "" {
 		var err error
-		if file, err = os.OpenFile(o.out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, merchant.PrivateFile); err != nil {
+		if file, err = createPrivate(o.out); err != nil {
 			return err
 		}
 		defer file.Close()

@@ -9,12 +9,9 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"licenseagent.example/activation/merchant"
 )
 
 type simulatedOptions struct {
@@ -62,7 +59,7 @@ func (a *app) runKoogallerySimulated(ctx context.Context, o simulatedOptions) er
 		return err
 	}
 	if o.out != "" {
-		f, err := os.OpenFile(o.out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, merchant.PrivateFile)
+		f, err := createPrivate(o.out)
 		if err != nil {
 			return err
 		}

@@ -52,7 +52,7 @@ func (a *app) runTokensAdd(ctx context.Context, o tokensAddOptions) error {
 	}
 	var file *os.File
 	if o.out != "" {
-		if file, err = os.OpenFile(o.out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, merchant.PrivateFile); err != nil {
+		if file, err = createPrivate(o.out); err != nil {
 			return err
 		}
 		defer file.Close()

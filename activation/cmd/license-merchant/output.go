@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -142,4 +143,10 @@ func orDash(s string) string {
 		return "-"
 	}
 	return s
+}
+
+// createPrivate makes a file for codes, tokens, backups and the like, which others
+// may not read. One that exists is never overwritten.
+func createPrivate(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, merchant.PrivateFile)
 }
