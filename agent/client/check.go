@@ -161,7 +161,7 @@ func (k *Checker) ask(ctx context.Context, product string, reread bool) (v Verdi
 	if err != nil {
 		return Verdict{}, false, c.fail(api.CodeUntrusted, err)
 	}
-	cmp, err := k.compare(checked.Claims, out.licenseHash, arrived)
+	cmp, err := k.compare(checked, out.licenseHash, arrived)
 	if err != nil {
 		return Verdict{}, false, c.fail(api.CodeUntrusted, err)
 	}
@@ -203,7 +203,6 @@ func (k *Checker) verify(opts license.CheckOptions, a *answer, proof []byte) (ch
 		k.known, k.answers = map[verified]*license.Checked{}, map[string]*answer{}
 	}
 	k.known[key], k.answers[opts.Product] = checked, a
-	k.newest = max(k.newest, checked.KeySet.Version)
 	return checked, nil
 }
 
@@ -250,9 +249,10 @@ func verdict(r *license.Checked, cmp fingerprint.Comparison) Verdict {
 }
 
 // compare holds this machine against the license, once per license and reading.
-func (k *Checker) compare(claims *license.Claims, hash string, mono time.Duration) (fingerprint.Comparison, error) {
+func (k *Checker) compare(checked *license.Checked, hash string, mono time.Duration) (fingerprint.Comparison, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.newest = max(k.newest, checked.KeySet.Version)
 	reread := k.Reread
 	if reread == 0 {
 		reread = time.Hour
@@ -268,12 +268,13 @@ func (k *Checker) compare(claims *license.Claims, hash string, mono time.Duratio
 	if k.compared == hash {
 		return k.result, nil
 	}
-	salt, err := base64.StdEncoding.DecodeString(claims.Device.Salt)
+	device := checked.Claims.Device
+	salt, err := base64.StdEncoding.DecodeString(device.Salt)
 	if err != nil {
 		return fingerprint.Comparison{}, err
 	}
-	enrolled := fingerprint.Enrolled{Env: claims.Device.Env, Salt: salt, Parts: claims.Device.Parts}
-	k.result, k.compared = fingerprint.Compare(claims.Device.Policy, enrolled, *k.device), hash
+	enrolled := fingerprint.Enrolled{Env: device.Env, Salt: salt, Parts: device.Parts}
+	k.result, k.compared = fingerprint.Compare(device.Policy, enrolled, *k.device), hash
 	return k.result, nil
 }
 
