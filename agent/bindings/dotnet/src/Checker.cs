@@ -96,8 +96,7 @@ namespace Example.LicenseAgent
         long readAt, newest;
         string compared;
         Comparison result;
-        readonly ManualResetEvent ended = new ManualResetEvent(false);
-        volatile bool closed;
+        readonly ManualResetEventSlim ended = new ManualResetEventSlim();
 
         /// <param name="anchor">the vendor's trust anchor file, built into the program</param>
         public Checker(byte[] anchor, Options options = null)
@@ -112,7 +111,6 @@ namespace Example.LicenseAgent
         /// used any more: a call throws AgentException, a seat says that it is not held.</summary>
         public void Dispose()
         {
-            closed = true;
             ended.Set();
             transport.Close();
         }
@@ -251,7 +249,7 @@ namespace Example.LicenseAgent
             long since = 0;
             bool first = true;
             var delay = TimeSpan.FromSeconds(1);
-            while (!closed)
+            while (!Closed)
             {
                 long serial = -1;
                 bool missed = false;
@@ -267,7 +265,7 @@ namespace Example.LicenseAgent
                 catch (AgentException) { }
                 if (serial < 0)
                 {
-                    if (closed) { yield break; }
+                    if (Closed) { yield break; }
                     since = 0; // the serial begins anew with the next agent
                     first = true;
                     (pause ?? Rest)(delay);
@@ -283,7 +281,7 @@ namespace Example.LicenseAgent
         }
 
         /// <summary>Waits, but not after Dispose.</summary>
-        internal void Rest(TimeSpan delay) { ended.WaitOne(delay); }
+        internal void Rest(TimeSpan delay) { ended.Wait(delay); }
 
         // Called with the lock held, when key set and license are verified; once per
         // license and reading.
@@ -354,7 +352,7 @@ namespace Example.LicenseAgent
 
         internal void Drop(Transport.Connection c) { transport.Drop(c); }
 
-        internal bool Closed { get { return closed; } }
+        internal bool Closed { get { return ended.IsSet; } }
     }
 
     /// <summary>One concurrent use. It ends with Dispose, with that of its checker, or with
