@@ -191,15 +191,22 @@ func (v *vendor) join(t *testing.T, c command) *station {
 	return nil
 }
 
-// seenAt starts a second process on a copy of the machine and lets both renew in
-// turns. It returns after how many answered contacts of the one that had fewer
-// one of them was told, 0 for not within four; see turns.
-func (s *station) seenAt() int {
+// stoppedCopy ends the process and copies the machine's disk.
+func (s *station) stoppedCopy() string {
 	s.t.Helper()
 	s.stop()
 	dir := filepath.Join(quickDir(s.t), "copy")
 	check0(s.t, os.MkdirAll(dir, 0o755))
 	copyTree(s.t, s.dir, dir)
+	return dir
+}
+
+// seenAt starts a second process on a copy of the machine and lets both renew in
+// turns. It returns after how many answered contacts of the one that had fewer
+// one of them was told, 0 for not within four; see turns.
+func (s *station) seenAt() int {
+	s.t.Helper()
+	dir := s.stoppedCopy()
 	other := &station{c: s.c, running: s.running}
 	other.start(dir)
 	s.start(s.dir)
@@ -221,10 +228,7 @@ func (s *station) seenAt() int {
 // contacts and says whether the first answered contact after that is told.
 func (s *station) broughtBack() bool {
 	s.t.Helper()
-	s.stop()
-	old := filepath.Join(quickDir(s.t), "old")
-	check0(s.t, os.MkdirAll(old, 0o755))
-	copyTree(s.t, s.dir, old)
+	old := s.stoppedCopy()
 	s.start(s.dir)
 	s.meets(s.met + 2)
 	s.stop()
