@@ -69,6 +69,42 @@ func causes() []sentence {
 			"The vendor's key set has expired, or the clock of this machine is far ahead.", "Check the clock; then run license-agent renew, or import a new answer file.",
 			"厂商的密钥集已过期，或本机时钟过快。", "请检查时钟，然后运行 license-agent renew，或导入新的应答文件。",
 		},
+		// What a program's own time rule or the vendor's notice says, where no agent says it.
+		{
+			CodeNotLicensed + "/not-yet-valid",
+			"The license has not begun yet.", "Check the clock of this machine; if it is right, wait until the license begins.",
+			"许可证尚未生效。", "请检查本机时钟；若时钟正确，请等到许可证生效。",
+		},
+		{
+			CodeNotLicensed + "/entitlement-ended",
+			"The entitlement has ended.", "Check the clock of this machine; if it is right, extend the subscription with the vendor, then run license-agent renew.",
+			"授权已到期。", "请检查本机时钟；若时钟正确，请向厂商续订，然后运行 license-agent renew。",
+		},
+		{
+			CodeNotLicensed + "/grace-ended",
+			"The license was not renewed before its grace time ended.", "Check the clock of this machine; then run license-agent renew, or exchange a request file with the vendor.",
+			"许可证未在宽限期结束前续期。", "请检查本机时钟，然后运行 license-agent renew，或与厂商交换请求文件。",
+		},
+		{
+			CodeNotLicensed + "/license-revoked",
+			"The vendor's key set has revoked this license.", "Contact the vendor.",
+			"厂商的密钥集已吊销该许可证。", "请联系厂商。",
+		},
+		{
+			CodeNotLicensed + "/suspended",
+			"The vendor or the marketplace has suspended this license.", "Contact the vendor; when it is lifted, run license-agent renew.",
+			"厂商或云商店已冻结该许可证。", "请联系厂商；解冻后请运行 license-agent renew。",
+		},
+		{
+			CodeNotLicensed + "/revoked",
+			"The vendor has revoked this license.", "Contact the vendor.",
+			"厂商已吊销该许可证。", "请联系厂商。",
+		},
+		{
+			CodeNotLicensed + "/released",
+			"This license was released from this machine.", "Activate this machine with an authorization code.",
+			"该许可证已从本机释放。", "请使用授权码激活本机。",
+		},
 		{
 			CodeConfig + "/" + CauseArgument,
 			"The program names an agent or a product that cannot be.", "Correct instance, socket or product in the program; without instance and socket it asks the agent that is installed here.",

@@ -20,10 +20,12 @@ import (
 )
 
 // Verdict is what Check has verified. Everything in it ends in the vendor's
-// root keys, except Message and NextStep, which are the agent's words.
+// root keys, except Flags, Message and NextStep, which are the agent's words;
+// where the agent says yes and this package's own time rule no, and in a verdict
+// on files, Message and NextStep are this package's.
 type Verdict struct {
-	Runs       bool // the answer
-	Phase      string
+	Runs       bool   // the answer
+	Phase      string // the agent's: active, expiring, grace, suspended, …; by the own time rule and from files: valid, valid-stale, not-valid
 	Flags      []string
 	Reason     string // stable code, when Runs is false also from this package's own time rule
 	Message    string
@@ -166,8 +168,12 @@ func (k *Checker) ask(ctx context.Context, product string, reread bool) (v Verdi
 		return Verdict{}, false, c.fail(api.CodeUntrusted, err)
 	}
 	v = verdict(checked, cmp)
-	v.Message, v.NextStep, v.Flags = out.said.Message, out.said.NextStep, out.said.Flags
-	v.Phase = checked.Proof.Phase
+	v.Flags = out.said.Flags
+	if checked.Proof.Runs && !v.Runs {
+		v.Message, v.NextStep = c.words(v.Reason)
+	} else {
+		v.Phase, v.Message, v.NextStep = checked.Proof.Phase, out.said.Message, out.said.NextStep
+	}
 	if !v.Runs && v.Reason == "" {
 		v.Reason = ReasonAgent
 	}

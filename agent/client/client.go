@@ -207,6 +207,12 @@ func (c *Client) failBy(code, word string, cause error) error {
 	return fmt.Errorf("%w: %w", e, cause)
 }
 
+// words are the sentence and the next step of a verdict that says no, where no
+// agent has said why.
+func (c *Client) words(reason string) (message, next string) {
+	return api.SentenceFor(api.CodeNotLicensed, reason, c.language())
+}
+
 func (c *Client) language() string {
 	if c.Language == "" {
 		return api.English

@@ -52,6 +52,9 @@ func (k *Checker) CheckFiles(product string, f Files) (Verdict, error) {
 		return Verdict{}, c.fail(api.CodeWrongDevice, errors.New(cmp.Why))
 	}
 	v := verdict(checked, cmp)
+	if !v.Runs {
+		v.Message, v.NextStep = c.words(v.Reason)
+	}
 	if len(f.Notice) > 0 {
 		n, err := checked.KeySet.OpenNotice(f.Notice)
 		if err != nil {
@@ -59,6 +62,7 @@ func (k *Checker) CheckFiles(product string, f Files) (Verdict, error) {
 		}
 		if n.License == checked.Claims.ID && n.Seq >= checked.Claims.Seq && stops(n.State) {
 			v.Runs, v.Phase, v.Reason = false, n.State, n.Reason
+			v.Message, v.NextStep = c.words(n.State) // the reason is the vendor's own word
 		}
 	}
 	return v, nil

@@ -772,7 +772,7 @@ typedef struct {
 typedef struct {
     const char *state, *reason;
     int64_t time;
-    int runs, keyset_expired, missing;
+    int runs, own, keyset_expired, missing; /* own: no, and not by the agent */
     char phase[24];
 } decision;
 
@@ -833,9 +833,10 @@ static const char *decide(verifier *v, const question *q, str lic, str ks, str p
         if (q->nonce != NULL && p.time > d->time) d->time = p.time;
         d->state = time_state(c->not_before, c->renew_by, c->grace_until, c->expires, d->time, &d->reason);
         if (listed(&(*out)->ks.p, (*out)->ks.revlic, c->id)) d->state = "not-valid", d->reason = "license-revoked";
-        d->runs = strcmp(d->state, "not-valid") != 0 && (q->nonce == NULL || p.runs);
+        int agent = q->nonce == NULL || p.runs;
+        d->runs = strcmp(d->state, "not-valid") != 0 && agent, d->own = agent && !d->runs;
         d->missing = p.missing, d->keyset_expired = d->time >= (*out)->ks.expires;
-        copy(d->phase, sizeof d->phase, q->nonce != NULL ? p.phase : text(d->state));
+        copy(d->phase, sizeof d->phase, q->nonce != NULL && !d->own ? p.phase : text(d->state));
     }
     drop(&p.p);
     return bad;
@@ -1443,6 +1444,14 @@ static void fill(la_verdict *v, const kept *k, int runs, const char *phase, cons
     v->device = k->result;
 }
 
+/* The sentences of a "no" of which no agent has said why. */
+static void say_no(const license_agent *la, la_verdict *v, const char *reason) {
+    la_error e;
+    fail(la, &e, LA_NOT_LICENSED, reason, "");
+    copy(v->message, sizeof v->message, text(e.message));
+    copy(v->next_step, sizeof v->next_step, text(e.hint));
+}
+
 /* At least the policy's minimum of what this process can read must match; what it
  * cannot read is no evidence. The exception is a machine with replaced parts, for
  * which the agent decides or waits: it names in its proof what is missing on its own
@@ -1498,8 +1507,11 @@ static la_status ask(license_agent *la, const char *product, const char *more, l
     if (status == LA_OK) {
         str said = json_member(a.body, "verdict"), flags = json_member(said, "flags");
         fill(verdict, k, d.runs, d.phase, *d.reason ? d.reason : d.runs ? "" : "agent-says-no");
-        json_string(json_member(said, "message"), verdict->message, sizeof verdict->message);
-        json_string(json_member(said, "next_step"), verdict->next_step, sizeof verdict->next_step);
+        if (d.own) say_no(la, verdict, d.reason);
+        else {
+            json_string(json_member(said, "message"), verdict->message, sizeof verdict->message);
+            json_string(json_member(said, "next_step"), verdict->next_step, sizeof verdict->next_step);
+        }
         const char *p = flags.s, *end = flags.s + flags.n;
         while (flags.n && *flags.s == '[' && verdict->n_flags < 16 && (p = json_space(p + 1, end)) < end && *p == '"') {
             const char *after = json_skip(p, end, 0);
@@ -1548,12 +1560,14 @@ la_status la_check_files(license_agent *la, const char *product, const char *fil
         if (strcmp(k->result.outcome, "different") == 0) status = fail(la, err, LA_WRONG_DEVICE, "", ""); /* no agent here says what it misses */
         else {
             fill(verdict, k, d.runs, d.state, d.reason);
+            if (d.own) say_no(la, verdict, d.reason);
             if (part[2].n) bad = open_notice(&k->ks, part[2], &n);
             if (bad == NULL && part[2].n && same(n.license, k->c.id) && n.seq >= k->c.seq &&
                 (is(n.state, "suspended") || is(n.state, "revoked") || is(n.state, "released"))) {
                 verdict->runs = 0;
                 copy(verdict->phase, sizeof verdict->phase, n.state);
                 copy(verdict->reason, sizeof verdict->reason, n.reason);
+                say_no(la, verdict, verdict->phase); /* the reason is the vendor's own word */
             }
         }
     }

@@ -68,10 +68,11 @@ typedef struct {
 } la_comparison;
 
 /* What was verified. All of it ends in the vendor's root keys, but message,
- * next_step and flags, which are the agent's words. */
+ * next_step and flags, which are the agent's words; where the agent says yes and
+ * the own time rule no, and from files, the first two are this library's. */
 typedef struct {
     int runs;
-    char phase[24];  /* active, expiring, grace, suspended, ...; from files: valid, valid-stale, not-valid */
+    char phase[24];  /* active, expiring, grace, suspended, ...; by the own time rule and from files: valid, valid-stale, not-valid */
     char reason[65]; /* a stable code when runs is 0 */
     char license[65], edition[65];
     int64_t seats, expires, renew_by, grace_until;

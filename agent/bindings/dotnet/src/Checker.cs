@@ -33,19 +33,28 @@ namespace Example.LicenseAgent
 
         internal static AgentException Of(string code, string language, string cause, string detail)
         {
+            string hint, sentence = Words(code, language, cause, out hint);
+            return new AgentException(code, cause, sentence, hint, detail ?? "");
+        }
+
+        /// <summary>The sentence and the next step of a code.</summary>
+        internal static string Words(string code, string language, string cause, out string hint)
+        {
             string[] words;
             if (!Messages.All.TryGetValue(code + "/" + cause, out words)) { words = Messages.All[code]; }
             int zh = language == "zh-CN" ? 2 : 0;
-            return new AgentException(code, cause, words[zh], words[zh + 1], detail ?? "");
+            hint = words[zh + 1];
+            return words[zh];
         }
     }
 
     /// <summary>What was verified. Everything in it ends in the vendor's root keys, but
-    /// Message, NextStep and Flags, which are the agent's words.</summary>
+    /// Message, NextStep and Flags, which are the agent's words; where the agent says yes
+    /// and the own time rule no, and from files, the first two are this package's.</summary>
     public sealed class Verdict
     {
         public bool Runs { get; internal set; }
-        /// <summary>active, expiring, grace, suspended, …; from files: valid, valid-stale, not-valid.</summary>
+        /// <summary>active, expiring, grace, suspended, …; by the own time rule and from files: valid, valid-stale, not-valid.</summary>
         public string Phase { get; internal set; }
         /// <summary>A stable code when Runs is false.</summary>
         public string Reason { get; internal set; }
@@ -182,10 +191,15 @@ namespace Example.LicenseAgent
             object said, flags;
             Verdict verdict = Fill(c, cmp, c.Runs, (string)c.Proof["phase"], c.Reason != "" ? c.Reason : c.Runs ? "" : "agent-says-no");
             Members words = answer.TryGetValue("verdict", out said) ? said as Members : null;
+            bool own = (bool)c.Proof["runs"] && !c.Runs; // the agent says yes, the time rule or the key set no
+            if (own) { No(verdict, c.State, c.Reason); }
             if (words != null)
             {
-                verdict.Message = String(words, "message");
-                verdict.NextStep = String(words, "next_step");
+                if (!own)
+                {
+                    verdict.Message = String(words, "message");
+                    verdict.NextStep = String(words, "next_step");
+                }
                 if (words.TryGetValue("flags", out flags) && flags is List<object>) { verdict.Flags = ((List<object>)flags).OfType<string>().ToList(); }
             }
             other = OtherMachine(cmp, ((List<object>)c.Proof["missing"]).Cast<string>());
@@ -226,13 +240,14 @@ namespace Example.LicenseAgent
                 }
                 if (cmp.Outcome == "different") { throw WrongDevice(cmp); } // no agent here says what it misses
                 Verdict v = Fill(c, cmp, c.Runs, c.State, c.Reason);
+                if (!c.Runs) { No(v, c.State, c.Reason); }
                 if (String(m, "notice") != "")
                 {
                     Members n = Opening.Notice(c.KeySet, Encoding.UTF8.GetBytes(String(m, "notice")));
                     if (n["lic"].Equals(c.Claims["lic"]) && (long)n["seq"] >= (long)c.Claims["seq"] && new[] { "suspended", "revoked", "released" }.Contains((string)n["state"]))
                     {
                         v.Runs = false;
-                        v.Phase = (string)n["state"];
+                        No(v, (string)n["state"], (string)n["state"]); // the reason is the vendor's own word
                         v.Reason = (string)n["reason"];
                     }
                 }
@@ -306,6 +321,15 @@ namespace Example.LicenseAgent
         }
 
         AgentException WrongDevice(Comparison cmp) { return transport.Fail("agent-wrong-device", string.Join(", ", cmp.Results.Select(r => r.Key + " " + r.Value))); }
+
+        // A "no" of which no agent has said why.
+        void No(Verdict v, string phase, string reason)
+        {
+            string next;
+            v.Phase = phase;
+            v.Message = AgentException.Words("not-licensed", options.Language, reason, out next);
+            v.NextStep = next;
+        }
 
         Verdict Fill(Checked c, Comparison cmp, bool runs, string phase, string reason)
         {

@@ -21,6 +21,13 @@ namespace Example.LicenseAgent
             { "anchor", new[] { "The trust anchor that the program was built with is unusable.", "Build the program with the anchor file that the vendor's merchant service wrote, unchanged.", "程序内置的信任锚无法使用。", "请使用厂商商户服务生成的、未经改动的锚文件重新构建程序。" } },
             { "config-invalid", new[] { "The program names an agent or a product that cannot be.", "Correct instance, socket or product in the program; without instance and socket it asks the agent that is installed here.", "程序指定的代理程序或产品名无效。", "请在程序中更正实例、套接字或产品名；省略实例和套接字时使用本机安装的代理程序。" } },
             { "not-licensed", new[] { "This use is not licensed now.", "Run: license-agent why", "当前使用未获许可。", "请运行：license-agent why" } },
+            { "not-licensed/entitlement-ended", new[] { "The entitlement has ended.", "Check the clock of this machine; if it is right, extend the subscription with the vendor, then run license-agent renew.", "授权已到期。", "请检查本机时钟；若时钟正确，请向厂商续订，然后运行 license-agent renew。" } },
+            { "not-licensed/grace-ended", new[] { "The license was not renewed before its grace time ended.", "Check the clock of this machine; then run license-agent renew, or exchange a request file with the vendor.", "许可证未在宽限期结束前续期。", "请检查本机时钟，然后运行 license-agent renew，或与厂商交换请求文件。" } },
+            { "not-licensed/license-revoked", new[] { "The vendor's key set has revoked this license.", "Contact the vendor.", "厂商的密钥集已吊销该许可证。", "请联系厂商。" } },
+            { "not-licensed/not-yet-valid", new[] { "The license has not begun yet.", "Check the clock of this machine; if it is right, wait until the license begins.", "许可证尚未生效。", "请检查本机时钟；若时钟正确，请等到许可证生效。" } },
+            { "not-licensed/released", new[] { "This license was released from this machine.", "Activate this machine with an authorization code.", "该许可证已从本机释放。", "请使用授权码激活本机。" } },
+            { "not-licensed/revoked", new[] { "The vendor has revoked this license.", "Contact the vendor.", "厂商已吊销该许可证。", "请联系厂商。" } },
+            { "not-licensed/suspended", new[] { "The vendor or the marketplace has suspended this license.", "Contact the vendor; when it is lifted, run license-agent renew.", "厂商或云商店已冻结该许可证。", "请联系厂商；解冻后请运行 license-agent renew。" } },
         };
     }
 }

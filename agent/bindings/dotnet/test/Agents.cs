@@ -193,7 +193,7 @@ namespace Example.LicenseAgent.Tests
                     {
                         Verdict v = k.Check(Shared.S(talk, "product"));
                         fooled |= v.Runs && !before;
-                        Shared.Result(Shared.S(want, "code") == "" && v.Runs == Shared.B(want, "runs") && v.Phase == Shared.S(want, "phase") && v.Reason == Shared.S(want, "reason") && v.KeySet == Shared.N(want, "keyset") && v.Device.Outcome == Shared.S(want, "outcome"), "check", name, v.Phase + " " + v.Reason);
+                        Shared.Result(Shared.S(want, "code") == "" && v.Runs == Shared.B(want, "runs") && v.Phase == Shared.S(want, "phase") && v.Reason == Shared.S(want, "reason") && v.KeySet == Shared.N(want, "keyset") && v.Device.Outcome == Shared.S(want, "outcome") && (Shared.S(want, "message") == "" || v.Message == Shared.S(want, "message") && v.NextStep == Shared.S(want, "next_step")), "check", name, v.Phase + " " + v.Reason);
                     }
                     catch (AgentException e) { Shared.Result(e.Code == Shared.S(want, "code") && (Shared.S(want, "cause") == "" || e.Cause == Shared.S(want, "cause")) && Says(e, want), "check", name, e.Message); }
                 }
@@ -210,7 +210,7 @@ namespace Example.LicenseAgent.Tests
                 try
                 {
                     Verdict v = k.CheckFiles(Shared.S(c, "product"), Shared.S(c, "file"));
-                    Shared.Result(Shared.S(want, "code") == "" && v.Runs == Shared.B(want, "runs") && v.Phase == Shared.S(want, "phase") && v.Reason == Shared.S(want, "reason") && v.KeySet == Shared.N(want, "keyset"), "file", Shared.S(c, "name"), v.Phase);
+                    Shared.Result(Shared.S(want, "code") == "" && v.Runs == Shared.B(want, "runs") && v.Phase == Shared.S(want, "phase") && v.Reason == Shared.S(want, "reason") && v.KeySet == Shared.N(want, "keyset") && v.Message == Shared.S(want, "message") && v.NextStep == Shared.S(want, "next_step"), "file", Shared.S(c, "name"), v.Phase);
                 }
                 catch (AgentException e) { Shared.Result(e.Code == Shared.S(want, "code") && (Shared.S(want, "cause") == "" || e.Cause == Shared.S(want, "cause")) && Says(e, want), "file", Shared.S(c, "name"), e.Message); }
             }

@@ -4,7 +4,7 @@
 const crypto = require('node:crypto');
 const { setTimeout: sleep } = require('node:timers/promises');
 const { decode64 } = require('./canonical');
-const { FormatError, failure } = require('./errors');
+const { FormatError, failure, words } = require('./errors');
 const fingerprint = require('./fingerprint');
 const license = require('./license');
 const probe = require('./probe');
@@ -71,9 +71,11 @@ class Checker {
       const checked = this.verifier.check({ product, nonce, now, ageMs: monoMs - asked, ...this.options }, ...parts);
       const device = this.compare(checked, license.sha256(parts[0]), monoMs);
       const said = typeof answer.verdict === 'object' && answer.verdict !== null ? answer.verdict : {};
-      const verdict = makeVerdict(checked, device, checked.runs, checked.proof.phase, checked.reason || (checked.runs ? '' : REASON_AGENT));
-      verdict.message = string(said.message);
-      verdict.nextStep = string(said.next_step);
+      const own = checked.proof.runs && !checked.runs; // the agent says yes, the time rule or the key set no
+      const [phase, message, nextStep] = own
+        ? [checked.state, ...this.no(checked.reason)]
+        : [checked.proof.phase, string(said.message), string(said.next_step)];
+      const verdict = makeVerdict(checked, device, checked.runs, phase, checked.reason || (checked.runs ? '' : REASON_AGENT), message, nextStep);
       verdict.flags = Array.isArray(said.flags) ? said.flags.filter((f) => typeof f === 'string') : [];
       return { verdict, missing: checked.proof.missing };
     });
@@ -87,13 +89,22 @@ class Checker {
       const device = this.compare(checked, license.sha256(files.license), monoMs);
       if (device.outcome === 'different') throw this.wrongDevice(device); // no agent here says what it misses
       let { runs, state, reason } = checked;
+      let said = runs ? ['', ''] : this.no(reason);
       if (files.notice.length > 0) {
         const n = license.openNotice(checked.keyset, files.notice);
         const about = n.lic === checked.claims.lic && n.seq >= checked.claims.seq;
-        if (about && ['suspended', 'revoked', 'released'].includes(n.state)) [runs, state, reason] = [false, n.state, n.reason];
+        if (about && ['suspended', 'revoked', 'released'].includes(n.state)) {
+          [runs, state, reason, said] = [false, n.state, n.reason, this.no(n.state)]; // the reason is the vendor's own word
+        }
       }
-      return makeVerdict(checked, device, runs, state, reason);
+      return makeVerdict(checked, device, runs, state, reason, ...said);
     });
+  }
+
+  /** The sentence and the next step of a "no" of which no agent has said why. */
+  no(reason) {
+    const { message, hint } = words('not-licensed', this.transport.language, reason);
+    return [message, hint];
   }
 
   seat(product, { user = '', waitMs = 0 } = {}) {
@@ -169,9 +180,9 @@ function otherMachine(device, missing) {
   return !device.strong_match || lost.some((kind) => !missing.includes(kind));
 }
 
-function makeVerdict({ claims: c, keyset }, device, runs, phase, reason) {
+function makeVerdict({ claims: c, keyset }, device, runs, phase, reason, message, nextStep) {
   return {
-    runs, phase, reason, message: '', nextStep: '', flags: [], license: c.lic, edition: c.ed, seats: c.seats, keySet: keyset.ver,
+    runs, phase, reason, message, nextStep, flags: [], license: c.lic, edition: c.ed, seats: c.seats, keySet: keyset.ver,
     features: [...c.feat], limits: Object.fromEntries(c.lim.map((l) => [l.name, l.value])),
     expires: new Date(c.exp * 1000), renewBy: new Date(c.ren * 1000), graceUntil: new Date(c.grc * 1000), device,
     has(feature) {

@@ -11,11 +11,15 @@ class AgentError extends Error {
   }
 }
 
+/** The sentence and the next step of a code: {message, hint}. */
+function words(code, language = 'en', cause = '') {
+  const all = MESSAGES[`${code}/${cause}`] || MESSAGES[code];
+  return all[language] || all.en;
+}
+
 /** An error that arises in the program, with the sentences of its code. */
 function failure(code, language = 'en', cause = '', detail = '') {
-  const all = MESSAGES[`${code}/${cause}`] || MESSAGES[code];
-  const words = all[language] || all.en;
-  return new AgentError(code, { cause, detail: String(detail), ...words });
+  return new AgentError(code, { cause, detail: String(detail), ...words(code, language, cause) });
 }
 
 /**
@@ -30,4 +34,4 @@ class FormatError extends Error {
   }
 }
 
-module.exports = { AgentError, FormatError, failure };
+module.exports = { AgentError, FormatError, failure, words };

@@ -1,11 +1,14 @@
 /// <reference types="node" />
 import { EventEmitter } from 'node:events';
 
-/** What was verified. Everything ends in the vendor's root keys, but message, nextStep and flags, which are the agent's words. */
+/**
+ * What was verified. Everything ends in the vendor's root keys, but message, nextStep and flags, which are the agent's words;
+ * where the agent says yes and the own time rule no, and from files, the first two are the words of this package.
+ */
 export interface Verdict {
   /** The answer. */
   runs: boolean;
-  /** active, expiring, grace, suspended, expired, revoked, …; from files: valid, valid-stale, not-valid. */
+  /** active, expiring, grace, suspended, expired, revoked, …; by the own time rule and from files: valid, valid-stale, not-valid. */
   phase: string;
   /** A stable code when runs is false. */
   reason: string;

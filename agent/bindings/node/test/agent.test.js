@@ -121,6 +121,7 @@ function judged(want, error, v) {
   assert.equal(want.code, undefined);
   assert.deepEqual([v.runs, v.phase, v.reason, v.keySet], [want.runs, want.phase, want.reason || '', want.keyset]);
   assert.equal(v.device.outcome, want.outcome);
+  if (want.message) assert.deepEqual([v.message, v.nextStep], [want.message, want.next_step]);
 }
 
 for (const c of talk.checks) {

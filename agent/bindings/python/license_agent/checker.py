@@ -9,7 +9,7 @@ from typing import Dict, List
 
 from . import probe
 from .canonical import decode64, encode64, loads
-from .errors import AgentError, FormatError, failure
+from .errors import AgentError, FormatError, failure, words
 from .fingerprint import compare
 from .license import Verifier, license_hash, open_notice, parse_anchor
 from .seat import Seat
@@ -22,10 +22,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 @dataclass(frozen=True)
 class Verdict:
     """What was verified. Everything in it ends in the vendor's root keys, but
-    ``message``, ``next_step`` and ``flags``, which are the agent's words."""
+    ``message``, ``next_step`` and ``flags``, which are the agent's words; where the
+    agent says yes and the own time rule no, and from files, the first two are the
+    words of this package."""
 
     runs: bool
-    phase: str  # active, expiring, grace, suspended, …; from files: valid, valid-stale, not-valid
+    phase: str  # active, expiring, grace, suspended, …; by the own time rule and from files: valid, valid-stale, not-valid
     reason: str  # a stable code when runs is false
     license: str
     edition: str
@@ -129,12 +131,12 @@ class Checker:
             raise self._transport.fail("agent-untrusted", e, e.code) from None
         said = answer.get("verdict") if isinstance(answer.get("verdict"), dict) else {}
         flags = said.get("flags")
-        words = {
-            "message": _text(said.get("message")), "next_step": _text(said.get("next_step")),
-            "flags": [f for f in flags if isinstance(f, str)] if isinstance(flags, list) else [],
-        }
+        flags = [f for f in flags if isinstance(f, str)] if isinstance(flags, list) else []
         reason = checked.reason or ("" if checked.runs else REASON_AGENT)
-        return self._verdict(checked, device, checked.runs, checked.proof["phase"], reason, **words), checked.proof["missing"]
+        phase, message, step = checked.proof["phase"], _text(said.get("message")), _text(said.get("next_step"))
+        if checked.proof["runs"] and not checked.runs:
+            phase, (message, step) = checked.state, self._no(reason)
+        return self._verdict(checked, device, checked.runs, phase, reason, message, step, flags), checked.proof["missing"]
 
     def check_files(self, product, file):
         """Verifies a file of the agent's public folder (bytes or str) without
@@ -149,14 +151,16 @@ class Checker:
             if device["outcome"] == "different":  # no agent here says what it misses
                 raise self._wrong_device(device)
             runs, phase, reason = checked.runs, checked.state, checked.reason
+            said = ("", "") if runs else self._no(reason)
             if files["notice"]:
                 n = open_notice(checked.keyset, files["notice"])
                 about = n["lic"] == checked.claims["lic"] and n["seq"] >= checked.claims["seq"]
                 if about and n["state"] in ("suspended", "revoked", "released"):
                     runs, phase, reason = False, n["state"], n["reason"]
+                    said = self._no(phase)  # the reason is the vendor's own word
         except FormatError as e:
             raise self._transport.fail("agent-untrusted", e, e.code) from None
-        return self._verdict(checked, device, runs, phase, reason)
+        return self._verdict(checked, device, runs, phase, reason, *said)
 
     def seat(self, product, user="", wait=0.0):
         """Takes one of the concurrent uses that the license allows on this machine,
@@ -246,11 +250,16 @@ class Checker:
     def _wrong_device(self, device):
         return self._transport.fail("agent-wrong-device", ", ".join("%s %s" % p for p in device["results"].items()))
 
-    def _verdict(self, checked, device, runs, phase, reason, **words):
+    def _no(self, reason):
+        # The sentence and the next step of a "no" of which no agent has said why.
+        return words("not-licensed", self._transport.language, reason)
+
+    def _verdict(self, checked, device, runs, phase, reason, message, step, flags=()):
         c = checked.claims
         return Verdict(
             runs, phase, reason, c["lic"], c["ed"], c["seats"], list(c["feat"]), {m["name"]: m["value"] for m in c["lim"]},
-            *(_EPOCH + timedelta(seconds=c[t]) for t in ("exp", "ren", "grc")), device=device, keyset=checked.keyset["ver"], **words)
+            *(_EPOCH + timedelta(seconds=c[t]) for t in ("exp", "ren", "grc")), device=device, keyset=checked.keyset["ver"],
+            message=message, next_step=step, flags=list(flags))
 
 
 def _other_machine(device, missing):

@@ -26,11 +26,16 @@ class AgentError(Exception):
         super().__init__(text + (" [%s]" % detail if detail else ""))
 
 
+def words(code, language="en", cause=""):
+    """The sentence and the next step of a code, (str, str)."""
+    said = _MESSAGES.get("%s/%s" % (code, cause)) or _MESSAGES[code]
+    said = said.get(language, said["en"])
+    return said["message"], said["hint"]
+
+
 def failure(code, language="en", cause="", detail=""):
     """An error that arises in the program, with the sentences of its code."""
-    words = _MESSAGES.get("%s/%s" % (code, cause)) or _MESSAGES[code]
-    words = words.get(language, words["en"])
-    return AgentError(code, cause, words["message"], words["hint"], detail)
+    return AgentError(code, cause, *words(code, language, cause), detail)
 
 
 class FormatError(Exception):

@@ -150,6 +150,8 @@ class Checks(unittest.TestCase):
                 self.assertIsNone(want.get("code"), c["name"])
                 self.assertEqual((v.runs, v.phase, v.reason, v.keyset), (want["runs"], want["phase"], want.get("reason", ""), want["keyset"]))
                 self.assertEqual(v.device["outcome"], want["outcome"])
+                if want.get("message"):
+                    self.assertEqual((v.message, v.next_step), (want["message"], want["next_step"]))
         again = c.get("again", 0)
         self.assertEqual(sum(s[1].get("reread", False) for s in seen), again, "asked again")
         self.assertEqual([s[0] for s in seen], ["/v1/check"] * (2 + again))
@@ -166,6 +168,7 @@ class Checks(unittest.TestCase):
             self.assertEqual(e.message, want.get("message", e.message))
             return
         self.assertEqual((v.runs, v.phase, v.reason, v.keyset), (want["runs"], want["phase"], want.get("reason", ""), want["keyset"]))
+        self.assertEqual((v.message, v.next_step), (want.get("message", ""), want.get("next_step", "")))
 
     def endpoint(self, c):
         said = c["say"].encode() + c.get("with", "x").encode() * c.get("fill", 0)

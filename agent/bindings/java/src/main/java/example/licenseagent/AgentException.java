@@ -28,10 +28,15 @@ public final class AgentException extends Exception {
 
     /** An error that arises in the program, with the sentences of its code. */
     static AgentException of(String code, String language, String reason, String detail) {
+        Map<?, ?> words = words(code, language, reason);
+        return new AgentException(code, reason, Transport.text(words, "message"), Transport.text(words, "hint"), detail);
+    }
+
+    /** The sentence (message) and the next step (hint) of a code. */
+    static Map<?, ?> words(String code, String language, String reason) {
         String pair = code + "/" + reason;
         Map<?, ?> languages = (Map<?, ?>) Messages.ALL.get(Messages.ALL.containsKey(pair) ? pair : code);
-        Map<?, ?> words = (Map<?, ?>) languages.get(languages.containsKey(language) ? language : "en");
-        return new AgentException(code, reason, (String) words.get("message"), (String) words.get("hint"), detail);
+        return (Map<?, ?>) languages.get(languages.containsKey(language) ? language : "en");
     }
 
     /** The stable code. */

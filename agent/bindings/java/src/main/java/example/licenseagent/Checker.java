@@ -234,7 +234,11 @@ public final class Checker implements AutoCloseable {
             }
             String reason = c.state().reason().isEmpty() && !c.runs() ? REASON_AGENT : c.state().reason();
             Map<?, ?> said = answer.get("verdict") instanceof Map<?, ?> map ? map : Map.of();
-            return new Said(verdict(c, same, c.runs(), c.proof().text("phase"), reason, said), c.proof().texts("missing"));
+            Verdict v = verdict(c, same, c.runs(), c.proof().text("phase"), reason, said, said);
+            if (c.proof().bool("runs") && !c.runs()) { // the agent says yes, the time rule or the key set no
+                v = verdict(c, same, false, c.state().state(), reason, transport.no(reason), said);
+            }
+            return new Said(v, c.proof().texts("missing"));
         } catch (FormatException e) {
             throw transport.fail("agent-untrusted", e.getMessage(), e.code);
         }
@@ -264,10 +268,12 @@ public final class Checker implements AutoCloseable {
                 Members n = License.openNotice(c.keySet(), License.bytes(notice));
                 boolean about = n.text("lic").equals(c.claims().text("lic")) && n.number("seq") >= c.claims().number("seq");
                 if (about && STOPS.contains(n.text("state"))) {
-                    return verdict(c, same, false, n.text("state"), n.text("reason"), Map.of());
+                    // The reason is the vendor's own word.
+                    return verdict(c, same, false, n.text("state"), n.text("reason"), transport.no(n.text("state")), Map.of());
                 }
             }
-            return verdict(c, same, c.runs(), c.state().state(), c.state().reason(), Map.of());
+            Map<?, ?> words = c.runs() ? Map.of() : transport.no(c.state().reason());
+            return verdict(c, same, c.runs(), c.state().state(), c.state().reason(), words, Map.of());
         } catch (FormatException e) {
             throw transport.fail("agent-untrusted", e.getMessage(), e.code);
         }
@@ -417,7 +423,8 @@ public final class Checker implements AutoCloseable {
         return transport.fail("agent-wrong-device", c.results().toString(), "");
     }
 
-    private static Verdict verdict(License.Checked checked, Comparison same, boolean runs, String phase, String reason, Map<?, ?> said) {
+    private static Verdict verdict(License.Checked checked, Comparison same, boolean runs, String phase, String reason, Map<?, ?> words,
+            Map<?, ?> said) {
         Members c = checked.claims();
         Map<String, Long> limits = new LinkedHashMap<>();
         c.objects("lim").forEach(l -> limits.put(l.text("name"), l.number("value")));
@@ -425,7 +432,7 @@ public final class Checker implements AutoCloseable {
         if (said.get("flags") instanceof List<?> list) {
             list.stream().filter(String.class::isInstance).forEach(f -> flags.add((String) f));
         }
-        return new Verdict(runs, phase, reason, Transport.text(said, "message"), Transport.text(said, "next_step"), List.copyOf(flags),
+        return new Verdict(runs, phase, reason, Transport.text(words, "message"), Transport.text(words, "next_step"), List.copyOf(flags),
                 c.text("lic"), c.text("ed"), c.number("seats"), checked.keySet().number("ver"), List.copyOf(c.texts("feat")), Map.copyOf(limits),
                 Instant.ofEpochSecond(c.number("exp")), Instant.ofEpochSecond(c.number("ren")), Instant.ofEpochSecond(c.number("grc")), same);
     }

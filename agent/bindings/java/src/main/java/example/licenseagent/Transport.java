@@ -47,6 +47,12 @@ final class Transport {
         return AgentException.of(code, language, reason, detail == null ? "" : detail);
     }
 
+    /** What a verdict says that says no, where no agent has said why. */
+    Map<?, ?> no(String reason) {
+        Map<?, ?> words = AgentException.words("not-licensed", language, reason);
+        return Map.of("message", words.get("message"), "next_step", words.get("hint"));
+    }
+
     /** Ends all connections, also those that wait for an answer. */
     synchronized void close() {
         closed = true;

@@ -6,10 +6,11 @@ import java.util.Map;
 
 /**
  * What was verified. Everything in it ends in the vendor's root keys, but message,
- * nextStep and flags, which are the agent's words.
+ * nextStep and flags, which are the agent's words; where the agent says yes and the own
+ * time rule no, and from files, the first two are the words of this package.
  *
  * @param runs the answer
- * @param phase active, expiring, grace, suspended, …; from files: valid, valid-stale, not-valid
+ * @param phase active, expiring, grace, suspended, …; by the own time rule and from files: valid, valid-stale, not-valid
  * @param reason a stable code when runs is false
  * @param message a sentence for people
  * @param nextStep what to do

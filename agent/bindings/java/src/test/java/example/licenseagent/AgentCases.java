@@ -135,6 +135,8 @@ final class AgentCases {
         Cases.equal(List.of(v.runs(), v.phase(), v.reason(), v.keySet()),
                 List.of(want.bool("runs"), Cases.text(want, "phase"), Cases.text(want, "reason"), want.number("keyset")), "verdict");
         Cases.that(!want.has("outcome") || want.text("outcome").equals(v.device().outcome()), "outcome " + v.device().outcome());
+        Cases.that(!want.has("message") || List.of(want.text("message"), want.text("next_step")).equals(List.of(v.message(), v.nextStep())),
+                "words " + v.message());
     }
 
     void run() {
