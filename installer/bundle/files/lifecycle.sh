@@ -129,12 +129,30 @@ answers() { # exit code 4: nobody answers on the socket
 	[ $code -ne 4 ]
 }
 
+# workplace: a folder of ours from which copies of the agent are run. Many a
+# machine has noexec on /tmp, so that is tried with a script of nothing before
+# anything is changed. The last place is the one that the agent will run from;
+# nothing is put into the bundle, which then would not be as it was signed.
+workplace() {
+	scratch='' place=${agent%/*}
+	[ -z "$private" ] || place=$LICENSE_AGENT_DIR
+	trap '[ -z "$scratch" ] || rm -rf -- "$scratch"' EXIT
+	for place in "${TMPDIR:-/tmp}" /var/tmp "$place"; do
+		scratch=$(mktemp -d "$place/.$service.XXXXXX" 2>/dev/null) || continue
+		printf '#!/bin/sh\n' >"$scratch/try"
+		chmod 700 "$scratch/try"
+		if "$scratch/try" 2>/dev/null; then return; fi
+		rm -rf -- "$scratch"
+	done
+	scratch=
+	fail "no program may run below ${TMPDIR:-/tmp}, /var/tmp and $place; nothing was changed" "name a folder that programs may run from: TMPDIR=/some/folder sh scripts/$stage.sh"
+}
+
 # The agent inside checks the bundle before anything is changed. Once installed,
 # the installed one does, by the trust anchor that it has: a bundle that is whole
 # but of somebody else is refused then.
 check() {
-	scratch=$(mktemp -d)
-	trap 'rm -rf -- "$scratch"' EXIT
+	workplace
 	tool=$agent
 	if [ ! -x "$tool" ]; then
 		cp -- "$here/bin/license-agent" "$scratch/license-agent" # an unpacker may have dropped the mode
@@ -208,10 +226,12 @@ start_agent() {
 	else
 		"/etc/init.d/$service" start >/dev/null
 	fi
+	why="journalctl -u $service"
+	[ -z "$private" ] || why="read $log/agent.log"
 	waited=0
 	until answers; do
 		waited=$((waited + 1))
-		[ $waited -le 100 ] || fail "the license agent does not answer on $socket" "see why: ${private:+$log/agent.log}${private:-journalctl -u $service}"
+		[ $waited -le 100 ] || fail "the license agent does not answer on $socket" "see why: $why"
 		sleep 0.1
 	done
 }
@@ -288,6 +308,7 @@ uninstall)
 	--purge) purge=--purge ;;
 	*) fail "unknown option $1" "use --purge, or nothing" ;;
 	esac
+	[ -n "$private" ] || workplace
 	alone
 	finish app
 	if installed; then hook uninstall; fi
@@ -299,8 +320,6 @@ uninstall)
 	else
 		tool=$agent
 		[ -x "$tool" ] || tool=$here/bin/license-agent # it removes itself: a run before this one was cut off
-		scratch=$(mktemp -d)
-		trap 'rm -rf -- "$scratch"' EXIT
 		cp -- "$tool" "$scratch/uninstall"
 		chmod 700 "$scratch/uninstall"
 		# shellcheck disable=SC2086 # nothing, or one word

@@ -242,6 +242,32 @@ func TestBundles(t *testing.T) {
 		licensed("acme")
 	})
 
+	t.Run("where no program may be run from /tmp", func(t *testing.T) {
+		const own = "/usr/local/bin"
+		m.run("sh", "-ec", `for dir in /tmp /var/tmp; do mount -t tmpfs -o noexec tmpfs "$dir"; done; mount --bind `+own+" "+own+"; mount -o remount,bind,noexec "+own)
+		was, pid := m.snapshot(), m.show("license-agent-acme-cad.service", "MainPID")
+		for _, stage := range []string{"install", "update", "uninstall"} {
+			out, err := m.stage("/opt/acme2", stage)
+			if err == nil || !strings.Contains(out, "no program may run below /tmp, /var/tmp and "+own+"; nothing was changed") || !strings.Contains(out, "next: name a folder") {
+				t.Errorf("%s: %v %s", stage, err, out)
+			}
+		}
+		if diff := left(was, m.snapshot()); len(diff) != 0 || pid != m.show("license-agent-acme-cad.service", "MainPID") {
+			t.Errorf("it changed %v", diff)
+		}
+		m.run("umount", own)
+		licensed("acme") // the product was not ended
+		m.staged("/opt/acme2", "update")
+		m.staged("/opt/acme2", "uninstall")
+		m.staged("/opt/acme2", "install")
+		m.staged("/opt/acme2", "start")
+		licensed("acme")
+		if out := m.run("sh", "-c", "ls -A /tmp /var/tmp; ls -d "+own+"/.[!.]* || true"); strings.Contains(out, ".license-agent") {
+			t.Errorf("left: %s", out)
+		}
+		m.run("umount", "/tmp", "/var/tmp")
+	})
+
 	m.staged("/opt/acme2", "uninstall", "--purge")
 	licensed("other")
 	m.staged("/opt/other", "restart")
