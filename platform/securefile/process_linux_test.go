@@ -124,6 +124,46 @@ func TestTwoUsers(t *testing.T) {
 	}
 }
 
+// What another account cannot open is named, whatever root itself can do, and
+// afterwards this process is root as before.
+func TestReadable(t *testing.T) {
+	secondUser(t)
+	base := openDir(t)
+	closed := filepath.Join(base, "closed")
+	must(t, os.Mkdir(closed, 0o700))
+	var all []string
+	for _, f := range []struct {
+		name string
+		mode fs.FileMode
+		gid  int
+	}{{"everybody's", 0o644, 0}, {"his group's", 0o640, nobody}, {"his other group's", 0o640, somebody}, {"root's", 0o600, 0}, {"root's group's", 0o640, 0}, {"closed/below", 0o644, 0}} {
+		name := filepath.Join(base, f.name)
+		must(t, os.WriteFile(name, nil, f.mode))
+		must(t, os.Chown(name, 0, f.gid))
+		all = append(all, name)
+	}
+	all = append(all, base, closed, filepath.Join(base, "missing"))
+	err := Readable(nobody, []int{nobody, somebody}, all...)
+	said := ""
+	if err != nil {
+		said = err.Error()
+	}
+	for i, refused := range []bool{false, false, false, true, true, true, false, true, false} {
+		if strings.Contains(said, all[i]+" permission denied") != refused {
+			t.Errorf("%s refused: want %v: %s", all[i], refused, said)
+		}
+	}
+	if !errors.Is(err, fs.ErrPermission) {
+		t.Error(err)
+	}
+	if err := Readable(0, []int{0}, all...); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.ReadFile(filepath.Join(base, "root's")); err != nil {
+		t.Errorf("this process is another now: %v", err)
+	}
+}
+
 // A full file system leaves the old content.
 func TestFullDiskKeepsTheOldContent(t *testing.T) {
 	base := openDir(t)

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"licenseagent.example/agent"
 	"licenseagent.example/platform/paths"
+	"licenseagent.example/platform/securefile"
 	"licenseagent.example/platform/service"
 )
 
@@ -113,8 +116,11 @@ func (a *app) logHandler(s settings) slog.Handler {
 // checkConfig shows what run would use. It opens no state.
 func (a *app) checkConfig(p paths.Paths, s settings) error {
 	anchors, err := readAnchors(filepath.Join(p.Config, "anchors"))
+	if err == nil && a.dir == "" {
+		err = readable(p)
+	}
 	if err != nil {
-		return a.problem("config-invalid", err)
+		return a.configProblem(err)
 	}
 	if _, err := adminGroups(s); err != nil {
 		return a.problem("config-invalid", err)
@@ -150,6 +156,33 @@ func (a *app) checkConfig(p paths.Paths, s settings) error {
 		t.row(a.label("vendor"), a.label("none"))
 	}
 	return t.print()
+}
+
+// readable names what root has read and the service's user could not: a file put
+// down under a strict umask. Without such a user nothing is installed.
+func readable(p paths.Paths) error {
+	u, err := user.Lookup(p.Service)
+	if err != nil {
+		return nil
+	}
+	ids, err := u.GroupIds()
+	if err != nil {
+		return err
+	}
+	var numbers []int
+	for _, id := range append([]string{u.Uid, u.Gid}, ids...) {
+		n, err := strconv.Atoi(id)
+		if err != nil {
+			return nil // a SID: Windows has lists instead of modes, and the installer sets them
+		}
+		numbers = append(numbers, n)
+	}
+	anchors := filepath.Join(p.Config, "anchors")
+	files, err := filepath.Glob(filepath.Join(anchors, "*.json"))
+	if err != nil {
+		return err
+	}
+	return securefile.Readable(numbers[0], numbers[1:], append(files, anchors, filepath.Join(p.Config, configName))...)
 }
 
 // serve runs the service until ctx ends or a part of it fails.

@@ -134,7 +134,7 @@ func (a *app) anchorsFor(file string) ([]license.Anchor, error) {
 	}
 	anchors, err := readAnchors(filepath.Join(p.Config, "anchors"))
 	if err != nil {
-		return nil, a.problem(api.CodeConfig, err)
+		return nil, a.configProblem(err)
 	}
 	if len(anchors) == 0 {
 		return nil, a.problem(api.CodeNoAnchor, nil)

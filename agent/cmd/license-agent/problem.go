@@ -28,6 +28,18 @@ func (a *app) problem(code string, cause error) error {
 	return fmt.Errorf("%w: %w", e, cause)
 }
 
+// configProblem is problem for the files that the administrator puts down. One that
+// is in order and may not be read is not corrected but opened.
+func (a *app) configProblem(cause error) error {
+	if !errors.Is(cause, fs.ErrPermission) {
+		return a.problem(api.CodeConfig, cause)
+	}
+	e := api.NewError(api.CodeConfig, a.language())
+	e.Hint = a.in("Let the service's user read what is named above (chmod 644 a file, 755 a folder), then restart the service.",
+		"请让服务的用户能够读取上面列出的内容（文件 chmod 644，目录 755），然后重启服务。")
+	return fmt.Errorf("%w: %w", e, cause)
+}
+
 // unlicensed is the exit code of a command that has answered completely and
 // whose answer is no. Nothing more is printed.
 type unlicensed struct{}

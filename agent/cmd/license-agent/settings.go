@@ -63,7 +63,7 @@ func (s settings) list() []api.Setting {
 func (a *app) resolve(p paths.Paths, flags map[string]string) (settings, error) {
 	file, err := readConfig(filepath.Join(p.Config, configName))
 	if err != nil {
-		return nil, a.problem(api.CodeConfig, err)
+		return nil, a.configProblem(err)
 	}
 	s := settings{}
 	for _, k := range knownSettings() {

@@ -79,7 +79,7 @@ func (a *app) wire(p paths.Paths, s settings, redact *agent.Redactor, log *slog.
 	}
 	anchors, err := readAnchors(filepath.Join(p.Config, "anchors"))
 	if err != nil {
-		return out, a.problem(api.CodeConfig, err)
+		return out, a.configProblem(err)
 	}
 	if len(anchors) == 0 {
 		log.Warn("no vendor is known: there is no trust anchor", "directory", filepath.Join(p.Config, "anchors"))
