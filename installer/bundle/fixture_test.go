@@ -40,8 +40,8 @@ func check(t testing.TB, err error) {
 
 // programs are built once for all tests of this package.
 var (
-	scratch string
 	build   = map[string]func() (string, error){}
+	standIn = map[string]func() (string, error){}
 )
 
 func TestMain(m *testing.M) {
@@ -49,8 +49,8 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	scratch = dir
 	for _, target := range manifest.Targets() {
+		standIn[target] = sync.OnceValues(func() (string, error) { return buildStandIn(filepath.Join(dir, "stand-in"), target) })
 		build[target] = sync.OnceValues(func() (string, error) {
 			goos, goarch, _ := strings.Cut(target, "/")
 			out := filepath.Join(dir, goos+"-"+goarch, "license-agent")
@@ -68,22 +68,23 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// standIn is a program with the agent's name and a tenth of its size, for tests
-// that pack and check and never run it.
-var standIn = sync.OnceValues(func() (string, error) {
-	dir, main := filepath.Join(scratch, "stand-in"), "agent/cmd/license-agent"
+// buildStandIn makes a program with the agent's name and a tenth of its size, for
+// tests that pack and check and never run it.
+func buildStandIn(dir, target string) (string, error) {
+	main, name := "agent/cmd/license-agent", "license-agent-"+strings.ReplaceAll(target, "/", "-")
 	err := os.MkdirAll(filepath.Join(dir, main), 0o755)
 	for name, text := range map[string]string{"go.mod": "module licenseagent.example\n\ngo 1.26\n", main + "/main.go": "package main\n\nfunc main() {}\n"} {
 		err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
 	}
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", "license-agent", "./"+main)
+	goos, goarch, _ := strings.Cut(target, "/")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", name, "./"+main)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOOS="+goos, "GOARCH="+goarch)
 	if said, failed := cmd.CombinedOutput(); failed != nil {
 		err = errors.Join(err, errors.New(string(said)))
 	}
-	return filepath.Join(dir, "license-agent"), err
-})
+	return filepath.Join(dir, name), err
+}
 
 func agent(t testing.TB, target string) string {
 	t.Helper()
@@ -148,9 +149,10 @@ func (v *vendor) options(t testing.TB, product string) Options {
 	check(t, os.WriteFile(filepath.Join(app, "product"), []byte(program), 0o755))
 	check(t, os.MkdirAll(filepath.Join(app, "share"), 0o755))
 	check(t, os.WriteFile(filepath.Join(app, "share", "data.txt"), []byte(strings.Repeat("data ", 1000)), 0o644))
+	target := "linux/" + runtime.GOARCH
 	return Options{
-		Name: product, Version: "1.0", Target: "linux/" + runtime.GOARCH, App: app, Start: []string{"product", "it's", "--port=1"},
-		Agent: must[string](t)(standIn()), Anchor: v.anchor, Format: "tar.gz", Out: t.TempDir(),
+		Name: product, Version: "1.0", Target: target, App: app, Start: []string{"product", "it's", "--port=1"},
+		Agent: must[string](t)(standIn[target]()), Anchor: v.anchor, Format: "tar.gz", Out: t.TempDir(),
 		Made: time.Unix(made, 0), Signer: v.signsThis, KeySet: v.keySet(t),
 	}
 }

@@ -20,50 +20,72 @@ import (
 	"licenseagent.example/installer/bundle/manifest"
 )
 
-// Each format, as a file and unpacked; and the same input gives the same bytes.
+// Each format for each system, as a file and unpacked; and the same input gives the
+// same bytes.
 func TestMadeAndVerified(t *testing.T) {
+	for _, target := range manifest.Targets() {
+		for _, format := range manifest.Formats() {
+			t.Run(target+" "+format, func(t *testing.T) { madeAndVerified(t, target, format) })
+		}
+	}
+}
+
+func madeAndVerified(t *testing.T, target, format string) {
 	v := newVendor(t, "acme")
-	for _, format := range manifest.Formats() {
-		o := v.options(t, "My CAD")
-		o.Format = format
-		file := v.bundle(t, o)
-		if filepath.Base(file) != "My-CAD."+format {
-			t.Errorf("%s", file)
+	o := v.options(t, "My CAD")
+	o.Format, o.Target, o.Agent = format, target, must[string](t)(standIn[target]())
+	program, suffix := "license-agent", ".sh"
+	if strings.HasPrefix(target, "windows/") {
+		program, suffix = "license-agent.exe", ".cmd"
+		check(t, os.Rename(filepath.Join(o.App, "product"), filepath.Join(o.App, "product.exe")))
+		o.Start = []string{"product.exe", "--port=1"}
+	}
+	file := v.bundle(t, o)
+	if filepath.Base(file) != "My-CAD."+format {
+		t.Errorf("%s", file)
+	}
+	for _, path := range []string{file, unpack(t, file)} {
+		m, err := manifest.Verify(path, &v.anchor)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
 		}
-		for _, path := range []string{file, unpack(t, file)} {
-			m, err := manifest.Verify(path, &v.anchor)
-			if err != nil {
-				t.Errorf("%s: %v", path, err)
-				continue
-			}
-			if m.Name != "My CAD" || m.Instance != "acme-my-cad" || m.Made != made || manifest.ProperName(path, m) != nil {
-				t.Errorf("%+v", m)
-			}
+		if m.Name != "My CAD" || m.Target != target || m.Instance != "acme-my-cad" || m.Made != made || manifest.ProperName(path, m) != nil {
+			t.Errorf("%+v", m)
 		}
-		dir := unpack(t, file)
-		top := must[[]fs.DirEntry](t)(os.ReadDir(dir))
-		if len(top) != 3 || top[0].Name() != "bin" || top[1].Name() != "license" || top[2].Name() != "scripts" {
-			t.Errorf("top: %v", top)
+	}
+	dir := unpack(t, file)
+	top := must[[]fs.DirEntry](t)(os.ReadDir(dir))
+	if len(top) != 3 || top[0].Name() != "bin" || top[1].Name() != "license" || top[2].Name() != "scripts" {
+		t.Errorf("top: %v", top)
+	}
+	if packed := must[[]byte](t)(os.ReadFile(filepath.Join(dir, "bin", program))); !bytes.Equal(packed, must[[]byte](t)(os.ReadFile(o.Agent))) {
+		t.Errorf("bin/%s is not the agent for %s", program, target)
+	}
+	for _, stage := range manifest.Stages() {
+		if _, err := os.Stat(filepath.Join(dir, "scripts", stage+suffix)); err != nil {
+			t.Error(err)
 		}
-		for _, stage := range manifest.Stages() {
-			if _, err := os.Stat(filepath.Join(dir, "scripts", stage+".sh")); err != nil {
-				t.Error(err)
-			}
-		}
-		again := o
-		again.Out = t.TempDir()
-		if !bytes.Equal(must[[]byte](t)(os.ReadFile(file)), must[[]byte](t)(os.ReadFile(v.bundle(t, again)))) {
-			t.Errorf("%s: the same input gave other bytes", format)
-		}
-		if _, _, err := Build(o); !errors.Is(err, ErrExists) {
-			t.Errorf("over an older one: %v", err)
-		}
-		moved := filepath.Join(t.TempDir(), "other."+format)
-		check(t, os.Rename(file, moved))
-		m := must[*manifest.Manifest](t)(manifest.Verify(moved, nil))
-		if manifest.ProperName(moved, m) == nil {
-			t.Error("another name passes")
-		}
+	}
+	again := o
+	again.Out = t.TempDir()
+	if !bytes.Equal(must[[]byte](t)(os.ReadFile(file)), must[[]byte](t)(os.ReadFile(v.bundle(t, again)))) {
+		t.Errorf("%s: the same input gave other bytes", format)
+	}
+	if _, _, err := Build(o); !errors.Is(err, ErrExists) {
+		t.Errorf("over an older one: %v", err)
+	}
+	other := o // the agent for another system
+	targets := manifest.Targets()
+	other.Out, other.Target = t.TempDir(), targets[(slices.Index(targets, target)+1)%len(targets)]
+	if _, _, err := Build(other); !errors.Is(err, ErrInput) {
+		t.Errorf("the agent for %s in a bundle for %s: %v", target, other.Target, err)
+	}
+	moved := filepath.Join(t.TempDir(), "other."+format)
+	check(t, os.Rename(file, moved))
+	m := must[*manifest.Manifest](t)(manifest.Verify(moved, nil))
+	if manifest.ProperName(moved, m) == nil {
+		t.Error("another name passes")
 	}
 }
 
