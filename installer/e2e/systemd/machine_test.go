@@ -154,22 +154,40 @@ func (m *machine) exists(path string) bool {
 	return err == nil
 }
 
-// snapshot is everything that an installation could leave behind: files, users,
-// groups, units, sockets, listeners and processes.
+// snapshot is everything that an installation could leave behind: files with owner
+// and mode, in /etc with their content and in /usr with their size; users, groups,
+// units, sockets, listeners and processes. TestSnapshot shows that it sees them.
 func (m *machine) snapshot() map[string]bool {
 	m.t.Helper()
 	out := map[string]bool{}
+	lines := func(argv ...string) []string { return strings.Split(m.run(argv...), "\n") }
 	add := func(kind string, argv ...string) {
-		for _, line := range strings.Split(m.run(argv...), "\n") {
+		for _, line := range lines(argv...) {
 			out[kind+" "+strings.Join(strings.Fields(line), " ")] = true
 		}
 	}
 	// What changes by itself (a day after, in a clock that is moved: var/backups), and
 	// what dpkg and passwd(5) tools keep as the copy of the state before.
 	noise := regexp.MustCompile(`^/(var/log|var/lib/systemd|var/lib/dpkg/[a-z]+-old|var/lib/dpkg/(lock|triggers|updates|info/format)|var/(backups|cache)|tmp|var/tmp|run/(agetty.reload|systemd|udev|log|lock|user|dbus|credentials|utmp)|etc/(passwd|group|shadow|gshadow|subuid|subgid)-$|etc/\.pwd\.lock|root/)`)
-	for _, line := range strings.Split(m.run("find", "/", "/run", "-xdev", "-printf", `%p %y\n`), "\n") {
-		if !noise.MatchString(line) {
+	file := func(line string) {
+		// Of those no more than the name is judged, except where systemd keeps what runs.
+		path, _, _ := strings.Cut(line, " ")
+		switch {
+		case !noise.MatchString(line):
 			out["file "+line] = true
+		case strings.Contains(path, "license-agent") && !strings.HasPrefix(path, "/run/"):
+			out["named "+path] = true
+		}
+	}
+	for _, line := range lines("find", "/", "/run", "/tmp", "/var/tmp", "-xdev", "-printf", `%p %y %m %U:%G %l\n`) {
+		file(strings.TrimSpace(line))
+	}
+	for _, line := range lines("find", "/usr", "-xdev", "-type", "f", "-printf", `%p %s bytes\n`) {
+		file(line)
+	}
+	for _, line := range lines("find", "/etc", "-xdev", "-type", "f", "-exec", "sha256sum", "{}", "+") {
+		if sum, path, ok := strings.Cut(line, "  "); ok {
+			file(path + " " + sum)
 		}
 	}
 	add("user", "cut", "-d:", "-f1", "/etc/passwd")
@@ -179,6 +197,7 @@ func (m *machine) snapshot() map[string]bool {
 	add("listener", "ss", "-Hlntu")
 	add("unix listener", "sh", "-c", "ss -Hlx | awk '{print $5}' | grep -v '^/proc\\|^@'")
 	add("failed", "systemctl", "--failed", "--no-legend", "--no-pager")
+	add("process", "sh", "-c", "pgrep -af '[l]icense-agent' | cut -d ' ' -f 2-") // not this shell
 	return out
 }
 
