@@ -57,7 +57,7 @@ func code(err error) int {
 
 // tally is what the program has seen.
 type tally struct {
-	Wanted  int            `json:"-"` // what its time would have given
+	Wanted  int            `json:"wanted"` // what its time would have given
 	Asked   int            `json:"asked"`
 	Failed  int            `json:"failed"`
 	Late    int            `json:"late"` // of them, for want of an answer in time
@@ -131,6 +131,7 @@ func traffic(anchorFile, product, perSecond string) int {
 			}
 		})
 	}
+	sum.Wanted = int(time.Since(start).Seconds() * float64(rate))
 	wg.Wait()
 	sum.Slowest = slowest.String()
 	if err := json.NewEncoder(os.Stdout).Encode(sum); err != nil {
