@@ -25,6 +25,7 @@ type fake struct {
 	serial  atomic.Uint64
 	err     error // returned by every call that can fail
 	block   chan struct{}
+	fault   func(name string) // planted; called before the answer
 	mu      sync.Mutex
 	calls   []string
 	changed chan struct{}
@@ -79,6 +80,9 @@ func (f *fake) called(name string) error {
 	f.mu.Lock()
 	f.calls = append(f.calls, name)
 	f.mu.Unlock()
+	if f.fault != nil {
+		f.fault(name)
+	}
 	if f.block != nil {
 		<-f.block
 	}
@@ -89,6 +93,15 @@ func (f *fake) names() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]string(nil), f.calls...)
+}
+
+// forget returns the calls so far and keeps none of them.
+func (f *fake) forget() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	was := f.calls
+	f.calls = nil
+	return was
 }
 
 func (f *fake) license(lang string) api.License {

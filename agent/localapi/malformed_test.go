@@ -6,16 +6,19 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"licenseagent.example/agent/api"
 	"licenseagent.example/docs/promise"
 )
 
@@ -25,6 +28,7 @@ type abused struct {
 	hung   int // 1 ends the series
 	more   int // goroutines beyond those of before
 	used   uint64
+	behind int // requests whose body was understood nevertheless
 }
 
 // crashes counts the panics that the server logs.
@@ -40,6 +44,55 @@ func (c crashes) Handle(_ context.Context, r slog.Record) error {
 		c.n.Add(1)
 	}
 	return nil
+}
+
+// honest is one good request for each route.
+func honest() (requests []string) {
+	table := (&Server{}).table()
+	for _, path := range slices.Sorted(maps.Keys(table)) {
+		target, body := path, bodies()[path]
+		switch path {
+		case api.PathEvents:
+			target += "?since=1&wait=0s"
+		case api.PathFiles, api.PathWhy:
+			target += "?issuer=acme&product=painter"
+		}
+		text := table[path].method + " " + target + " HTTP/1.1\r\nHost: license-agent\r\n"
+		if body != "" {
+			text += fmt.Sprintf("Content-Type: application/json\r\nContent-Length: %d\r\n", len(body))
+		}
+		requests = append(requests, text+"\r\n"+body)
+	}
+	return requests
+}
+
+// answered fails when an honest request is not answered: what is spoiled of it
+// would then be turned away before anything has read it. Each route with a body
+// has to reach what answers it.
+func answered(t *testing.T) (routes int) {
+	t.Helper()
+	r := start(t, Config{})
+	for _, text := range honest() {
+		if status, body := r.raw(text); status != http.StatusOK {
+			t.Errorf("an honest request is answered %d %s: %q", status, body, text)
+		}
+		routes++
+	}
+	if reached := behindBody(r.fake.names()); reached != len(bodies()) {
+		t.Errorf("%d of %d requests with a body came behind it", reached, len(bodies()))
+	}
+	return routes
+}
+
+// behindBody counts the calls that a request makes only after its body was read.
+func behindBody(names []string) (n int) {
+	for _, name := range names {
+		switch name {
+		case "check", "simulate", "seat", "activate", "renew", "release", "rebind", "request", "import":
+			n++
+		}
+	}
+	return n
 }
 
 // spoil changes an honest request in one to four places.
@@ -75,19 +128,16 @@ func abuse(t *testing.T, count int, patience, settle time.Duration, change func(
 	if status, _ := r.call("GET", "/v1/version", ""); status != 200 {
 		t.Fatalf("control before: %d", status)
 	}
-	honest := []string{
-		"GET /v1/status HTTP/1.1\r\nHost: license-agent\r\n\r\n",
-		"POST /v1/check HTTP/1.1\r\nHost: license-agent\r\nContent-Type: application/json\r\nContent-Length: 84\r\n\r\n" + bodies()["/v1/check"],
-		"GET /v1/events?since=1&wait=0s HTTP/1.1\r\nHost: license-agent\r\n\r\n",
-	}
+	requests := honest()
 	runtime.GC() // what other tests of this process have left is not the server's
 	base := runtime.NumGoroutine()
 	rng := rand.New(rand.NewPCG(1, 2))
 	for i := 0; i < count && a.hung == 0; i++ {
 		if i%500 == 0 {
 			a.used = max(a.used, inUse())
+			a.behind += behindBody(r.fake.forget())
 		}
-		b := spoil(rng, honest[i%len(honest)])
+		b := spoil(rng, requests[i%len(requests)])
 		c, err := dial(r.socket)
 		if err != nil {
 			t.Fatal(err)
@@ -106,6 +156,7 @@ func abuse(t *testing.T, count int, patience, settle time.Duration, change func(
 		t.Errorf("control after: %d", status)
 	}
 	a.used = max(a.used, inUse())
+	a.behind += behindBody(r.fake.forget())
 	a.panics = int(panics.Load())
 	for deadline := time.Now().Add(settle); runtime.NumGoroutine() > base+4 && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond) // polls
@@ -129,9 +180,13 @@ func (a abused) harmless() bool {
 // kept for ever.
 func TestP34MalformedRequests(t *testing.T) {
 	count := promise.Size(3000, 1_000_000, 10_000_000)
+	routes := answered(t)
 	a := abuse(t, count, long, long, func(*Server) {})
 	if !a.harmless() {
 		t.Errorf("%d panics, %d hangs, %d goroutines more, %d MiB in use, at most %d", a.panics, a.hung, a.more, a.used>>20, mostInUse>>20)
+	}
+	if a.behind == 0 {
+		t.Error("no request came behind its body: they are all turned away too early")
 	}
 	planted := faults(t)
 	const halves = 20
@@ -142,7 +197,7 @@ func TestP34MalformedRequests(t *testing.T) {
 	if kept == 0 {
 		t.Error("control: without time limits no request is kept for ever")
 	}
-	promise.Reached(t, "P34", fmt.Sprintf("%d malformed requests: 0 panics, 0 hangs, goroutines back to base, at most %d MiB in use; %d of %d requests that never end are ended", count, a.used>>20, halves, halves),
+	promise.Reached(t, "P34", fmt.Sprintf("%d malformed requests to %d of %d routes, the body of %d understood: 0 panics, 0 hangs, goroutines back to base, at most %d MiB in use; %d of %d requests that never end are ended", count, routes, len((&Server{}).table()), a.behind, a.used>>20, halves, halves),
 		fmt.Sprintf("%s; time limits off: %d of %d requests that never end are kept", planted, kept, halves))
 }
 
@@ -177,10 +232,21 @@ func faults(t *testing.T) string {
 	// A pipe of Windows has no half to close: there the goroutines tell of it.
 	stuck := plant(60, short, short, func() { <-stop })
 	close(stop)
+	// Behind the body: what only a request meets whose JSON was understood.
+	deep := abuse(t, 600, long, long, func(s *Server) {
+		s.cfg.Licenses.(*fake).fault = func(name string) {
+			if behindBody([]string{name}) > 0 {
+				panic("planted")
+			}
+		}
+	})
+	if deep.panics == 0 {
+		t.Errorf("control: a planted panic behind the body is not seen: %+v", deep)
+	}
 	if crash.panics == 0 || leak.more == 0 || bloat.used <= mostInUse || stuck.hung+stuck.more == 0 {
 		t.Errorf("control: planted faults are not seen: a panic %+v, a goroutine %+v, memory %+v, no answer %+v", crash, leak, bloat, stuck)
 	}
-	return fmt.Sprintf("planted in the server and seen with 600 requests each: %d panics, %d goroutines kept, %d MiB kept, an answer that never comes", crash.panics, leak.more, bloat.used>>20)
+	return fmt.Sprintf("planted in the server and seen with 600 requests each: %d panics, %d panics behind the body, %d goroutines kept, %d MiB kept, an answer that never comes", crash.panics, deep.panics, leak.more, bloat.used>>20)
 }
 
 // inUse is the memory that this process uses now, client included. What was taken
