@@ -48,7 +48,7 @@ prove: tools ## the promises at their full numbers that fit in an hour
 .PHONY: soak
 soak: tools build ## months of running at once and what else takes hours (FUZZTIME=270m for 10^8 runs per fuzz target: 3 to 4.5 hours each on 2 cores, days for all 20)
 	@mkdir -p $(TIERDIR) && rm -f $(TIERDIR)/promises.soak
-	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak go test -count=1 -timeout 12h -v -run '^TestReal$$/^(Kill|Soak)$$' ./agent/cmd/license-agent
+	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak go test -count=1 -timeout 12h -v -run '^TestReal$$/^(Kill|Soak|Lossy)$$' ./agent/cmd/license-agent
 	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak go test -count=1 -timeout 12h -v -run '^TestP17$$' ./activation
 	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak go test -count=1 -timeout 12h -v -run '^TestAdminQueriesAtVolume$$' ./activation/merchant
 	SOAK=1 PROMISES_OUT=$(TIERDIR)/promises.soak go test -count=1 -timeout 12h -v -run '^TestP34MalformedRequests$$' ./agent/localapi
