@@ -108,7 +108,7 @@ func (c *Collector) CrossCheck(ctx context.Context) []string {
 	}
 	notes := compare(device, f)
 	c.setNotes(notes)
-	return notes
+	return slices.Clone(notes) // the caller's to change while Collect reads them
 }
 
 // setNotes remembers what the cross-check found.

@@ -138,9 +138,11 @@ func TestCrossCheckNotes(t *testing.T) {
 	if len(notes) != 1 || !strings.HasPrefix(notes[0], "board: ") || strings.Contains(notes[0], "ANOTHER-77X") {
 		t.Fatalf("notes %q", notes)
 	}
+	want := append([]string{"of the probe"}, notes...)
+	notes[0] = "the caller's to change"
 	for range 2 {
-		if d := c.Collect(context.Background()); !cmp.Equal(d.Notes, append([]string{"of the probe"}, notes...)) {
-			t.Fatalf("notes %q", d.Notes)
+		if d := c.Collect(context.Background()); !cmp.Equal(d.Notes, want) {
+			t.Fatalf("notes of the observation %q, want %q", d.Notes, want)
 		}
 	}
 	c.gather = func(context.Context) facts { return facts{} }
