@@ -122,10 +122,8 @@ func canary(ts *testscript.TestScript, neg bool, args []string) {
 	s.files(ts, args[1:]...)
 	agents := s.agents(ts)
 	for _, p := range agents {
-		limits, err := os.ReadFile(p + "/limits")
-		ts.Check(err)
-		if !regexp.MustCompile(`(?m)^Max core file size +0 +0 `).Match(limits) {
-			ts.Fatalf("%s may leave a core file:\n%s", p, limits)
+		if mayDump(ts, p) {
+			ts.Fatalf("%s may leave a core file", p)
 		}
 	}
 	if len(s.leaks) > 0 || len(agents) == 0 {
@@ -133,6 +131,13 @@ func canary(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	tally(ts, "CANARY_PLACES", s.places)
 	tally(ts, "CANARY_SEARCHES", 1)
+}
+
+// mayDump says whether a process may leave a core file.
+func mayDump(ts *testscript.TestScript, proc string) bool {
+	limits, err := os.ReadFile(proc + "/limits")
+	ts.Check(err)
+	return !regexp.MustCompile(`(?m)^Max core file size +0 +0 `).Match(limits)
 }
 
 // secrets-planted CODEFILE AGENTDIR: the control of canary. Each kind of secret
@@ -169,21 +174,40 @@ func secretsPlanted(ts *testscript.TestScript, _ bool, args []string) {
 			"/cmdline": func(c *exec.Cmd) { c.Args = append(c.Args, text) },
 			"/environ": func(c *exec.Cmd) { c.Env = append(c.Env, "SECRET="+text) },
 		} {
-			c := exec.Command("/bin/sh")
-			c.Args = []string{"license-agent", "-c", "read line", "sh"}
-			c.Env = []string{"WORK=" + ts.Getenv("WORK")}
-			plant(c)
-			in, err := c.StdinPipe()
-			ts.Check(err)
-			ts.Check(c.Start()) // returns when the program runs under its own name
-			s := newSearch(ts, args[0], args[1])
-			s.agents(ts)
-			ts.Check(in.Close())
-			_ = c.Wait() // read has met the end of its input
-			found(ts, s, fmt.Sprintf("%s in /proc/%d%s", kind, c.Process.Pid, file), "plain")
+			planted(ts, "echo; read line", plant, func(proc string) {
+				s := newSearch(ts, args[0], args[1])
+				s.agents(ts)
+				found(ts, s, kind+" in "+proc+file, "plain")
+			})
 		}
 		tally(ts, "CANARY_PROCESSES", 2)
 	}
+	for limit, want := range map[string]bool{"0": false, "1024": true} {
+		planted(ts, "ulimit -c "+limit+"; echo; read line", func(*exec.Cmd) {}, func(proc string) {
+			if mayDump(ts, proc) != want {
+				ts.Fatalf("control: a process with a limit of %s for core files: want %v", limit, want)
+			}
+		})
+	}
+}
+
+// planted starts a shell under the agent's name, gives its directory in /proc to
+// look, and ends it.
+func planted(ts *testscript.TestScript, script string, plant func(*exec.Cmd), look func(proc string)) {
+	c := exec.Command("/bin/sh")
+	c.Args = []string{"license-agent", "-c", script, "sh"}
+	c.Env = []string{"WORK=" + ts.Getenv("WORK")}
+	plant(c)
+	in, err := c.StdinPipe()
+	ts.Check(err)
+	out, err := c.StdoutPipe()
+	ts.Check(err)
+	ts.Check(c.Start())
+	_, err = bufio.NewReader(out).ReadString('\n') // the program runs under its own name
+	ts.Check(err)
+	look(fmt.Sprintf("/proc/%d", c.Process.Pid))
+	ts.Check(in.Close())
+	_ = c.Wait() // read has met the end of its input
 }
 
 // found fails when a search of the control found anything but what was planted.
@@ -212,7 +236,7 @@ func secretsKept(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	files, procs := sum("CANARY_FILES"), sum("CANARY_PROCESSES")
 	promise.Reached(script{ts}, "P16", fmt.Sprintf("canary code, device key and serial numbers in 0 of %d places in %d searches over all flows, with seats held and a relay, at each of the log levels %s: logs, store, public files, bundle, command lines and environments; no process may leave a core file", sum("CANARY_PLACES"), sum("CANARY_SEARCHES"), strings.Join(args, ", ")),
-		fmt.Sprintf("planted code, key and serial number, found by the same search and nothing else: in %d of %d files (plain, base64, base64 of base64, hex, small letters), in %d of %d command lines and environments", files, files, procs, procs))
+		fmt.Sprintf("planted code, key and serial number, found by the same search and nothing else: in %d of %d files (plain, base64, base64 of base64, hex, small letters), in %d of %d command lines and environments; a process that may leave a core file of 1024 blocks is seen", files, files, procs, procs))
 }
 
 // holds DIR HOW: a program takes a seat of the agent below DIR and holds it until
@@ -285,67 +309,3 @@ func shifted(s string) []string {
 type script struct{ *testscript.TestScript }
 
 func (s script) Name() string { return "TestScripts/" + s.TestScript.Name() }
-
-// listeners MODE: P31. No process of the agent holds a TCP, UDP or raw socket
-// that listens, nor an abstract one. "! listeners" is the control: the same
-// search over the merchant service, which does listen.
-func listeners(ts *testscript.TestScript, neg bool, args []string) {
-	program := "license-agent"
-	if neg {
-		program = "license-merchant"
-	}
-	inodes := map[string]bool{}
-	for _, p := range processes(ts, program) {
-		fds, err := filepath.Glob(p + "/fd/*")
-		ts.Check(err)
-		for _, fd := range fds {
-			if target, err := os.Readlink(fd); err == nil && strings.HasPrefix(target, "socket:[") {
-				inodes[strings.Trim(target, "socket:[]")] = true
-			}
-		}
-	}
-	unix, bad := 0, 0
-	for table, column := range map[string]int{"tcp": 9, "tcp6": 9, "udp": 9, "udp6": 9, "raw": 9, "raw6": 9, "unix": 6} {
-		b, err := os.ReadFile("/proc/net/" + table)
-		if err != nil {
-			continue // this kernel has no such protocol
-		}
-		for _, line := range strings.Split(string(b), "\n") {
-			f := strings.Fields(line)
-			if len(f) <= column || !inodes[f[column]] {
-				continue
-			}
-			const listen = "0A" // TCP_LISTEN
-			switch {
-			case table == "unix" && (len(f) < 8 || !strings.HasPrefix(f[7], "@")):
-				unix++
-			case strings.HasPrefix(table, "tcp") && f[3] != listen:
-				// a connection to the merchant
-			default:
-				bad++
-				ts.Logf("%s: %s", table, line)
-			}
-		}
-	}
-	if neg {
-		if bad == 0 {
-			ts.Fatalf("control: the listener of %s was not found", program)
-		}
-		ts.Setenv("LISTENERS_CONTROL", strconv.Itoa(bad))
-		return
-	}
-	if bad > 0 || unix == 0 {
-		ts.Fatalf("%d forbidden sockets, %d of our own", bad, unix)
-	}
-	mode, modes := ", "+strings.Join(args, " "), ts.Getenv("LISTENERS_MODES")
-	if !strings.Contains(modes, mode) { // not at another log level
-		ts.Setenv("LISTENERS_MODES", modes+mode)
-	}
-}
-
-// nobody-listens: writes down what the searches of this script found.
-func nobodyListens(ts *testscript.TestScript, _ bool, _ []string) {
-	modes := strings.TrimPrefix(ts.Getenv("LISTENERS_MODES"), ", ")
-	promise.Reached(script{ts}, "P31", "0 TCP, UDP or raw listeners and 0 abstract sockets ("+modes+")",
-		"the same search finds "+ts.Getenv("LISTENERS_CONTROL")+" listener of license-merchant")
-}

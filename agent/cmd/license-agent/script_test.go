@@ -44,7 +44,10 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(code)
 	}
-	testscript.Main(m, map[string]func(){"license-agent": func() { launch(func() time.Time { return timeOf(os.Getenv(clockEnv)) }) }})
+	testscript.Main(m, map[string]func(){
+		"license-agent": func() { launch(func() time.Time { return timeOf(os.Getenv(clockEnv)) }) },
+		"embedded":      embedded, "reachable": reachable, "racing": race,
+	})
 }
 
 // timeOf is the time of day, moved on by as much as a file of the script says.
@@ -103,6 +106,8 @@ func TestScripts(t *testing.T) {
 			"holds":            holds,
 			"listeners":        listeners,
 			"nobody-listens":   nobodyListens,
+			"raceless":         raceless,
+			"nobody-races":     nobodyRaces,
 			"handover":         handover,
 		},
 	})
