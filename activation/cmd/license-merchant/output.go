@@ -68,7 +68,7 @@ func explain(err error) (code, message, hint string) {
 	case errors.As(err, &answered):
 		return string(answered.Code), answered.Error(), answered.Hint
 	case errors.Is(err, admin.ErrUnreachable):
-		return "unreachable", strings.TrimPrefix(err.Error(), "admin: "), "Check --server and --ca, and that the service runs with --admin."
+		return "unreachable", strings.TrimPrefix(err.Error(), "admin: "), unreachableHint(err)
 	case errors.Is(err, hsm.ErrNotBuilt):
 		return "built-without-pkcs11", strings.TrimPrefix(message, "hsm: "), "Build it so, or take [pkcs11] out of merchant.toml to keep the online keys in files."
 	case errors.Is(err, merchant.ErrKeyStore):

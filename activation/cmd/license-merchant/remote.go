@@ -5,11 +5,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -99,6 +101,29 @@ func (r *remote) transport() (*http.Transport, error) {
 	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment, TLSClientConfig: conf, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true,
 	}, nil
+}
+
+// namesShown is how many names of a certificate a hint lists.
+const namesShown = 8
+
+// unreachableHint is the next step when --server did not answer as it should.
+func unreachableHint(err error) string {
+	var other x509.HostnameError
+	if !errors.As(err, &other) {
+		return "Check --server and --ca, and that the service runs with --admin."
+	}
+	names := slices.Clone(other.Certificate.DNSNames)
+	for _, ip := range other.Certificate.IPAddresses {
+		names = append(names, ip.String())
+	}
+	if len(names) == 0 {
+		return fmt.Sprintf("The certificate of the service names no host at all: renew it with %s in it.", other.Host)
+	}
+	list := strings.Join(names[:min(len(names), namesShown)], ", ")
+	if len(names) > namesShown {
+		list += fmt.Sprintf(" and %d more", len(names)-namesShown)
+	}
+	return fmt.Sprintf("The certificate of the service is for %s. Give one of these names to --server, and let it lead to the address of --admin here (your own DNS, or the hosts file); or renew the certificate with %s in it.", list, other.Host)
 }
 
 // maxLine is how many bytes the file of a token or of a PIN may have.

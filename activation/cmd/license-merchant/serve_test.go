@@ -236,6 +236,27 @@ func TestMarketSettings(t *testing.T) {
 	}
 }
 
+// The next step after a certificate for another name says which names it has.
+func TestHintForAnotherName(t *testing.T) {
+	many := make([]string, namesShown+2)
+	for i := range many {
+		many[i] = fmt.Sprintf("n%d.example", i)
+	}
+	for name, c := range map[string]struct {
+		names []string
+		want  string
+	}{
+		"one":  {many[:1], "is for n0.example. Give"},
+		"many": {many, "n7.example and 2 more. Give"},
+		"none": {nil, "names no host at all: renew it with h in it"},
+	} {
+		err := x509.HostnameError{Certificate: &x509.Certificate{DNSNames: c.names}, Host: "h"}
+		if _, _, hint := explain(fmt.Errorf("%w: %w", admin.ErrUnreachable, err)); !strings.Contains(hint, c.want) {
+			t.Errorf("%s: %s", name, hint)
+		}
+	}
+}
+
 // Every error that a command can end with has a code, a sentence and a next
 // step of its own.
 func TestErrorsHaveCodes(t *testing.T) {
