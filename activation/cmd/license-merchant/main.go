@@ -156,7 +156,7 @@ func exitCode(ctx context.Context, err error) int {
 	case errors.As(err, &refusal):
 		return protocol.Lookup(refusal.Code).Exit
 	case errors.Is(err, merchant.ErrNotFound), errors.Is(err, merchant.ErrState), errors.Is(err, merchant.ErrInitialised),
-		errors.Is(err, merchant.ErrNotInitialised), errors.Is(err, merchant.ErrNewer), errors.Is(err, merchant.ErrAudit), errors.Is(err, merchant.ErrBackup), errors.Is(err, errCallback), errors.Is(err, errSimulated),
+		errors.Is(err, merchant.ErrNotInitialised), errors.Is(err, errEmptyDatabase), errors.Is(err, errKeysElsewhere), errors.Is(err, merchant.ErrNewer), errors.Is(err, merchant.ErrAudit), errors.Is(err, merchant.ErrBackup), errors.Is(err, errCallback), errors.Is(err, errSimulated),
 		errors.Is(err, manifest.ErrAltered), errors.Is(err, manifest.ErrNotBundle), errors.Is(err, manifest.ErrUntrusted), errors.Is(err, manifest.ErrTooLarge):
 		return exitRefused
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, merchant.ErrKeyFile):

@@ -50,11 +50,31 @@ func (a *app) withConfig(ctx context.Context, c config, log *slog.Logger, do fun
 	svc, err := merchant.New(ctx, merchant.Options{
 		DB: db, KeyDir: a.path("keys"), Keys: keys, Clock: a.now, Rand: a.rand, Log: log, Terms: c.terms(), Market: c.market, Notices: int(c.Notices),
 	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return errKeysElsewhere
+	}
 	if err != nil {
 		return err
 	}
 	defer svc.Close()
+	if svc.Issuer() == "" && a.keysHere() {
+		return errEmptyDatabase
+	}
 	return do(svc, c)
+}
+
+var (
+	// errEmptyDatabase is returned when the data directory was initialised with
+	// another database than the one that is named now.
+	errEmptyDatabase = errors.New("the keys are here, but the database is empty")
+	// errKeysElsewhere is its opposite.
+	errKeysElsewhere = errors.New("the database belongs to a vendor already, whose keys are not here")
+)
+
+// keysHere says whether init or restore has filled the key directory.
+func (a *app) keysHere() bool {
+	_, err := os.Stat(a.path(filepath.Join("keys", "lookup.key")))
+	return err == nil
 }
 
 func (a *app) database(ctx context.Context, c config) (*merchant.Database, error) {
@@ -68,6 +88,9 @@ func (a *app) database(ctx context.Context, c config) (*merchant.Database, error
 	// Opening creates; only init may do that, or a wrong --dir would look like
 	// a fresh installation that knows no code.
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if a.keysHere() {
+			return nil, errEmptyDatabase
+		}
 		return nil, fmt.Errorf("%w (there is nothing in %s)", merchant.ErrNotInitialised, a.dir)
 	}
 	return merchant.OpenSQLite(ctx, path)

@@ -96,7 +96,11 @@ func explain(err error) (code, message, hint string) {
 	case errors.Is(err, merchant.ErrState):
 		return "wrong-state", message, "Look at it with codes show or devices show."
 	case errors.Is(err, merchant.ErrInitialised):
-		return "already-initialised", message, "Choose another --dir; keys are never overwritten."
+		return "already-initialised", message, "Choose another --dir, or an empty database; nothing is ever overwritten. To move to another database use backup and restore."
+	case errors.Is(err, errEmptyDatabase):
+		return "empty-database", message, "Name the database that was in use until now (database in merchant.toml, or LICENSE_MERCHANT_DATABASE). To move to this one: license-merchant backup --out FILE with the old setting, then license-merchant restore FILE with the new one."
+	case errors.Is(err, errKeysElsewhere):
+		return "keys-elsewhere", message, "Another instance on this database needs no init: copy merchant.toml, keys/ and tls/ of one that runs into an empty data directory, then serve. If the keys were lost, put keys/ back from a backup."
 	case errors.Is(err, merchant.ErrNotInitialised):
 		return "not-initialised", message, "Run license-merchant init --issuer NAME --dir DIR."
 	case errors.Is(err, merchant.ErrNewer):

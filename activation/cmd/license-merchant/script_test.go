@@ -99,7 +99,7 @@ func scripts(dir string) testscript.Params {
 			databases(e)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"serve": serveCommand, "exit": exitCommand, "setline": setLine, "buildagent": buildAgent, "flip": flip},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"serve": serveCommand, "exit": exitCommand, "setline": setLine, "buildagent": buildAgent, "flip": flip, "postgresql": postgresql},
 		Condition: func(name string) (bool, error) {
 			switch name {
 			case "pkcs11":
@@ -158,6 +158,20 @@ func buildAgent(ts *testscript.TestScript, neg bool, args []string) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		ts.Fatalf("%s", out)
 	}
+}
+
+// postgresql is "postgresql NAME FILE": adds a setting to a merchant.toml that
+// names an empty schema. It holds where MERCHANT_TEST_SCHEMAS is "", see environment.
+func postgresql(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 || neg {
+		ts.Fatalf("usage: postgresql NAME FILE")
+	}
+	dsn, err := merchanttest.Make(ts.Getenv(merchanttest.Variable), ts.Getenv(schemasVariable)+"_"+args[0])
+	ts.Check(err)
+	f, err := os.OpenFile(ts.MkAbs(args[1]), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	ts.Check(err)
+	_, err = fmt.Fprintf(f, "database = %q\n", dsn)
+	ts.Check(errors.Join(err, f.Close()))
 }
 
 // flip is "flip FILE": one bit in its middle changes.

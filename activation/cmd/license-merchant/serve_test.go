@@ -276,6 +276,8 @@ func TestErrorsHaveCodes(t *testing.T) {
 		{hsm.ErrNotBuilt, "built-without-pkcs11", exitUsage},
 		{merchant.ErrKeyStore, "key-store-unavailable", exitUnreachable},
 		{fmt.Errorf("%w: %w", merchant.ErrUnavailable, merchant.ErrKeyStore), "key-store-unavailable", exitUnreachable},
+		{errEmptyDatabase, "empty-database", exitRefused},
+		{errKeysElsewhere, "keys-elsewhere", exitRefused},
 		{errDeclined, "not-confirmed", exitUsage},
 	} {
 		code, message, hint := explain(c.err)
