@@ -78,10 +78,14 @@ func (t *tx) addGoods(g *goods, secret string) (bool, error) {
 		return false, err
 	}
 	g.created = t.now
-	n, err := t.exec(`INSERT INTO goods (`+goodsColumns+`, updated) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+	hint := ""
+	if g.kind == goodsCode {
+		hint = goodsHint(secret)
+	}
+	n, err := t.exec(`INSERT INTO goods (`+goodsColumns+`, updated, hint) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
 		ON CONFLICT (id) DO NOTHING`,
 		g.id, g.kind, g.sealed, g.state, g.standing, g.product, g.order, g.line, g.mode, g.amount, g.estimate, g.expires,
-		g.lease, g.owner, g.activated, g.checked, g.problem, g.created, t.now)
+		g.lease, g.owner, g.activated, g.checked, g.problem, g.created, t.now, hint)
 	return n == 1, err
 }
 
@@ -161,3 +165,6 @@ func foreignHint(code string) string {
 	}
 	return "…" + code[len(code)-4:]
 }
+
+// goodsHint is foreignHint as goods.hint has it: support types it in any case.
+func goodsHint(code string) string { return strings.ToUpper(foreignHint(code)) }

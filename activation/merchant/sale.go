@@ -104,36 +104,35 @@ func (s *Service) soldAs(ctx context.Context, which string) (string, error) {
 	case utf8.RuneCountInString(short) > len("0000"):
 		return s.oneGoods(ctx, "this code", `SELECT id FROM goods WHERE id = $1`, lookup(s.pepper, which))
 	}
-	// Few have no code here: their activation's answer was lost, or their product
-	// is not configured. Their last characters stand nowhere but in the seal.
-	rows, err := s.query(ctx, `SELECT `+goodsColumns+` FROM goods g WHERE kind = 'code'
-		AND NOT EXISTS (SELECT 1 FROM codes c WHERE c.goods = g.id AND c.goods <> '') LIMIT $1`, MaxList)
+	// The last characters of what an older version took up, and no device had
+	// redeemed before the upgrade, stand nowhere but in the seal: these are few.
+	hint := "…" + strings.ToUpper(short)
+	rows, err := s.query(ctx, `SELECT id, sealed, hint FROM goods WHERE kind = 'code' AND hint IN ($1, '') LIMIT $2`, hint, MaxList)
 	if err != nil {
 		return "", fmt.Errorf("merchant: goods: %w", err)
 	}
-	list, err := collect(rows, func(rows *sql.Rows) (g goods, err error) { return g, rows.Scan(g.fields()...) })
+	type ending struct {
+		goods
+		hint string
+	}
+	list, err := collect(rows, func(rows *sql.Rows) (e ending, err error) { return e, rows.Scan(&e.id, &e.sealed, &e.hint) })
 	if err != nil {
 		return "", err
 	}
 	var found []string
-	for _, g := range list {
-		code, err := s.openGoods(&g)
-		if err != nil {
-			return "", err
+	for _, e := range list {
+		if e.hint == "" {
+			code, err := s.openGoods(&e.goods)
+			if err != nil {
+				return "", err
+			}
+			e.hint = goodsHint(code)
 		}
-		if foreignHint(code) == "…"+strings.ToUpper(short) {
-			found = append(found, g.id)
+		if e.hint == hint {
+			found = append(found, e.id)
 		}
 	}
-	codes, err := s.query(ctx, `SELECT goods FROM codes WHERE hint = $1 AND goods <> '' AND source = 'koogallery'`, "…"+strings.ToUpper(short))
-	if err != nil {
-		return "", fmt.Errorf("merchant: codes: %w", err)
-	}
-	more, err := collect(codes, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) })
-	if err != nil {
-		return "", err
-	}
-	switch found = append(found, more...); len(found) {
+	switch len(found) {
 	case 0:
 		return "", fmt.Errorf("%w: a code of the marketplace that ends with %s", ErrNotFound, clip(short))
 	case 1:

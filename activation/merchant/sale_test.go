@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"strings"
 	"testing"
 	"time"
@@ -145,6 +146,27 @@ func (m *telling) Heartbeat(ctx context.Context, code string) (koogallery.Heartb
 	h, err := m.Marketplace.Heartbeat(ctx, code)
 	h.Product, h.Order, h.Amount = m.as.Product, m.as.Order, m.as.Amount
 	return h, err
+}
+
+// What an older version took up is found by its last characters, too: those that
+// stand with a redeemed code are taken over from there, others are in the seal.
+func TestLastCharactersOfOldGoods(t *testing.T) {
+	s := newStall(t)
+	ctx, redeemed, lost := context.Background(), s.sell("PLTEST000000000a74"), s.lost("PLTEST000000000a75")
+	must0(t, s.device(1).activate(redeemed))
+	wantCode(t, "its product is not known", s.device(2).activate(lost), protocol.CodeUnavailable)
+	must(s.db.write.Exec(`UPDATE goods SET hint = ''`))(t)
+	up, _, _ := strings.Cut(string(must(fs.ReadFile(migrations, "migrations/00009_fill_hints.sql"))(t)), "-- +goose Down")
+	must(s.db.write.Exec(up))(t)
+	if n := s.count(`SELECT COUNT(*) FROM goods WHERE hint = '…0A74'`); n != 1 || s.count(`SELECT COUNT(*) FROM goods WHERE hint = ''`) != 1 {
+		t.Errorf("%d hints are taken over, want one of two", n)
+	}
+	for _, code := range []string{redeemed, lost} {
+		end := code[len(code)-4:]
+		if got := must(s.svc.SetSale(ctx, end, "OFFI1", 2, ""))(t); got.Hint != "…"+end {
+			t.Errorf("%s: %+v", end, got)
+		}
+	}
 }
 
 // Whatever of the marketplace tells the purchase is asked before a human is:
