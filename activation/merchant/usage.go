@@ -197,10 +197,11 @@ type UseInfo struct {
 	Reported int64  `json:"reported"` // UTC second at which the marketplace was told, 0: not yet
 }
 
-// Uses lists the days of use of a marketplace's code, newest first.
+// Uses lists the days of use of a marketplace's code, newest first. Both orders
+// run backwards: then the primary key has it, however many devices used the code.
 func (s *Service) Uses(ctx context.Context, codeID string, limit int) ([]UseInfo, error) {
-	rows, err := s.query(ctx, `SELECT u.day, u.device, u.reported FROM uses u JOIN codes c ON c.goods = u.goods
-		WHERE c.id = $1 ORDER BY u.day DESC, u.device LIMIT $2`, codeID, limit)
+	rows, err := s.query(ctx, `SELECT day, device, reported FROM uses
+		WHERE goods = (SELECT goods FROM codes WHERE id = $1) ORDER BY day DESC, device DESC LIMIT $2`, codeID, limit)
 	if err != nil {
 		return nil, fmt.Errorf("merchant: uses: %w", err)
 	}
