@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -68,6 +69,19 @@ func (b *bed) problems() string {
 	return strings.Join(list, " ")
 }
 
+// probes asks what supervisors and load balancers ask: /healthz says that the
+// process answers, /readyz that requests would be.
+func (b *bed) probes(when string, wantReady int) {
+	b.t.Helper()
+	for path, want := range map[string]int{protocol.PathHealth: http.StatusOK, protocol.PathReady: wantReady} {
+		w := httptest.NewRecorder()
+		b.svc.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		if w.Code != want || w.Code != http.StatusOK && !strings.Contains(w.Body.String(), `"unavailable"`) {
+			b.t.Errorf("%s: %s answers %d %s, want %d", when, path, w.Code, w.Body, want)
+		}
+	}
+}
+
 // What ends with time is told before and after, in log, metric and list, and is
 // closed when it was put right.
 func TestProblemsOfTime(t *testing.T) {
@@ -99,6 +113,11 @@ func TestProblemsOfTime(t *testing.T) {
 		if got := b.problems(); got != step.want {
 			t.Errorf("%s: %q, want %q", step.name, got, step.want)
 		}
+		ready := http.StatusOK
+		if step.want == problemKeys { // nothing can be signed
+			ready = http.StatusServiceUnavailable
+		}
+		b.probes(step.name, ready)
 		text := b.metricsText()
 		for _, p := range Problems() {
 			value := " 0"
@@ -179,7 +198,9 @@ func TestDatabaseGoesAway(t *testing.T) {
 	if !strings.Contains(log.String(), `"problem":"database-unavailable"`) || !strings.Contains(log.String(), "Look at the database server") {
 		t.Errorf("the log does not tell: %s", log.String())
 	}
+	b.probes("while it is away", http.StatusServiceUnavailable) // counts errors, too
 	set(false)
+	b.probes("when it is back", http.StatusOK)
 	status, _, body = send(env)
 	if status != 200 {
 		t.Fatalf("when it is back: %d %s", status, body)

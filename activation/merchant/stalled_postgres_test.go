@@ -5,6 +5,7 @@ package merchant
 import (
 	"context"
 	"errors"
+	"net/http"
 	"path/filepath"
 	"testing"
 	"time"
@@ -70,4 +71,25 @@ func TestStalledInstance(t *testing.T) {
 	}
 	svc.Close()
 	must0(t, impatient.Close())
+}
+
+// A server that only reads, as a standby does after a failover, takes no renewal:
+// whoever spreads the load must not send agents there.
+func TestReadOnlyServerIsNotReady(t *testing.T) {
+	b := newPostgresBed(t)
+	b.db.write.SetMaxOpenConns(1) // what is set holds for a connection
+	for _, step := range []struct {
+		name, set, problems string
+		ready               int
+	}{
+		{"a server that writes", `SELECT 1`, "", http.StatusOK},
+		{"a server that only reads", `SET default_transaction_read_only = on`, problemDatabase, http.StatusServiceUnavailable},
+		{"a server that writes again", `RESET default_transaction_read_only`, "", http.StatusOK},
+	} {
+		must(b.db.write.Exec(step.set))(t)
+		b.probes(step.name, step.ready)
+		if got := b.problems(); got != step.problems {
+			t.Errorf("%s: problems: %q, want %q", step.name, got, step.problems)
+		}
+	}
 }
