@@ -24,13 +24,29 @@ const (
 // Status is the state of a code as the heartbeat names it.
 type Status string
 
-// The documented values. A frozen code's value is not documented; anything
-// else is handed on as it came.
+// The documented values, and the one for frozen codes, which is not documented.
+// Anything else is handed on as it came.
 const (
 	Alive    Status = "ALIVE"
 	Expired  Status = "EXPIRED"
 	Released Status = "RELEASED"
+	Frozen   Status = "FREEZE"
 )
+
+// readStatus reads a status in any case, and the words that KooGallery's other
+// interfaces have for the same states: one of them in a heartbeat must not be
+// taken for news.
+func readStatus(s string) Status {
+	switch word := Status(strings.ToUpper(strings.TrimSpace(s))); word {
+	case Alive, Expired, Released, Frozen:
+		return word
+	case "NORMAL", "UNFREEZE":
+		return Alive
+	case "FROZEN":
+		return Frozen
+	}
+	return Status(s)
+}
 
 // Info is what an activation tells. Expires is an estimate: the heartbeat decides.
 type Info struct {
@@ -104,7 +120,7 @@ func (c *Client) readInfo(raw json.RawMessage) Info {
 		}
 		return string(m[name])
 	}
-	info := Info{Status: Status(str("status")), Product: str("product_id"), Order: str("order_id")}
+	info := Info{Status: readStatus(str("status")), Product: str("product_id"), Order: str("order_id")}
 	info.Expires = c.readTime("license_code_info.expire_time", str("expire_time"))
 	var n json.Number
 	if json.Unmarshal([]byte(str("amount")), &n) == nil {
@@ -163,7 +179,7 @@ func (c *Client) readHeartbeat(code string, data map[string]json.RawMessage) (He
 				return Heartbeat{}, fmt.Errorf("%w: heartbeat of another code", ErrAnswer)
 			}
 		case "status":
-			h.Status = Status(s)
+			h.Status = readStatus(s)
 		case "activate_time":
 			h.Activated = c.readTime("heartbeat.activate_time", s)
 		case "expire_time", "expireTime", "expiration_time", "end_time":

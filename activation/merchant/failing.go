@@ -62,6 +62,25 @@ func (t *tx) raise(code, subject, detail string) error {
 	return t.keepProblems(map[problemID]*Problem{{code, subject}: {Detail: detail, Since: t.now}})
 }
 
+// over closes a problem in the transaction that ends it: another process has it
+// open, perhaps.
+func (t *tx) over(id problemID) error {
+	_, err := t.exec(`DELETE FROM problems WHERE code = $1 AND subject = $2`, id.code, id.subject)
+	t.svc.solvedFor(id.code, id.subject)
+	return err
+}
+
+// named counts what a problem is open about besides a subject.
+func (s *Service) named(code, besides string) int {
+	s.problems.mu.Lock()
+	defer s.problems.mu.Unlock()
+	n := s.problems.count(code)
+	if _, open := s.problems.open[problemID{code, besides}]; open {
+		n--
+	}
+	return n
+}
+
 // solvedBy closes a problem that the same call met: that a code's use is taken
 // says nothing of a heartbeat that calls it not activated.
 func (s *Service) solvedBy(call, code, subject string) {

@@ -18,6 +18,7 @@ const (
 	problemProduct     = "unknown-product"
 	problemPurchase    = "unknown-purchase"
 	problemAmount      = "unknown-quantity"
+	problemStatus      = "unknown-status"
 	problemUpload      = "upload-refused"
 	problemGivenUp     = "work-given-up"
 	problemCallbackKey = "callback-key"
@@ -100,6 +101,11 @@ func marketProblems() []Problem {
 			"无法获知某个授权码购买的数量，按商品默认值处理。",
 			"Look the quantity up in Seller Center; then license-merchant codes sale with this id and --amount. Devices learn it at their next renewal.",
 			"请在卖家中心查询数量；然后以此编号执行 license-merchant codes sale 并给出 --amount。设备将在下次续约时获知。"),
+		p(problemStatus,
+			"KooGallery names a state of a code that its documents do not list. The code goes on as it was, or counts as frozen, as unknown_status in [koogallery] says.",
+			"KooGallery 返回了某个授权码在其文档中未列出的状态。该授权码保持原状，或按 [koogallery] 中的 unknown_status 视为已冻结。",
+			"Look the code's state up in Seller Center; freeze or release it here if it may not be used. Look for a newer license-merchant that knows the word. It closes by itself when a known word comes.",
+			"请在卖家中心查询该授权码的状态；若不允许使用，请在此冻结或收回。请检查是否有认识该状态的新版 license-merchant。收到已知状态后会自动关闭。"),
 		p(problemUpload,
 			"KooGallery does not take a license that was applied for.",
 			"KooGallery 不接受所申请的许可证。",

@@ -225,6 +225,7 @@ func TestMarketOptionsRefused(t *testing.T) {
 		"amount": func(o *MarketOptions) { o.Products[0].Amount = "people" },
 		"thaw":   func(o *MarketOptions) { o.Thaw = "maybe" },
 		"frozen": func(o *MarketOptions) { o.NotActivated = "maybe" },
+		"status": func(o *MarketOptions) { o.UnknownStatus = "maybe" },
 		"twice":  func(o *MarketOptions) { o.Products = append(o.Products, o.Products[0]) },
 		"policy": func(o *MarketOptions) { o.Products[0].Spec.Policy = "vague" },
 		"name":   func(o *MarketOptions) { o.Products[0].Spec.Product = "Not A Name" },

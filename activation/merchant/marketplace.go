@@ -55,7 +55,7 @@ func (NoMarketplace) Order(context.Context, string, string) (json.RawMessage, er
 // UploadString delivers nothing.
 func (NoMarketplace) UploadString(context.Context, string, string) error { return errNoMarketplace }
 
-// Words of MarketOptions.Amount, Thaw and NotActivated.
+// Words of MarketOptions.Amount, Thaw, NotActivated and UnknownStatus.
 const (
 	// AmountSeats makes the quantity bought the concurrent uses on each machine.
 	AmountSeats = "seats"
@@ -77,6 +77,13 @@ const (
 	NotActivatedFrozen = "frozen"
 	// NotActivatedReport leaves such a code as it is and names it as a problem.
 	NotActivatedReport = "report"
+
+	// UnknownStatusReport leaves a code whose heartbeat has a status that the
+	// documents do not list as it is, and names it as a problem: a new word there
+	// must not stop every customer on the same day.
+	UnknownStatusReport = "report"
+	// UnknownStatusFrozen also freezes it until a word comes that is known.
+	UnknownStatusFrozen = "frozen"
 )
 
 // MarketProduct says what a product of the marketplace is here.
@@ -100,6 +107,9 @@ type MarketOptions struct {
 	// NotActivated is what a heartbeat "not activated" means for a code that was
 	// activated: NotActivatedFrozen (default), NotActivatedReport.
 	NotActivated string
+	// UnknownStatus is what a heartbeat with a status that the documents do not
+	// list means: UnknownStatusReport (default), UnknownStatusFrozen.
+	UnknownStatus string
 	// KeepUnknown takes callbacks about codes that were never activated here
 	// and remembers them; the documented answer is "does not exist".
 	KeepUnknown bool
@@ -142,6 +152,12 @@ func (o MarketOptions) withDefaults() (MarketOptions, error) {
 	}
 	if o.NotActivated != NotActivatedFrozen && o.NotActivated != NotActivatedReport {
 		return o, fmt.Errorf("%w: not activated is %s or %s", ErrInput, NotActivatedFrozen, NotActivatedReport)
+	}
+	if o.UnknownStatus == "" {
+		o.UnknownStatus = UnknownStatusReport
+	}
+	if o.UnknownStatus != UnknownStatusReport && o.UnknownStatus != UnknownStatusFrozen {
+		return o, fmt.Errorf("%w: unknown status is %s or %s", ErrInput, UnknownStatusReport, UnknownStatusFrozen)
 	}
 	seen := map[string]bool{}
 	for i := range o.Products {

@@ -252,7 +252,7 @@ func (t *tx) adopt(id, code, wanted string, beat *koogallery.Heartbeat, bought p
 	if beat == nil {
 		return t.enqueue(jobConfirm, g.id, "", t.now+30, "")
 	}
-	return nil
+	return t.nameDoubts(g, *beat)
 }
 
 // addForeign inserts a code that stands for goods, with the lookup it is found

@@ -168,12 +168,14 @@ func (t *tx) setRight(g *goods, codes []string) error {
 		if g.amount > 0 || over {
 			list = append(list, problemID{problemAmount, id})
 		}
+		if over { // no heartbeat comes any more
+			list = append(list, problemID{problemStatus, id})
+		}
 	}
 	for _, p := range list {
-		if _, err := t.exec(`DELETE FROM problems WHERE code = $1 AND subject = $2`, p.code, p.subject); err != nil {
+		if err := t.over(p); err != nil {
 			return err
 		}
-		t.svc.solvedFor(p.code, p.subject)
 	}
 	return nil
 }

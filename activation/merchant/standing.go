@@ -130,19 +130,58 @@ func (t *tx) heard(g *goods, h koogallery.Heartbeat) error {
 		}
 	case koogallery.Released:
 		standing = standReleased
-	case statusNotActivated:
+	case koogallery.Frozen, statusNotActivated:
 		if standing == standAlive || standing == "" {
 			standing = standFrozen
 		}
 	default:
-		// FREEZE and the like are plausible and not documented: the code is
-		// known and not alive, so it does not run, and somebody should look.
-		t.svc.log.Warn("marketplace: a heartbeat status that the documents do not list", "status", clip(string(h.Status)))
-		if standing == standAlive || standing == "" {
+		if t.svc.market.UnknownStatus == UnknownStatusFrozen && (standing == standAlive || standing == "") {
 			standing = standFrozen
 		}
 	}
-	return t.stand(g, standing, expires, "marketplace", "market.heartbeat", map[string]any{"status": clip(string(h.Status))})
+	if err := t.stand(g, standing, expires, "marketplace", "market.heartbeat", map[string]any{"status": clip(string(h.Status))}); err != nil {
+		return err
+	}
+	return t.nameDoubts(g, h)
+}
+
+// maxDoubts bounds the codes that one problem about heartbeats names: a word that
+// is new is new for all of them on the same day.
+const maxDoubts = 100
+
+// nameDoubts opens the problems that a heartbeat leaves about a code, and closes
+// those that it ends. A code that has no id here yet is named by adopt.
+func (t *tx) nameDoubts(g *goods, h koogallery.Heartbeat) error {
+	codes, err := t.codesOf(g.id)
+	if err != nil {
+		return err
+	}
+	for _, id := range codes {
+		if err := t.doubt(problemStatus, id, unknownStatus(h.Status)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unknownStatus says in words that a status is none that is known, "" otherwise.
+func unknownStatus(s koogallery.Status) string {
+	switch s {
+	case koogallery.Alive, koogallery.Expired, koogallery.Released, koogallery.Frozen, statusNotActivated:
+		return ""
+	}
+	return "heartbeat: status " + clip(string(s))
+}
+
+// doubt opens a problem about a code, or closes it when there is no detail.
+func (t *tx) doubt(problem, id, detail string) error {
+	switch {
+	case detail == "" && t.svc.troubled(problem):
+		return t.over(problemID{problem, id})
+	case detail == "", t.svc.named(problem, id) >= maxDoubts:
+		return nil
+	}
+	return t.raise(problem, id, detail)
 }
 
 // alive is the standing after a heartbeat "alive".

@@ -3,6 +3,8 @@ package merchant
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -27,8 +29,11 @@ func TestHeartbeatDecides(t *testing.T) {
 		{ThawWithExpiry, standAlive, koogallery.Expired, past, standExpired},
 		{ThawWithExpiry, standAlive, koogallery.Expired, future, standFrozen},
 		{ThawWithExpiry, standAlive, koogallery.Released, none, standReleased},
-		{ThawWithExpiry, standAlive, "FREEZE", none, standFrozen},
-		{ThawWithExpiry, standAlive, "FROZEN", future, standFrozen},
+		{ThawWithExpiry, standAlive, koogallery.Frozen, none, standFrozen},
+		{ThawWithExpiry, standAlive, koogallery.Frozen, future, standFrozen},
+		{ThawWithExpiry, standReleased, koogallery.Frozen, none, standReleased},
+		{ThawWithExpiry, standAlive, "SUSPENDED", future, standAlive},
+		{ThawWithExpiry, standFrozen, "SUSPENDED", future, standFrozen},
 		{ThawWithExpiry, standAlive, statusNotActivated, none, standFrozen},
 		{ThawWithExpiry, standExpired, statusNotActivated, none, standExpired},
 		{ThawWithExpiry, standFrozen, statusNotActivated, none, standFrozen},
@@ -204,6 +209,106 @@ func TestNotActivatedMayBeFrozen(t *testing.T) {
 				t.Errorf("said %d times in the log, want once", n)
 			}
 		})
+	}
+}
+
+// Whatever word a heartbeat has for a state: one that means a known state is that
+// state, and one that is new stops nobody, unless the vendor wants it. It is
+// named in log, metric and list until a known word comes.
+func TestStatusWords(t *testing.T) {
+	for _, c := range []struct{ setting, word, want string }{
+		{"", "alive", standAlive},
+		{"", "NORMAL", standAlive},
+		{"", "normal", standAlive},
+		{"", "UNFREEZE", standAlive},
+		{"", "Expired", standExpired},
+		{"", "released", standReleased},
+		{"", "FREEZE", standFrozen},
+		{"", "Frozen", standFrozen},
+		{"", "IN_SERVICE", ""},
+		{UnknownStatusReport, "IN_SERVICE", ""},
+		{UnknownStatusFrozen, "IN_SERVICE", standFrozen},
+		{UnknownStatusFrozen, "alive", standAlive},
+	} {
+		t.Run(c.setting+" "+c.word, func(t *testing.T) {
+			s, code, d := bought(t, func(o *MarketOptions) { o.UnknownStatus = c.setting })
+			var log bytes.Buffer
+			s.svc.log = slog.New(slog.NewJSONHandler(&log, nil))
+			id := must(s.svc.Codes(context.Background(), "", 1))(t)[0].ID
+			day := func() {
+				s.clock.Add(24 * time.Hour)
+				must0(t, d.do(license.RequestRenew, "", used(s.today())))
+				s.work()
+			}
+			s.market.Reword(func(state map[string]any) {
+				state["status"] = c.word
+				if c.want == standExpired {
+					delete(state, "expire_time") // with one to come it would be frozen
+				}
+			})
+			day()
+			want := c.want
+			if want == "" {
+				want = standAlive
+			}
+			must0(t, d.renew())
+			if s.standing() != want || (d.state() == "license") != (want == standAlive) {
+				t.Fatalf("%s, told %s, want %s", s.standing(), d.state(), want)
+			}
+			p := s.trouble(problemStatus)
+			if c.word != "IN_SERVICE" {
+				if len(s.svc.Open()) != 0 {
+					t.Errorf("open are %q", s.problems())
+				}
+				return
+			}
+			if p == nil || p.Subject != id || !strings.Contains(p.Detail, "IN_SERVICE") || s.metric("license_merchant_problem", "code", problemStatus) != 1 {
+				t.Fatalf("not named: %+v", s.svc.Open())
+			}
+			if text := log.String(); !strings.Contains(text, p.Next.EN) || strings.Contains(text, code) {
+				t.Errorf("the log says %s", text)
+			}
+			if n := s.count(`SELECT COUNT(*) FROM problems`); n != 1 {
+				t.Errorf("%d problems in the database, want 1", n)
+			}
+			s.market.Reword(nil)
+			day()
+			if s.standing() != standAlive || s.trouble(problemStatus) != nil || s.count(`SELECT COUNT(*) FROM problems`) != 0 {
+				t.Errorf("a known word came: %s, open are %q", s.standing(), s.problems())
+			}
+		})
+	}
+}
+
+// A word that is new from the first heartbeat on is named too, and over when the
+// code is released, after which no heartbeat comes. Of many codes some are named.
+func TestNewStatusOfManyCodes(t *testing.T) {
+	s := newStall(t)
+	s.market.Reword(func(state map[string]any) { state["status"] = "IN_SERVICE" })
+	code := s.sell("PLTEST000000000062")
+	d := s.device(1)
+	must0(t, d.activate(code))
+	id := must(s.svc.Codes(context.Background(), "", 1))(t)[0].ID
+	if p := s.trouble(problemStatus); p == nil || p.Subject != id || s.standing() != standAlive || d.state() != "license" {
+		t.Fatalf("%s, told %s, open are %+v", s.standing(), d.state(), s.svc.Open())
+	}
+	must0(t, s.market.Release(code))
+	s.deliver()
+	if len(s.svc.Open()) != 0 || s.count(`SELECT COUNT(*) FROM problems`) != 0 {
+		t.Errorf("released, and open are %q", s.problems())
+	}
+	must0(t, s.svc.change(context.Background(), func(t *tx) error {
+		var errs []error
+		for i := range maxDoubts + 5 {
+			errs = append(errs, t.doubt(problemStatus, fmt.Sprintf("c-%d", i), "heartbeat"))
+		}
+		return errors.Join(append(errs, t.doubt(problemStatus, "c-1", "heartbeat again"))...)
+	}))
+	if n := s.count(`SELECT COUNT(*) FROM problems`); n != maxDoubts || len(s.svc.Open()) != maxDoubts {
+		t.Errorf("%d problems in the database, %d open, want %d", n, len(s.svc.Open()), maxDoubts)
+	}
+	if n := s.count(`SELECT COUNT(*) FROM problems WHERE detail = 'heartbeat again'`); n != 1 {
+		t.Error("one that is open is not brought up to date")
 	}
 }
 

@@ -22,17 +22,18 @@ type koogallerySection struct {
 	Secret   string `toml:"secret_key"`   // never leaves this server
 	Callback string `toml:"callback_key"` // made in Seller Center, signs what KooGallery sends
 
-	Host        string         `toml:"host"`          // "" is mkt.myhuaweicloud.com, with .cn to fall back on
-	Heartbeat   int64          `toml:"heartbeat"`     // interface version, 1 (default) or 2
-	Times       string         `toml:"times"`         // zone of times that name none, "+00:00" by default
-	Uploads     string         `toml:"uploads"`       // what the signature of an upload covers: body (default) or unsigned
-	BodySign    bool           `toml:"body_sign"`     // sign the answers to callbacks
-	KeepUnknown bool           `toml:"keep_unknown"`  // take callbacks about codes that were not activated here
-	Thaw        string         `toml:"thaw"`          // with-expiry (default), always, never
-	Inactive    string         `toml:"not_activated"` // what that means for an activated code: frozen (default), report
-	Calendar    string         `toml:"calendar"`      // offset of the days of use, "+08:00" by default
-	Spread      duration       `toml:"spread"`        // longest wait before a day of use is told, "30m" by default
-	Product     []productTable `toml:"product"`       // [[koogallery.product]]
+	Host        string         `toml:"host"`           // "" is mkt.myhuaweicloud.com, with .cn to fall back on
+	Heartbeat   int64          `toml:"heartbeat"`      // interface version, 1 (default) or 2
+	Times       string         `toml:"times"`          // zone of times that name none, "+00:00" by default
+	Uploads     string         `toml:"uploads"`        // what the signature of an upload covers: body (default) or unsigned
+	BodySign    bool           `toml:"body_sign"`      // sign the answers to callbacks
+	KeepUnknown bool           `toml:"keep_unknown"`   // take callbacks about codes that were not activated here
+	Thaw        string         `toml:"thaw"`           // with-expiry (default), always, never
+	Inactive    string         `toml:"not_activated"`  // what that means for an activated code: frozen (default), report
+	Unlisted    string         `toml:"unknown_status"` // a status that the documents do not list: report (default), frozen
+	Calendar    string         `toml:"calendar"`       // offset of the days of use, "+08:00" by default
+	Spread      duration       `toml:"spread"`         // longest wait before a day of use is told, "30m" by default
+	Product     []productTable `toml:"product"`        // [[koogallery.product]]
 }
 
 // productTable is [[koogallery.product]]: what a product sold there is here.
@@ -77,7 +78,7 @@ func (k koogallerySection) products() []merchant.MarketProduct {
 // when it is that.
 func (a *app) market(c config, log *slog.Logger) (merchant.MarketOptions, *simulator, error) {
 	o := merchant.MarketOptions{
-		BodySign: c.KooGallery.BodySign, KeepUnknown: c.KooGallery.KeepUnknown, Thaw: c.KooGallery.Thaw, NotActivated: c.KooGallery.Inactive,
+		BodySign: c.KooGallery.BodySign, KeepUnknown: c.KooGallery.KeepUnknown, Thaw: c.KooGallery.Thaw, NotActivated: c.KooGallery.Inactive, UnknownStatus: c.KooGallery.Unlisted,
 		Spread: int64(c.KooGallery.Spread),
 	}
 	if c.Marketplace == "" {

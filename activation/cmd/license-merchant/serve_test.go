@@ -211,10 +211,10 @@ func TestMarketSettings(t *testing.T) {
 		check(t, err)
 		return c
 	}
-	o, _, err := s.app.market(write("times = \"+08:00\"\nuploads = \"unsigned\"\ncalendar = \"-03:00\""), log)
+	o, _, err := s.app.market(write("times = \"+08:00\"\nuploads = \"unsigned\"\ncalendar = \"-03:00\"\nunknown_status = \"frozen\""), log)
 	check(t, err)
 	client, ok := o.Market.(*koogallery.Client)
-	if !ok || !client.UnsignedUploads || client.Zone.String() != "+08:00" || o.Zone.String() != "+08:00" || o.Calendar.String() != "-03:00" {
+	if !ok || !client.UnsignedUploads || client.Zone.String() != "+08:00" || o.Zone.String() != "+08:00" || o.Calendar.String() != "-03:00" || o.UnknownStatus != merchant.UnknownStatusFrozen {
 		t.Errorf("%+v %+v", o, client)
 	}
 	for range 3 {

@@ -134,7 +134,7 @@ func (m *Marketplace) heartbeat(w http.ResponseWriter, body []byte) {
 // stateOf is what a heartbeat says of one code; nil when an error was answered.
 // That a frozen code is EXPIRED, and the name of the end, are assumptions: the
 // documents do not say.
-func (m *Marketplace) stateOf(w http.ResponseWriter, code string) map[string]string {
+func (m *Marketplace) stateOf(w http.ResponseWriter, code string) map[string]any {
 	if forms := m.foreign[code]; forms != nil {
 		last := forms[len(forms)-1]
 		answer(w, last.HTTP, last.Code, "another seller's code")
@@ -156,10 +156,14 @@ func (m *Marketplace) stateOf(w http.ResponseWriter, code string) map[string]str
 		return nil
 	}
 	m.beats[code] = append(m.beats[code], m.now())
-	return map[string]string{
+	state := map[string]any{
 		"license_code": c.Code, "status": status,
 		"activate_time": c.Active.UTC().Format(stampForm), "expire_time": c.Expires.UTC().Format(stampForm),
 	}
+	if m.reword != nil {
+		m.reword(state)
+	}
+	return state
 }
 
 // heartbeatBatch is v2, whose tables were never published: the request is that
@@ -175,7 +179,7 @@ func (m *Marketplace) heartbeatBatch(w http.ResponseWriter, body []byte) {
 		answer(w, http.StatusBadRequest, "95000001", "1 to 100 codes")
 		return
 	}
-	var list []map[string]string
+	var list []map[string]any
 	for _, code := range in.List {
 		state := m.stateOf(w, code)
 		if state == nil {

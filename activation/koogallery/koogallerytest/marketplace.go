@@ -76,6 +76,7 @@ type Marketplace struct {
 	foreign  map[string][]Form // codes of another seller, and how they are answered
 	beats    map[string][]time.Time
 	frozen   *Form // what a heartbeat of a frozen code answers, nil: EXPIRED
+	reword   func(state map[string]any)
 }
 
 // New makes a marketplace that knows one seller's key pair and answers only
@@ -127,6 +128,14 @@ func (m *Marketplace) AnswerFrozen(f Form) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.frozen = &f
+}
+
+// Reword makes heartbeats say a state in another form: it may change any member
+// of the state of a code, and is called for each heartbeat. Nil ends it.
+func (m *Marketplace) Reword(change func(state map[string]any)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.reword = change
 }
 
 // Set moves a code to a stage, as an order or a deadline would.
