@@ -83,7 +83,7 @@ func (t *tx) refresh(f fields, expires int64, scenes []string, find func() (*goo
 	}
 	if product != "" {
 		g.product = product
-		if g.kind == goodsCode && t.svc.troubled(problemPurchase) {
+		if t.svc.troubled(problemPurchase) || t.svc.troubled(problemOrder) {
 			if err := t.setRight(g, nil); err != nil {
 				return CallbackAnswer{}, err
 			}

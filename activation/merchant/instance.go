@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -143,19 +144,78 @@ func (t *tx) applyLicense(f fields) (CallbackAnswer, error) {
 	if a != nil || err != nil {
 		return answerOf(a), err
 	}
-	product, ok := t.svc.market.product(g.product)
+	product, ok, waiting, err := t.orderedProduct(g)
+	if err != nil {
+		return CallbackAnswer{}, err
+	}
 	switch {
-	case !ok:
-		t.svc.reportFor(problemProduct, g.product, "an instance of product "+clip(g.product)+" applied for a license")
-		return resulted(resultInternal, "this product is not set up yet"), nil
 	case g.standing != standAlive, g.expires > 0 && g.expires <= t.now, expires > 0 && expires <= t.now:
 		return resulted(resultDates, "outside the valid dates of the order"), nil
 	case expires == 0 && g.mode == "PERIOD":
 		return resulted(resultNoExpiry, "a license for a period needs expireTime"), nil
+	case !ok:
+		t.noProduct(g, waiting)
+		return resulted(resultInternal, "this product is not set up yet"), nil
 	case strings.Trim(print, "| \t") == "" && !product.Unbound:
 		return resulted(resultNoDevice, "this product needs the device fingerprint"), nil
 	}
 	return t.grant(g, product, application{Event: event, Name: t.svc.keyed("license", g.id, event, print)}, print, expires)
+}
+
+// orderWait is how many seconds an application waits for what its order says
+// before the product is taken for the only one that is configured. The
+// marketplace repeats a call for two hours.
+const orderWait = 3600
+
+// orderedProduct is the product of an instance. The documents show none in the lines of
+// an order, so that one that is not named is the only one that is configured, or
+// somebody has to say which. waiting: the order may still say it.
+func (t *tx) orderedProduct(g *goods) (product MarketProduct, ok, waiting bool, err error) {
+	product, ok = t.svc.market.product(g.product)
+	if !ok && g.product == "" {
+		var since int64
+		err = t.row(`SELECT created FROM jobs WHERE id = $1 AND failed = 0`, jobID(jobOrder, g.id, "")).Scan(&since)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return product, false, false, fmt.Errorf("merchant: jobs: %w", err)
+		}
+		if waiting = err == nil; !waiting || t.now-since >= orderWait {
+			product, ok = t.svc.market.guess("")
+		}
+	}
+	if !ok {
+		return product, false, waiting, nil
+	}
+	t.svc.solvedFor(problemProduct, g.product)
+	if t.svc.troubled(problemOrder) {
+		return product, true, waiting, t.over(problemID{problemOrder, g.orderLine()})
+	}
+	return product, true, waiting, nil
+}
+
+// noProduct names an instance that applied for a license and has no product here.
+// The marketplace asks again, and while it may still say which, nobody needs to.
+func (t *tx) noProduct(g *goods, waiting bool) {
+	switch {
+	case g.product != "":
+		t.svc.reportFor(problemProduct, g.product, "an instance of product "+clip(g.product)+" applied for a license")
+	case !waiting:
+		t.svc.reportFor(problemOrder, g.orderLine(), "an application for a license; the order names no product that could be read")
+	}
+}
+
+// orderLine names an instance for an operator: its id belongs to the
+// marketplace's customer.
+func (g *goods) orderLine() string { return g.order + "/" + g.line }
+
+// specOf is what a code of goods entitles to. A license that was applied for is
+// for one device; the quantity is how many there may be.
+func (g *goods) specOf(p MarketProduct) CodeSpec {
+	if g.kind != goodsInstance {
+		return p.spec(g.amount)
+	}
+	s := p.spec(0)
+	s.Devices = 1
+	return s
 }
 
 // grant makes the code of an application and lets it be uploaded.
@@ -187,13 +247,11 @@ func (t *tx) grant(g *goods, product MarketProduct, ap application, print string
 		}
 		return resulted(resultQuota, "the order's quantity is used up"), nil
 	}
-	spec := product.spec(0)
-	spec.Devices = 1
 	one := *g
 	if one.expires == 0 || expires > 0 && expires < one.expires {
 		one.expires = expires
 	}
-	if ap.Code, err = t.addForeign(&one, spec, lookup(t.svc.pepper, code), codeHint(code), bound); err != nil {
+	if ap.Code, err = t.addForeign(&one, g.specOf(product), lookup(t.svc.pepper, code), codeHint(code), bound); err != nil {
 		return CallbackAnswer{}, err
 	}
 	return accepted, t.enqueueUpload(g, ap)
@@ -335,6 +393,11 @@ func (s *Service) queryOrder(ctx context.Context, j task) error {
 		}
 		if err := t.saveGoods(g); err != nil {
 			return err
+		}
+		if t.svc.troubled(problemOrder) {
+			if err := t.setRight(g, nil); err != nil {
+				return err
+			}
 		}
 		return t.stand(g, g.standing, expires, "marketplace", "market.order", nil)
 	})

@@ -3,6 +3,7 @@ package merchant
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -167,19 +168,151 @@ func TestInstancePerOrder(t *testing.T) {
 
 // An order of a shape that the pages do not show is named, and the instance works on.
 func TestOrderOfAnotherShape(t *testing.T) {
-	for _, info := range []string{`[]`, `{"orderLine":"x"}`, `{}`, `{"orderLine":[{"productInfo":7}]}`} {
-		s := newStall(t, func(o *MarketOptions) {
-			o.Products = []MarketProduct{{Spec: CodeSpec{Product: "painter", Limits: map[string]int64{}}}}
+	for _, info := range []string{`[]`, `{"orderLine":"x"}`, `{}`, `{"orderLine":[{"productInfo":7}]}`, documentedOrder} {
+		for _, id := range []string{"", "OFFI1"} {
+			s := newStall(t, func(o *MarketOptions) {
+				o.Products = []MarketProduct{{ID: id, Spec: CodeSpec{Product: "painter", Limits: map[string]int64{}}}}
+			})
+			instance := s.ordered500(info)
+			s.work()
+			if q := must(s.svc.Queue(context.Background()))(t); q.Waiting != 0 || q.Failed != 0 {
+				t.Errorf("%s: %+v", info, q)
+			}
+			d := s.device(1)
+			if a := s.call(s.application(instance, "event-1", d.print)); a.Code != resultInProgress {
+				t.Errorf("%s, product %q: %+v", info, id, a)
+				continue
+			}
+			s.work()
+			must0(t, d.activate(string(s.market.Upload("event-1"))))
+			if p := s.problems(); p != "" && p != problemAnswer {
+				t.Errorf("%s, product %q: open are %q", info, id, p)
+			}
+		}
+	}
+}
+
+// documentedOrder is an order in exactly the form of the documents, whose lines
+// name no product and no quantity.
+const documentedOrder = `{"orderId":"CS500","orderType":"NEW","createTime":"20260102030405","orderLine":[{"orderLineId":"CS500-000001",
+	"chargingMode":"PERIOD","periodType":"year","periodNumber":1,"expireTime":"20470102030405"}],"buyerInfo":{},"extendParams":[]}`
+
+// ordered500 makes an instance of an order that the marketplace tells in some form.
+func (s *stall) ordered500(info string) string {
+	s.t.Helper()
+	s.market.AddOrder("CS500", json.RawMessage(info))
+	a := s.call(map[string]string{"activity": "newInstance", "orderId": "CS500", "orderLineId": "CS500-000001", "businessId": "b"})
+	if a.Code != resultOK {
+		s.t.Fatalf("newInstance: %+v", a)
+	}
+	return a.Instance
+}
+
+// Where several products may be meant an order that names none is named itself,
+// with what to do; somebody who has looked it up says it, on any instance of the
+// service, and the next application succeeds.
+func TestOrderWithoutAProduct(t *testing.T) {
+	const subject = "CS500/CS500-000001"
+	ctx := context.Background()
+	s := newStall(t)
+	instance := s.ordered500(documentedOrder)
+	s.work()
+	apply := func(event string, machine int, want string) {
+		t.Helper()
+		if a := s.call(s.application(instance, event, hardware(machine))); a.Code != want {
+			t.Errorf("%s: %+v, want %s", event, a, want)
+		}
+	}
+	apply("event-1", 1, resultInternal)
+	p := s.trouble(problemOrder)
+	if p == nil || p.Subject != subject || len(s.svc.Open()) != 1 || !strings.Contains(p.Next.EN, "codes sale --order") {
+		t.Fatalf("open are %+v", s.svc.Open())
+	}
+	must0(t, s.svc.shareProblems(ctx))
+	other := s.service(s.db)
+	defer other.Close()
+	for _, bad := range []struct {
+		which, product string
+		want           error
+	}{{subject, "OFFI9", ErrInput}, {"CS501/", "OFFI1", ErrNotFound}, {"CS500/CS500-000002", "OFFI1", ErrNotFound}, {"/", "OFFI1", ErrInput}} {
+		if _, err := other.SetSale(ctx, bad.which, bad.product, 1, ""); !errors.Is(err, bad.want) {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+	if got := must(other.SetSale(By(ctx, "ann"), "CS500/", "OFFI1", 2, "looked up"))(t); got != (Sold{subject, "", "OFFI1", 2}) {
+		t.Errorf("set: %+v", got)
+	}
+	must0(t, s.svc.shareProblems(ctx))
+	if len(s.svc.Open()) != 0 || s.count(`SELECT COUNT(*) FROM problems`) != 0 {
+		t.Errorf("set, and open are %+v", s.svc.Open())
+	}
+	apply("event-1", 1, resultInProgress)
+	apply("event-2", 2, resultInProgress)
+	apply("event-3", 3, resultQuota)
+	// What was said wrongly is set right: each license stays one of one device.
+	must(other.SetSale(ctx, subject, "OFFI2", 3, ""))(t)
+	apply("event-3", 3, resultInProgress)
+	for _, c := range must(s.svc.Codes(ctx, "", 9))(t) {
+		if c.Devices != 1 || c.Edition != "" {
+			t.Errorf("%+v, want one device of the second product", c)
+		}
+	}
+	s.market.AddOrder("CS500", json.RawMessage(documentedOrder))
+	again := s.call(map[string]string{"activity": "newInstance", "orderId": "CS500", "orderLineId": "CS500-000002", "businessId": "b2"})
+	s.work()
+	if _, err := other.SetSale(ctx, "CS500/", "OFFI1", 1, ""); !errors.Is(err, ErrInput) {
+		t.Errorf("an order of two lines: %v", err)
+	}
+	// Released, nobody needs to know any more.
+	if a := s.call(s.application(again.Instance, "event-4", hardware(4))); a.Code != resultInternal || s.trouble(problemOrder) == nil {
+		t.Fatalf("%+v, open are %+v", a, s.svc.Open())
+	}
+	if a := s.call(map[string]string{"activity": "releaseInstance", "instanceId": again.Instance}); a.Code != resultOK || len(s.svc.Open()) != 0 {
+		t.Errorf("%+v, open are %+v", a, s.svc.Open())
+	}
+	if a := s.call(s.application(again.Instance, "event-4", hardware(4))); a.Code != resultDates || len(s.svc.Open()) != 0 {
+		t.Errorf("%+v, open are %+v", a, s.svc.Open())
+	}
+}
+
+// While the order has not been asked for yet, nothing is wrong and nothing is
+// taken for granted; when it cannot be asked for, the only product is taken.
+func TestApplicationBeforeTheOrder(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		one    bool // product configured
+		lasts  bool // the outage
+		before string
+		after  string
+		open   string
+	}{
+		{"one product, a short outage", true, false, resultInternal, resultInProgress, ""},
+		{"one product, a long outage", true, true, resultInternal, resultInProgress, problemAway},
+		{"two products, a short outage", false, false, resultInternal, resultInternal, problemOrder},
+		{"two products, a long outage", false, true, resultInternal, resultInternal, problemAway},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newStall(t, func(o *MarketOptions) {
+				if c.one {
+					o.Products = o.Products[:1]
+				}
+			})
+			instance := s.ordered500(documentedOrder)
+			s.market.Away(true)
+			must(s.svc.WorkDue(context.Background()))(t)
+			if a := s.call(s.application(instance, "event-1", hardware(1))); a.Code != c.before || s.problems() != problemAway {
+				t.Errorf("%+v, open are %q", a, s.problems())
+			}
+			s.market.Away(c.lasts)
+			s.work()
+			s.clock.Add(orderWait * time.Second)
+			if !c.lasts {
+				s.work()
+			}
+			if a := s.call(s.application(instance, "event-1", hardware(1))); a.Code != c.after || s.problems() != c.open {
+				t.Errorf("%+v, open are %q, want %s and %q", a, s.problems(), c.after, c.open)
+			}
 		})
-		s.market.AddOrder("CS500", json.RawMessage(info))
-		a := s.call(map[string]string{"activity": "newInstance", "orderId": "CS500", "orderLineId": "CS500-000001", "businessId": "b"})
-		s.work()
-		if q := must(s.svc.Queue(context.Background()))(t); q.Waiting != 0 || q.Failed != 0 {
-			t.Errorf("%s: %+v", info, q)
-		}
-		if a := s.call(s.application(a.Instance, "event-1", hardware(1))); a.Code != resultInProgress {
-			t.Errorf("%s: %+v", info, a)
-		}
 	}
 }
 

@@ -17,6 +17,7 @@ const (
 	problemThrottled   = "marketplace-throttled"
 	problemProduct     = "unknown-product"
 	problemPurchase    = "unknown-purchase"
+	problemOrder       = "unknown-order"
 	problemAmount      = "unknown-quantity"
 	problemStatus      = "unknown-status"
 	problemUpload      = "upload-refused"
@@ -96,6 +97,11 @@ func marketProblems() []Problem {
 			"KooGallery 已激活某个授权码，但说明商品与数量的应答丢失，且配置了多个商品：买家暂时无法使用。",
 			"Look the code up in Seller Center, it ends with these characters; then license-merchant codes sale with them, --product and --amount. The buyer's next attempt succeeds.",
 			"请在卖家中心查询以这些字符结尾的授权码；然后以这些字符执行 license-merchant codes sale，并给出 --product 与 --amount。买家再次尝试即可成功。"),
+		p(problemOrder,
+			"An order of KooGallery does not name its product, and not exactly one product is configured: its buyer's software gets no license yet.",
+			"KooGallery 的某个订单未说明商品，且此处配置的商品不是恰好一个：买家的软件暂时无法获得许可证。",
+			"Look the order up in Seller Center; then license-merchant codes sale --order with this order and line, --product and --amount. The next application succeeds.",
+			"请在卖家中心查询该订单；然后以此订单与订单行执行 license-merchant codes sale --order，并给出 --product 与 --amount。下次申请即可成功。"),
 		p(problemAmount,
 			"How many seats were bought with a code could not be learned; it counts as the product's default.",
 			"无法获知某个授权码购买的数量，按商品默认值处理。",

@@ -30,7 +30,7 @@ func (g *goods) bought(p purchase) { g.product, g.order, g.amount = p.product, p
 
 // Sold is what SetSale has written down.
 type Sold struct {
-	Hint    string `json:"hint"`    // last characters of the marketplace's code
+	Hint    string `json:"hint"`    // last characters of the marketplace's code, or order/line of an instance
 	Code    string `json:"code"`    // its id here, "" until a device has activated it
 	Product string `json:"product"` // of the marketplace
 	Amount  int64  `json:"amount"`
@@ -41,8 +41,9 @@ const maxSoldAmount = 1_000_000_000
 
 // SetSale writes down what a code of the marketplace was bought as, which only
 // the answer of its activation tells: when that was lost somebody has to look
-// it up in Seller Center. which is the code, its id, or its last characters as
-// a problem names them. A product "" and an amount 0 stay as they are.
+// it up in Seller Center. which is the code, its id, its last characters as a
+// problem names them, or the order of an instance with a slash and its line. A
+// product "" and an amount 0 stay as they are.
 func (s *Service) SetSale(ctx context.Context, which, product string, amount int64, reason string) (Sold, error) {
 	if product == "" && amount == 0 {
 		return Sold{}, fmt.Errorf("%w: want a product, an amount, or both", ErrInput)
@@ -65,8 +66,8 @@ func (s *Service) SetSale(ctx context.Context, which, product string, amount int
 		if err != nil {
 			return err
 		}
-		if g.kind != goodsCode || g.standing == standReleased {
-			return fmt.Errorf("%w: this is no code in use", ErrState)
+		if g.standing == standReleased {
+			return fmt.Errorf("%w: this is not in use", ErrState)
 		}
 		was := purchase{product: g.product, amount: g.amount}
 		g.product, g.amount = cmp.Or(product, g.product), cmp.Or(amount, g.amount)
@@ -97,6 +98,13 @@ func (s *Service) SetSale(ctx context.Context, which, product string, amount int
 func (s *Service) soldAs(ctx context.Context, which string) (string, error) {
 	short := strings.TrimPrefix(which, "…")
 	switch {
+	case strings.Contains(which, "/"):
+		// The alphabet of codes is not documented: a slash may stand in one.
+		id, err := s.oneGoods(ctx, "this", `SELECT id FROM goods WHERE id = $1`, lookup(s.pepper, which))
+		if errors.Is(err, ErrNotFound) {
+			return s.orderedAs(ctx, which)
+		}
+		return id, err
 	case short == "" || len(which) > maxForeign:
 		return "", fmt.Errorf("%w: want a code of the marketplace, its id or its last characters", ErrInput)
 	case strings.HasPrefix(which, "c-"):
@@ -141,6 +149,29 @@ func (s *Service) soldAs(ctx context.Context, which string) (string, error) {
 	return "", fmt.Errorf("%w: %d codes end with %s: give the whole code", ErrInput, len(found), clip(short))
 }
 
+// orderedAs finds the instance of an order and its line; the line may be left out
+// when the order has one only.
+func (s *Service) orderedAs(ctx context.Context, which string) (string, error) {
+	order, line, _ := strings.Cut(which, "/")
+	if order == "" || len(order) > maxForeign || len(line) > maxForeign {
+		return "", fmt.Errorf("%w: want the order of an instance, a slash and its line", ErrInput)
+	}
+	rows, err := s.query(ctx, `SELECT id FROM goods WHERE kind = 'instance' AND order_id = $1 AND ($2 = '' OR order_line = $2) LIMIT 2`, order, line)
+	if err != nil {
+		return "", fmt.Errorf("merchant: goods: %w", err)
+	}
+	found, err := collect(rows, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) })
+	switch {
+	case err != nil:
+		return "", err
+	case len(found) == 0:
+		return "", fmt.Errorf("%w: no instance of this order was seen here", ErrNotFound)
+	case len(found) > 1:
+		return "", fmt.Errorf("%w: this order has several lines: give one after the slash", ErrInput)
+	}
+	return found[0], nil
+}
+
 func (s *Service) oneGoods(ctx context.Context, what, query, arg string) (id string, err error) {
 	err = s.db.read.QueryRowContext(ctx, query, arg).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -157,7 +188,14 @@ func (s *Service) oneGoods(ctx context.Context, what, query, arg string) (id str
 func (t *tx) setRight(g *goods, codes []string) error {
 	over := g.standing == standReleased
 	var list []problemID
-	if g.product != "" || over {
+	if g.kind == goodsInstance {
+		codes = nil // these problems are about codes of which each was bought
+	}
+	switch {
+	case g.product == "" && !over:
+	case g.kind == goodsInstance:
+		list = append(list, problemID{problemOrder, g.orderLine()})
+	default:
 		one, err := t.soldOf(g)
 		if err != nil {
 			return err
@@ -182,6 +220,9 @@ func (t *tx) setRight(g *goods, codes []string) error {
 
 // soldOf describes goods for an operator.
 func (t *tx) soldOf(g *goods) (Sold, error) {
+	if g.kind == goodsInstance {
+		return Sold{Hint: g.orderLine(), Product: g.product, Amount: g.amount}, nil
+	}
 	code, err := t.svc.openGoods(g)
 	return Sold{Hint: foreignHint(code), Product: g.product, Amount: g.amount}, err
 }
@@ -229,7 +270,7 @@ func (t *tx) applySale(g *goods) (codes []string, known bool, err error) {
 	if !ok {
 		return codes, false, nil
 	}
-	spec := product.spec(g.amount)
+	spec := g.specOf(product)
 	features, limits, err := spec.columns()
 	if err != nil {
 		return nil, false, err

@@ -35,10 +35,8 @@ func (t *tx) stand(g *goods, standing string, expires int64, actor, action strin
 			WHERE status = 'active' AND code_id IN (SELECT id FROM codes WHERE goods = $1 AND goods <> '')`, g.id); err != nil {
 			return err
 		}
-		if g.kind == goodsCode {
-			if err := t.setRight(g, codes); err != nil {
-				return err
-			}
+		if err := t.setRight(g, codes); err != nil {
+			return err
 		}
 	}
 	for _, id := range codes {

@@ -119,7 +119,7 @@ type Code struct {
 // Sale says what a code of the marketplace was bought as. It names the code in
 // a body, because it may be the whole of it: addresses end up in logs.
 type Sale struct {
-	Which   string `json:"which"`   // the code, its id here, or its last characters
+	Which   string `json:"which"`   // the code, its id here, its last characters, or order/line of an instance
 	Product string `json:"product"` // of the marketplace, "": as it is
 	Amount  int64  `json:"amount"`  // quantity bought, 0: as it is
 	Reason  string `json:"reason"`  // for the audit log
