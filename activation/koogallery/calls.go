@@ -10,6 +10,7 @@ import (
 	"mime/multipart"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -244,19 +245,33 @@ func (c *Client) ReportUsage(ctx context.Context, reports []Usage) error {
 		return err
 	}
 	for name, raw := range out {
-		if name == "error_code" || name == "error_msg" || string(raw) == "null" {
-			continue
-		}
-		c.unknown("software-usage-info", name)
-		if bad := mentioned(raw, byCode); name == "data" && len(bad) > 0 {
-			// A member whose printed name starts data.check_fail_ lists what failed.
-			return &Error{
-				Code: "check_fail", HTTP: 200, Class: BadCodeInSet, Codes: bad,
-				Hint: "the marketplace lists codes whose usage it did not take; report them one by one to find why",
-			}
+		if name != "error_code" && name != "error_msg" && string(raw) != "null" {
+			c.unknown("software-usage-info", name)
 		}
 	}
-	return nil
+	failed, known, met := failedReports(out, reports)
+	if !met {
+		// Another name, but codes of the request that are repeated.
+		bad := mentioned(out["data"], byCode)
+		failed = slices.DeleteFunc(slices.Clone(reports), func(r Usage) bool { return !slices.Contains(bad, r.Code) })
+		met, known = len(bad) > 0, len(bad) > 0
+	}
+	if !met {
+		return nil
+	}
+	e := &Error{
+		Code: "check_fail", HTTP: 200, Class: BadCodeInSet,
+		Hint: "the marketplace says that it did not take some of the usage; report the codes one by one to find why",
+	}
+	if known {
+		e.Reports = failed
+		for _, r := range failed {
+			e.Codes = append(e.Codes, r.Code)
+		}
+		slices.Sort(e.Codes)
+		e.Codes = slices.Compact(e.Codes)
+	}
+	return e
 }
 
 // Order asks for an order, which a new instance's callback only names. The

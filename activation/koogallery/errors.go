@@ -48,6 +48,7 @@ type Error struct {
 	Class   Class
 	Hint    string
 	Codes   []string // the codes of a batch that the answer names as bad; not part of the text
+	Reports []Usage  // the reports of usage that were not taken, when the answer says which; not part of the text
 }
 
 func (e *Error) Error() string {

@@ -107,7 +107,10 @@ func TestUsageTakenInPart(t *testing.T) {
 		`{"check_fail_map":{"PL1":"x","PL2":"y"}}`:              "PL1 PL2",
 		`{"check_fail_list":[]}`:                                "",
 		`{"check_fail_list":null}`:                              "",
-		`{"check_fail_list":["PL9"]}`:                           "",
+		`{"taken_not":["PL2"]}`:                                 "PL2",
+		`{"check_fail_count":0,"check_fail_list":[]}`:           "",
+		`{"check_fail_info":{"total":0,"list":[]}}`:             "",
+		`"{\"check_fail_list\":[]}"`:                            "",
 		`{}`:                                                    "",
 		`null`:                                                  "",
 	} {
@@ -121,6 +124,65 @@ func TestUsageTakenInPart(t *testing.T) {
 			t.Errorf("%s: %v, want the codes %s", data, err, want)
 		case want != "" && strings.Contains(err.Error(), "PL"):
 			t.Errorf("the error text repeats a code: %v", err)
+		}
+	}
+}
+
+// Whatever form a failure takes: which reports it was, and "?" when something
+// failed and the answer does not say what.
+func TestUsageFailureForms(t *testing.T) {
+	reports := []koogallery.Usage{{Code: "PL1", ID: "dev-1"}, {Code: "PL1", ID: "dev-2"}, {Code: "PL2", ID: "dev-2"}, {Code: "PL3", ID: "33"}, {Code: "PL4", Active: 5}}
+	for members, want := range map[string]string{
+		`"data":{"check_fail_list":[{"id":"dev-1"}]}`:                                         "PL1/dev-1",
+		`"data":{"check_fail_list":[{"id":"dev-2"}]}`:                                         "PL1/dev-2 PL2/dev-2",
+		`"data":{"check_fail_list":[{"id":33}]}`:                                              "PL3/33",
+		`"data":{"check_fail_list":[{"license":"PL1","software_usage_Info":{"id":"dev-2"}}]}`: "PL1/dev-2",
+		`"data":{"check_fail_list":[{"license":"PL1","id":"dev-2"},"PL4"]}`:                   "PL1/dev-2 PL4/",
+		`"data":{"check_fail_list":[{"license":"PL3","id":"another"}]}`:                       "PL3/33",
+		`"data":{"check_fail_count":1,"check_fail_list":["PL4"]}`:                             "PL4/",
+		`"data":{"check_fail_info":{"total":1,"list":["PL4"]}}`:                               "PL4/",
+		`"data":{"check_fail_licenses":"PL3,PL4"}`:                                            "PL3/33 PL4/",
+		`"data":{"check_fail_map":{"PL4":null}}`:                                              "PL4/",
+		`"data":{"checkFailList":["PL4"]}`:                                                    "PL4/",
+		`"data":[{"check_fail_list":["PL4"]}]`:                                                "PL4/",
+		`"data":{"result":{"check_fail_list":["PL4"]}}`:                                       "PL4/",
+		`"check_fail_list":[{"id":"dev-1"}]`:                                                  "PL1/dev-1",
+		`"data.check_fail_list":["PL4"]`:                                                      "PL4/",
+		`"data":"{\"check_fail_list\":[{\"id\":\"dev-1\"}]}"`:                                 "PL1/dev-1",
+		`"data":{"check_fail_list":"[{\"id\":\"dev-1\"}]"}`:                                   "PL1/dev-1",
+		`"data":{"check_fail_count":2,"check_fail_list":["PL4"]}`:                             "?",
+		`"data":{"check_fail_count":3}`:                                                       "?",
+		`"data":{"check_fail_num":"3"}`:                                                       "?",
+		`"data":{"check_fail_flag":true}`:                                                     "?",
+		`"data":{"check_fail_msg":"not all were taken"}`:                                      "?",
+		`"data":{"check_fail_list":["PL9"]}`:                                                  "?",
+		`"data":{"check_fail_list":["PL4",{"id":"another"}]}`:                                 "?",
+		`"data":{"check_fail_list":[0]}`:                                                      "?",
+		`"data":{"check_fail_count":0}`:                                                       "",
+		`"data":{"check_fail_num":"0","check_fail_msg":"","check_fail_flag":false}`:           "",
+		`"data":{"check_fail_list":[null]}`:                                                   "",
+		`"data":"{}","check_fail_list":[]`:                                                    "",
+	} {
+		c, _ := answering(t, 200, `{"error_code":"92020000","error_msg":"success",`+members+`}`)
+		err := c.ReportUsage(context.Background(), reports)
+		got := ""
+		var e *koogallery.Error
+		if errors.As(err, &e) && e.Class == koogallery.BadCodeInSet {
+			var list []string
+			for _, r := range e.Reports {
+				list = append(list, r.Code+"/"+r.ID)
+			}
+			if got = strings.Join(list, " "); got == "" {
+				got = "?"
+			}
+			if strings.Contains(err.Error(), "PL") || strings.Contains(err.Error(), "dev-") {
+				t.Errorf("%s: the error text repeats what was sent: %v", members, err)
+			}
+		} else if err != nil {
+			t.Errorf("%s: %v", members, err)
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", members, got, want)
 		}
 	}
 }

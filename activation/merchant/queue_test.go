@@ -259,6 +259,78 @@ func TestUsageOfManyDevices(t *testing.T) {
 	}
 }
 
+// A call that succeeds and says in some form that a part of it was not taken:
+// what failed is never called reported, is named by its code's id, and is told
+// again once somebody has put it right; the rest is not held up.
+func TestUsageTakenInPart(t *testing.T) {
+	const day = "2027-01-15"
+	for _, c := range []struct {
+		name, members string // with the client's mark, or the code
+		code          bool   // the whole code is not taken
+		named         bool   // the answer says which client it was
+	}{
+		{"by id", `"data":{"check_fail_list":[{"id":%q}]}`, false, true},
+		{"by id, at the top", `"check_fail_list":[%q]`, false, true},
+		{"by id, with a dot", `"data.check_fail_list":[{"id":%q}]`, false, true},
+		{"by code", `"data":{"check_fail_list":[%q]}`, true, false},
+		{"a count", `"data":{"check_fail_count":1,"about":%q}`, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newStall(t)
+			ctx := context.Background()
+			good, bad := s.sell("PLTEST000000000271"), s.sell("PLTEST000000000272")
+			must0(t, s.device(1).activate(good))
+			must0(t, s.device(2).activate(bad))
+			s.work()
+			const mark = "device-050"
+			must0(t, s.svc.change(ctx, func(t *tx) error {
+				for i := range 120 {
+					if err := t.used(lookup(s.svc.pepper, bad), fmt.Sprintf("device-%03d", i), []string{day}); err != nil {
+						return err
+					}
+				}
+				return t.used(lookup(s.svc.pepper, good), "device-x", []string{day})
+			}))
+			told := func(code string) (n int64) {
+				return s.count(`SELECT COUNT(*) FROM uses WHERE reported > 0 AND goods = $1 AND day = $2`, lookup(s.svc.pepper, code), day)
+			}
+			refused := mark
+			if c.code {
+				refused = bad
+			}
+			already, alreadyGood := told(bad), told(good)
+			s.market.RefuseUsage(fmt.Sprintf(c.members, map[bool]string{false: mark, true: bad}[c.code]), refused)
+			s.work()
+			want := already // without a name nothing of the code is taken for told
+			if c.named {
+				want += 119
+			}
+			if n := told(good); n != alreadyGood+1 {
+				t.Errorf("%d of the good code are reported, want %d", n, alreadyGood+1)
+			}
+			if n := told(bad); n != want {
+				t.Errorf("%d of the bad code are reported, want %d", n, want)
+			}
+			if n := s.count(`SELECT COUNT(*) FROM uses WHERE device = $1 AND reported > 0`, mark); n != 0 {
+				t.Error("what was not taken is called reported")
+			}
+			p := s.trouble(problemBatch)
+			if p == nil || len(s.svc.Open()) != 1 || !strings.HasPrefix(p.Subject, "c-") || strings.Contains(fmt.Sprint(*p), bad) {
+				t.Fatalf("open are %+v", s.svc.Open())
+			}
+			if q := must(s.svc.Queue(ctx))(t); q.Failed != 1 || q.Waiting != 0 {
+				t.Errorf("%+v, want one job for a human", q)
+			}
+			s.market.RefuseUsage("")
+			must0(t, s.svc.Settle(ctx, problemBatch, p.Subject, "put right"))
+			s.work()
+			if n := told(bad); n != already+120 || len(s.svc.Open()) != 0 {
+				t.Errorf("settled: %d of 120 are reported, open are %q", n-already, s.problems())
+			}
+		})
+	}
+}
+
 // The worker by itself: woken by what it has to do, ended by its context.
 func TestWork(t *testing.T) {
 	s := newStall(t)

@@ -86,8 +86,9 @@ type usageOf struct {
 }
 
 // reportUsage tells the clients of up to 100 codes in one call. When the
-// marketplace does not take the whole, each code is told by itself, so that a
-// bad one is found and the others are not held up.
+// marketplace does not take the whole, each code of which it does not say that it
+// was taken is told by itself, so that a bad one is found and the others are not
+// held up.
 func (s *Service) reportUsage(ctx context.Context, list []task) error {
 	var batch []usageOf
 	seen := map[string]bool{}
@@ -168,26 +169,71 @@ func (s *Service) tellUsage(ctx context.Context, batch []usageOf) error {
 		if len(batch) > 1 {
 			var errs []error
 			for _, u := range batch {
-				errs = append(errs, s.tellUsage(ctx, []usageOf{u}))
+				if taken := u.taken(err); len(taken) == len(u.devices) {
+					errs = append(errs, s.settleUsage(ctx, u, nil))
+				} else {
+					errs = append(errs, s.tellUsage(ctx, []usageOf{u}))
+				}
 			}
 			return errors.Join(errs...)
 		}
 	}
 	var errs []error
 	for _, u := range batch {
-		errs = append(errs, s.settleTask(ctx, u.task, err, func(t *tx) error {
-			for _, d := range u.devices {
-				if _, err := t.exec(`UPDATE uses SET reported = $1 WHERE goods = $2 AND day = $3 AND device = $4`, t.now, u.task.goods, u.day, d); err != nil {
-					return err
-				}
-			}
-			if u.more {
-				return t.enqueue(jobUsage, u.task.goods, u.day, t.now, "")
-			}
-			return nil
-		}))
+		errs = append(errs, s.settleUsage(ctx, u, err))
 	}
 	return errors.Join(errs...)
+}
+
+// taken is the devices whose report was taken although the call failed, as far as
+// its answer says which were not.
+func (u usageOf) taken(err error) []string {
+	var e *koogallery.Error
+	if !errors.As(err, &e) || len(e.Reports) == 0 {
+		return nil
+	}
+	var list []string
+	for i, r := range u.reports {
+		if !slices.Contains(e.Reports, r) {
+			list = append(list, u.devices[i])
+		}
+	}
+	return list
+}
+
+// settleUsage writes down what became of the report about one code.
+func (s *Service) settleUsage(ctx context.Context, u usageOf, err error) error {
+	if taken := u.taken(err); len(taken) > 0 {
+		if err := s.change(context.WithoutCancel(ctx), func(t *tx) error { return t.reported(u, taken) }); err != nil {
+			return err
+		}
+		if u.more { // they must not wait for the ones that were not taken
+			next, err := s.unreported(ctx, u.task)
+			if err != nil {
+				return err
+			}
+			return s.tellUsage(ctx, []usageOf{next})
+		}
+	}
+	return s.settleTask(ctx, u.task, err, func(t *tx) error {
+		if err := t.reported(u, u.devices); err != nil {
+			return err
+		}
+		if u.more {
+			return t.enqueue(jobUsage, u.task.goods, u.day, t.now, "")
+		}
+		return nil
+	})
+}
+
+// reported notes that the marketplace has taken the use of devices.
+func (t *tx) reported(u usageOf, devices []string) error {
+	for _, d := range devices {
+		if _, err := t.exec(`UPDATE uses SET reported = $1 WHERE goods = $2 AND day = $3 AND device = $4`, t.now, u.task.goods, u.day, d); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // UseInfo is one day on which a device used a code.

@@ -11,6 +11,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -225,6 +226,7 @@ func (m *Marketplace) reportUsage(w http.ResponseWriter, body []byte) {
 			return
 		}
 	}
+	refused := false
 	for _, u := range in.List {
 		for _, i := range u.Info {
 			mark := ""
@@ -233,8 +235,17 @@ func (m *Marketplace) reportUsage(w http.ResponseWriter, body []byte) {
 			} else {
 				mark = fmt.Sprintf("active_num=%d", *i.Active)
 			}
+			if slices.Contains(m.refused, mark) || slices.Contains(m.refused, u.License) {
+				refused = true
+				continue
+			}
 			m.usage[u.License] = append(m.usage[u.License], mark)
 		}
+	}
+	if refused {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"error_code":"92020000","error_msg":"success",%s}`, m.refusal)
+		return
 	}
 	answer(w, http.StatusOK, "92020000", "success")
 }

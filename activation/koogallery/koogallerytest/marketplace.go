@@ -77,6 +77,8 @@ type Marketplace struct {
 	beats    map[string][]time.Time
 	frozen   *Form // what a heartbeat of a frozen code answers, nil: EXPIRED
 	reword   func(state map[string]any)
+	refused  []string // codes and client marks whose usage is not taken
+	refusal  string   // the members of the answer that says so
 }
 
 // New makes a marketplace that knows one seller's key pair and answers only
@@ -128,6 +130,15 @@ func (m *Marketplace) AnswerFrozen(f Form) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.frozen = &f
+}
+
+// RefuseUsage makes reports about some codes and client marks fail, although the
+// call succeeds. How that is said is not documented: members is the JSON of the
+// answer's further members. Without marks it ends.
+func (m *Marketplace) RefuseUsage(members string, marks ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refused, m.refusal = marks, members
 }
 
 // Reword makes heartbeats say a state in another form: it may change any member
