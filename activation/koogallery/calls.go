@@ -122,7 +122,7 @@ func (c *Client) readInfo(raw json.RawMessage) Info {
 		return string(m[name])
 	}
 	info := Info{Status: readStatus(str("status")), Product: str("product_id"), Order: str("order_id")}
-	info.Expires = c.readTime("license_code_info.expire_time", str("expire_time"))
+	info.Expires = c.readTime("license_code_info.expire_time", str("expire_time"), ParseEnd)
 	var n json.Number
 	if json.Unmarshal([]byte(str("amount")), &n) == nil {
 		info.Amount, _ = n.Int64()
@@ -169,34 +169,38 @@ func (c *Client) Heartbeat(ctx context.Context, code string) (Heartbeat, error) 
 
 func (c *Client) readHeartbeat(code string, data map[string]json.RawMessage) (Heartbeat, error) {
 	h := Heartbeat{Code: code}
+	ends := map[string]member{}
 	for name, raw := range data {
 		var s string
 		if json.Unmarshal(raw, &s) != nil {
 			s = string(raw)
 		}
-		switch name {
-		case "license_code":
+		switch short := folded(name); short {
+		case "licensecode":
 			if s != code {
 				return Heartbeat{}, fmt.Errorf("%w: heartbeat of another code", ErrAnswer)
 			}
 		case "status":
 			h.Status = readStatus(s)
-		case "activate_time":
-			h.Activated = c.readTime("heartbeat.activate_time", s)
-		case "expire_time", "expireTime", "expiration_time", "end_time":
-			h.Expires = c.readTime("heartbeat."+name, s)
-		case "product_id", "productId":
+		case "activatetime":
+			h.Activated = c.readTime("heartbeat.activate_time", s, ParseTime)
+		case "productid":
 			h.Product = s
-		case "order_id", "orderId":
+		case "orderid":
 			h.Order = s
 		case "amount":
 			if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 				h.Amount = n
 			}
 		default:
-			c.unknown("heartbeat", name)
+			if slices.Contains(endNames(), short) {
+				ends[short] = member{name, s}
+			} else {
+				c.unknown("heartbeat", name)
+			}
 		}
 	}
+	h.Expires = c.readEnd(ends)
 	if h.Status == "" {
 		return Heartbeat{}, fmt.Errorf("%w: heartbeat without a status", ErrAnswer)
 	}
@@ -356,47 +360,4 @@ func checkCode(code string) error {
 		return fmt.Errorf("%w: an authorization code has 1 to 64 characters", ErrArgument)
 	}
 	return nil
-}
-
-// readTime reads a time in one of the forms the pages show.
-func (c *Client) readTime(about, s string) time.Time {
-	if s == "" || s == "null" {
-		return time.Time{}
-	}
-	t, err := ParseTime(s, c.Zone)
-	if err != nil {
-		c.unknown(about, "time in an unknown form")
-	}
-	return t
-}
-
-// ParseTime reads the time forms of KooGallery's pages: yyyyMMddHHmmss, the
-// same with milliseconds, "yyyy-MM-dd HH:mm:ss z", ISO 8601, and UNIX
-// milliseconds. Those that name no zone are of the given one, nil is UTC: some
-// pages say UTC, others nothing. It returns ErrAnswer for anything else.
-func ParseTime(s string, zone *time.Location) (time.Time, error) {
-	if zone == nil {
-		zone = time.UTC
-	}
-	if len(s) == 17 {
-		if t, err := time.ParseInLocation(timeFormat+".000", s[:14]+"."+s[14:], zone); err == nil {
-			return t.UTC(), nil
-		}
-	}
-	for _, form := range []string{timeFormat, "2006-01-02 15:04:05 z", "2006-01-02 15:04:05 Z", "2006-01-02 15:04:05", time.RFC3339Nano, "20060102T150405Z"} {
-		in := zone
-		if strings.ContainsAny(form[len(form)-1:], "zZ") {
-			in = time.UTC // a letter that says so
-		}
-		if t, err := time.ParseInLocation(form, s, in); err == nil {
-			return t.UTC(), nil
-		}
-	}
-	var ms int64
-	if len(s) == 13 {
-		if _, err := fmt.Sscanf(s, "%d", &ms); err == nil && ms > 0 {
-			return time.UnixMilli(ms).UTC(), nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("%w: time %q", ErrAnswer, s)
 }

@@ -97,6 +97,53 @@ func TestHeartbeatMayNameTheSale(t *testing.T) {
 	}
 }
 
+// The end of a code in a heartbeat: its name and form are not documented.
+func TestHeartbeatEnds(t *testing.T) {
+	const at, day = 1798859045, 1798848000 + 24*3600
+	for members, want := range map[string]int64{
+		`"expire_time":"20270102030405"`:                                     at,
+		`"expireTime":1798859045`:                                            at,
+		`"expire_time":1798859045000`:                                        at,
+		`"expire_time":"1798859045"`:                                         at,
+		`"expire_time":"2027-01-02T11:04:05.000+0800"`:                       at,
+		`"end_time":"2027/01/02 03:04:05"`:                                   at,
+		`"expireDate":"2027-01-02"`:                                          day,
+		`"expire_date":"20270102"`:                                           day,
+		`"Expiration_Time":20270102030405`:                                   at,
+		`"expireDate":"2027-01-02","expireTime":"20270102030405"`:            at,
+		`"expired_time":"","expire_time":null,"end_date":"2027-01-02"`:       day,
+		`"expire_time":"never","expiry_time":"2027-01-02 03:04:05"`:          at,
+		`"expired":false,"expire_days":30,"expire_notice":"2027-01-01"`:      0,
+		`"expire_time":"never"`:                                              0,
+		`"validUntil":"2027-01-02 03:04:05","effectiveDate":"2026-01-02"`:    at,
+		`"activateTime":"20260102030405","license_code":"PL1","amount":"12"`: 0,
+	} {
+		c, _ := answering(t, 200, `{"error_code":"92020000","data":{"status":"ALIVE",`+members+`}}`)
+		h, err := c.Heartbeat(context.Background(), "PL1")
+		if got := max(0, h.Expires.Unix()); err != nil || got != want {
+			t.Errorf("%s: ends %d, want %d (%v)", members, got, want, err)
+		}
+	}
+	c, met := answering(t, 200, `{"error_code":"92020000","data":{"status":"ALIVE","expire_time":"never"}}`)
+	if _, err := c.Heartbeat(context.Background(), "PL1"); err != nil || strings.Join(*met, " ") != "heartbeat.expire_time time in an unknown form" {
+		t.Errorf("told %q, want the form (%v)", *met, err)
+	}
+}
+
+// A status in any case, and in the words of KooGallery's other interfaces.
+func TestHeartbeatStatusWords(t *testing.T) {
+	for word, want := range map[string]koogallery.Status{
+		"ALIVE": koogallery.Alive, "alive": koogallery.Alive, " Alive ": koogallery.Alive, "NORMAL": koogallery.Alive, "unfreeze": koogallery.Alive,
+		"expired": koogallery.Expired, "Released": koogallery.Released, "freeze": koogallery.Frozen, "Frozen": koogallery.Frozen,
+		"In_Service": "In_Service",
+	} {
+		c, _ := answering(t, 200, `{"error_code":"92020000","data":{"status":"`+word+`"}}`)
+		if h, err := c.Heartbeat(context.Background(), "PL1"); err != nil || h.Status != want {
+			t.Errorf("%s: %s %v, want %s", word, h.Status, err, want)
+		}
+	}
+}
+
 // A usage report that was taken in part: the member's name and shape are not
 // documented, so the codes are looked for wherever they stand.
 func TestUsageTakenInPart(t *testing.T) {

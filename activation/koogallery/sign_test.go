@@ -159,6 +159,9 @@ func TestParseTimeZone(t *testing.T) {
 	for s, shifted := range map[string]bool{
 		"20270102030405": true, "20270102030405000": true, "2027-01-02 03:04:05": true,
 		"2027-01-02 03:04:05 z": false, "2027-01-02 03:04:05 Z": false, "20270102T030405Z": false, "2027-01-02T03:04:05Z": false, "1798859045000": false,
+		"1798859045": false, "2027-01-02T03:04:05+0000": false, "2027-01-02T11:04:05.000+0800": false, "2027-01-02T11:04:05+08:00": false,
+		"2027-01-02 11:04:05+0800": false, "2027-01-02 11:04:05 +0800": false, "2027-01-02 11:04:05+08:00": false, "20270102T110405+0800": false,
+		"2027/01/02 03:04:05": true, "2027-01-02T03:04:05": true,
 	} {
 		utc, err1 := ParseTime(s, nil)
 		there, err2 := ParseTime(s, beijing)
@@ -168,6 +171,31 @@ func TestParseTimeZone(t *testing.T) {
 		}
 		if err1 != nil || err2 != nil || utc.Unix() != 1798859045 || utc.Sub(there) != want {
 			t.Errorf("%s: %v %v (%v %v)", s, utc, there, err1, err2)
+		}
+	}
+}
+
+// A day alone begins with its first instant, and ends something with its last.
+func TestParseDays(t *testing.T) {
+	beijing := time.FixedZone("+08:00", 8*3600)
+	for _, s := range []string{"2027-01-02", "2027/01/02", "20270102"} {
+		for zone, want := range map[*time.Location]int64{nil: 1798848000, beijing: 1798848000 - 8*3600} {
+			first, err1 := ParseTime(s, zone)
+			end, err2 := ParseEnd(s, zone)
+			if err1 != nil || err2 != nil || first.Unix() != want || end.Unix() != want+24*3600 {
+				t.Errorf("%s: %v to %v, want %d (%v %v)", s, first, end, want, err1, err2)
+			}
+		}
+	}
+	if end, err := ParseEnd("20270102030405", nil); err != nil || end.Unix() != 1798859045 {
+		t.Errorf("with a time: %v %v", end, err)
+	}
+	for _, s := range []string{"", "0", "-1", "soon", "2027", "179885904", "17988590450001", "1798859045abc", "2027-13-02", "2027-01-02T", "true"} {
+		if at, err := ParseTime(s, nil); !errors.Is(err, ErrAnswer) {
+			t.Errorf("%q is %v", s, at)
+		}
+		if at, err := ParseEnd(s, nil); !errors.Is(err, ErrAnswer) {
+			t.Errorf("%q ends %v", s, at)
 		}
 	}
 }

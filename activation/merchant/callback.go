@@ -229,7 +229,7 @@ func (t *tx) moment(f fields, name string, limit int, mandatory bool) (int64, er
 	if v == "" {
 		return 0, &fieldError{name + " is missing"}
 	}
-	at, err := koogallery.ParseTime(v, t.svc.market.Zone)
+	at, err := koogallery.ParseEnd(v, t.svc.market.Zone)
 	if err != nil || at.Unix() <= 0 {
 		return 0, &fieldError{name + " has not a documented form of time"}
 	}

@@ -387,7 +387,7 @@ func (s *Service) queryOrder(ctx context.Context, j task) error {
 			if amount > 0 {
 				g.amount = amount
 			}
-			if at, err := koogallery.ParseTime(l.Expires, t.svc.market.Zone); err == nil && expires == 0 {
+			if at, err := koogallery.ParseEnd(l.Expires, t.svc.market.Zone); err == nil && expires == 0 {
 				expires = at.Unix()
 			}
 		}

@@ -20,6 +20,7 @@ const (
 	problemOrder       = "unknown-order"
 	problemAmount      = "unknown-quantity"
 	problemStatus      = "unknown-status"
+	problemEnd         = "unknown-end"
 	problemUpload      = "upload-refused"
 	problemGivenUp     = "work-given-up"
 	problemCallbackKey = "callback-key"
@@ -112,6 +113,11 @@ func marketProblems() []Problem {
 			"KooGallery 返回了某个授权码在其文档中未列出的状态。该授权码保持原状，或按 [koogallery] 中的 unknown_status 视为已冻结。",
 			"Look the code's state up in Seller Center; freeze or release it here if it may not be used. Look for a newer license-merchant that knows the word. It closes by itself when a known word comes.",
 			"请在卖家中心查询该授权码的状态；若不允许使用，请在此冻结或收回。请检查是否有认识该状态的新版 license-merchant。收到已知状态后会自动关闭。"),
+		p(problemEnd,
+			"KooGallery calls a frozen code alive and names no end that can be read: it stays frozen, as thaw = \"with-expiry\" in [koogallery] says.",
+			"KooGallery 称某个已冻结的授权码有效，但未给出可读取的到期时间：按 [koogallery] 中的 thaw = \"with-expiry\"，该授权码保持冻结。",
+			"Look the code up in Seller Center. If it is in use there, let its un-freeze be sent again from production messages, or set thaw = \"always\" in [koogallery] and restart; the log names what was met instead of an end.",
+			"请在卖家中心查询该授权码。若其在那里处于使用中，请在生产接口消息中重新推送解冻，或在 [koogallery] 中设置 thaw = \"always\" 并重启；日志中记录了收到的内容。"),
 		p(problemUpload,
 			"KooGallery does not take a license that was applied for.",
 			"KooGallery 不接受所申请的许可证。",

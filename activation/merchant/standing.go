@@ -45,6 +45,11 @@ func (t *tx) stand(g *goods, standing string, expires int64, actor, action strin
 		if err := t.audit(actor, action, id, d); err != nil {
 			return err
 		}
+		if standing != standFrozen && t.svc.troubled(problemEnd) {
+			if err := t.over(problemID{problemEnd, id}); err != nil {
+				return err
+			}
+		}
 		t.tell(id)
 	}
 	return nil
@@ -156,6 +161,13 @@ func (t *tx) nameDoubts(g *goods, h koogallery.Heartbeat) error {
 	}
 	for _, id := range codes {
 		if err := t.doubt(problemStatus, id, unknownStatus(h.Status)); err != nil {
+			return err
+		}
+		noEnd := ""
+		if h.Status == koogallery.Alive && h.Expires.IsZero() && g.standing == standFrozen && t.svc.market.Thaw == ThawWithExpiry {
+			noEnd = "heartbeat: alive, without an end that could be read"
+		}
+		if err := t.doubt(problemEnd, id, noEnd); err != nil {
 			return err
 		}
 	}

@@ -280,6 +280,69 @@ func TestStatusWords(t *testing.T) {
 	}
 }
 
+// A frozen code whose heartbeat is alive and names no end that can be read stays
+// frozen by the default setting, and is named until that is over: by an end in
+// whatever plausible form, or by the callback.
+func TestThawNeedsAnEnd(t *testing.T) {
+	for _, c := range []struct {
+		name, thaw, open string
+		mend             func(s *stall, code string, later time.Time)
+	}{
+		{"seconds", "", problemEnd, func(s *stall, _ string, later time.Time) {
+			s.market.Reword(func(state map[string]any) { state["expire_time"] = later.Unix() })
+		}},
+		{"a date under another name", ThawWithExpiry, problemEnd, func(s *stall, _ string, later time.Time) {
+			s.market.Reword(func(state map[string]any) {
+				delete(state, "expire_time")
+				state["expireDate"] = later.UTC().Format(time.DateOnly)
+			})
+		}},
+		{"the callback", "", problemEnd, func(s *stall, code string, _ time.Time) { s.call(unfreeze(code)) }},
+		{"a release", "", problemEnd, func(s *stall, code string, _ time.Time) {
+			must0(s.t, s.market.Release(code))
+			s.deliver()
+		}},
+		{"no end is needed", ThawAlways, "", nil},
+		{"no end helps", ThawNever, "", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, code, d := bought(t, func(o *MarketOptions) { o.Thaw = c.thaw })
+			id := must(s.svc.Codes(context.Background(), "", 1))(t)[0].ID
+			day := func() {
+				s.clock.Add(24 * time.Hour)
+				must0(t, d.do(license.RequestRenew, "", used(s.today())))
+				s.work()
+			}
+			s.call(freeze(code)) // and the un-freeze is lost
+			s.market.Reword(func(state map[string]any) { state["expire_time"] = "in a year" })
+			day()
+			if s.problems() != c.open {
+				t.Fatalf("%s, open are %q, want %q", s.standing(), s.problems(), c.open)
+			}
+			if c.mend == nil {
+				return
+			}
+			if p := s.trouble(problemEnd); p.Subject != id || s.standing() != standFrozen {
+				t.Errorf("%s, open are %+v", s.standing(), p)
+			}
+			later := s.clock.Now().Add(200 * 24 * time.Hour)
+			c.mend(s, code, later)
+			if c.name != "a release" {
+				day()
+				if s.standing() != standAlive {
+					t.Errorf("still %s", s.standing())
+				}
+			}
+			if s.problems() != "" || s.count(`SELECT COUNT(*) FROM problems`) != 0 {
+				t.Errorf("over, and open are %q", s.problems())
+			}
+			if at := s.ends(); c.name == "seconds" && at != later.Unix() {
+				t.Errorf("ends %d, want %d", at, later.Unix())
+			}
+		})
+	}
+}
+
 // A word that is new from the first heartbeat on is named too, and over when the
 // code is released, after which no heartbeat comes. Of many codes some are named.
 func TestNewStatusOfManyCodes(t *testing.T) {
