@@ -167,9 +167,9 @@ func (t *tx) applyLicense(f fields) (CallbackAnswer, error) {
 // marketplace repeats a call for two hours.
 const orderWait = 3600
 
-// orderedProduct is the product of an instance. The documents show none in the lines of
-// an order, so that one that is not named is the only one that is configured, or
-// somebody has to say which. waiting: the order may still say it.
+// orderedProduct is the product of an instance. The documents show none in the
+// lines of an order, so that one that is not named is the only one that is
+// configured, or somebody has to say which. waiting: the order may still say it.
 func (t *tx) orderedProduct(g *goods) (product MarketProduct, ok, waiting bool, err error) {
 	product, ok = t.svc.market.product(g.product)
 	if !ok && g.product == "" {
