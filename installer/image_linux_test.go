@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -107,6 +108,8 @@ func (w *world) run(_ context.Context, argv ...string) (string, error) {
 		return "", w.account(last, false)
 	case argv[0] == "groupdel":
 		return "", w.line("etc/group", last, false)
+	case strings.HasPrefix(line, "/etc/init.d/"):
+		return "", w.script(last)
 	case strings.Contains(line, " enable "), strings.Contains(line, " disable "):
 		return "", w.links(strings.Contains(line, " enable "), argv)
 	case strings.HasPrefix(line, "systemctl show -p ActiveState"):
@@ -174,7 +177,7 @@ func (w *world) line(file, name string, there bool) error {
 }
 
 func (w *world) target(live bool) Target {
-	return Target{Root: w.root, Run: w.run, hook: w.hook, live: live}
+	return Target{Root: w.root, Run: w.run, hook: w.hook, live: live, serves: w.serves, patience: time.Millisecond}
 }
 
 func install(t *testing.T, target Target, program string) error {

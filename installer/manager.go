@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"licenseagent.example/installer/packaging"
 	"licenseagent.example/platform/paths"
@@ -30,7 +31,17 @@ type manager struct {
 	files    []managed
 	links    []string   // exist when the service is enabled
 	on, off  [][]string // commands that enable and disable
+	// Where the manager does not say it: nil when the program on the disk answers,
+	// and how long that may take after a start.
+	serves   func(context.Context) error
+	patience time.Duration
 }
+
+// patience is how long a service may take to get ready, and to end.
+const patience = 30 * time.Second
+
+// ErrSilent is returned for a service that was started and does not answer.
+var ErrSilent = errors.New("installer: it was started and does not answer")
 
 // managed is a file that belongs to the service manager.
 type managed struct {
@@ -40,7 +51,13 @@ type managed struct {
 
 // manage fills a manager for the target.
 func (t Target) manage(l layout) (manager, error) {
-	m := manager{run: t.Run, name: l.Service, owner: l.Service, program: t.at(l.names.Program), image: t.Root != "" && !t.live}
+	m := manager{run: t.Run, name: l.Service, owner: l.Service, program: t.at(l.names.Program), image: t.Root != "" && !t.live, serves: t.serves, patience: t.patience}
+	if m.serves == nil {
+		m.serves = func(ctx context.Context) error { return answers(ctx, l.Socket, m.program) }
+	}
+	if m.patience == 0 {
+		m.patience = patience
+	}
 	want := map[string]string{}
 	in := func(argv ...string) []string { // tools that know no other root than their own
 		if m.image {
@@ -292,7 +309,7 @@ func (m manager) running(ctx context.Context) (runs, current bool) {
 	}
 	if !m.systemd {
 		_, err := m.run(ctx, "/etc/init.d/"+m.name, "status")
-		return err == nil, false
+		return err == nil, err == nil && m.serves(ctx) == nil
 	}
 	out, err := m.run(ctx, "systemctl", "show", "-p", "ActiveState,MainPID,NeedDaemonReload", m.name+".service")
 	if err != nil || !strings.Contains(out, "ActiveState=active") {
@@ -333,7 +350,10 @@ func (m manager) bring(ctx context.Context, run bool) error {
 	case m.systemd:
 		commands = [][]string{{"systemctl", "daemon-reload"}}
 	case run:
-		commands = [][]string{{script, "restart"}}
+		if _, err := m.run(ctx, script, "restart"); err != nil {
+			return err
+		}
+		return m.await(ctx)
 	}
 	err := m.all(ctx, commands)
 	if !run && unbooted(err) {
@@ -341,6 +361,26 @@ func (m manager) bring(ctx context.Context, run bool) error {
 	}
 	return err
 }
+
+// await waits until the program on the disk answers.
+func (m manager) await(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, m.patience)
+	defer cancel()
+	for {
+		err := m.serves(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w within %s, see /var/log/%s.log: %w", ErrSilent, m.patience, m.name, err)
+		case <-time.After(pollTime):
+		}
+	}
+}
+
+// pollTime is how often await asks.
+const pollTime = 100 * time.Millisecond
 
 // unbooted says whether systemctl found no systemd, as in a container.
 func unbooted(err error) bool {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/windows"
 	"golang.org/x/sys/windows/registry"
@@ -208,9 +207,6 @@ func (w windowsTarget) run(ctx context.Context) error {
 	defer cancel()
 	return w.control.Await(ctx)
 }
-
-// patience is how long a service may take to get ready, and to end.
-const patience = 30 * time.Second
 
 // stop stops the service and waits until its process has let go of the files.
 func (w windowsTarget) stop(ctx context.Context) error {

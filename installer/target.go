@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"licenseagent.example/installer/packaging"
 	"licenseagent.example/platform/paths"
@@ -54,9 +55,11 @@ type Target struct {
 	// take a right from it.
 	KeepUnhardened bool
 	// For tests: hook is told each place at which the process may be killed; live
-	// treats Root as a machine that runs.
-	hook func(string)
-	live bool
+	// treats Root as a machine that runs; serves and patience are the manager's.
+	hook     func(string)
+	live     bool
+	serves   func(context.Context) error
+	patience time.Duration
 }
 
 // layout is what a plan speaks about.

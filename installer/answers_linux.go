@@ -1,0 +1,83 @@
+package installer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"licenseagent.example/platform/ipc"
+)
+
+// errOther is returned by answers for an agent of another program than the one on
+// the disk: the one before an upgrade, as a rule.
+var errOther = errors.New("another program answers")
+
+// answerTime is how long one question may take.
+const answerTime = 5 * time.Second
+
+// answers asks on a socket, and is nil when a process answers that runs this
+// program, as it lies on the disk now. Init scripts cannot say it: a supervisor
+// reports a start as soon as it has forked, and its process file names itself.
+func answers(ctx context.Context, socket, program string) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	c, err := ipc.Dial(ctx, socket, ipc.DialOptions{})
+	if err != nil {
+		return err
+	}
+	defer c.Close() //nolint:errcheck // what it said has been read
+	pid, err := listens(c)
+	if err != nil {
+		return err
+	}
+	exe, err := os.Stat("/proc/" + strconv.Itoa(pid) + "/exe")
+	if err != nil {
+		return err
+	}
+	disk, err := os.Stat(program)
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(exe, disk) {
+		return fmt.Errorf("%w: process %d", errOther, pid)
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := c.SetDeadline(deadline); err != nil {
+			return err
+		}
+	}
+	// Whatever comes back shows that requests are served.
+	if _, err := io.WriteString(c, "GET /v1/version HTTP/1.1\r\nHost: license-agent\r\nConnection: close\r\n\r\n"); err != nil {
+		return err
+	}
+	_, err = io.ReadFull(c, make([]byte, len("HTTP/1.1")))
+	return err
+}
+
+// listens is the process that listens on the other side (SO_PEERCRED of unix(7)).
+func listens(c net.Conn) (int, error) {
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		return 0, ipc.ErrNoIdentity
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var peer *unix.Ucred
+	var errPeer error
+	err = raw.Control(func(fd uintptr) {
+		peer, errPeer = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	})
+	if err = errors.Join(err, errPeer); err != nil {
+		return 0, err
+	}
+	return int(peer.Pid), nil
+}
