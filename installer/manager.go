@@ -29,8 +29,8 @@ type manager struct {
 	systemd  bool
 	sysusers string // path of the user's declaration, "" where users are made by command
 	files    []managed
-	links    []string   // exist when the service is enabled
-	on, off  [][]string // commands that enable and disable
+	links    func() (enabled, left bool) // of the boot: those that start it, and any at all
+	on, off  [][]string                  // commands that enable and disable
 	// Where the manager does not say it: nil when the program on the disk answers,
 	// and how long that may take after a start.
 	serves   func(context.Context) error
@@ -71,10 +71,10 @@ func (t Target) manage(l layout) (manager, error) {
 		m.sysusers = "/etc/sysusers.d/" + l.Service + ".conf"
 		dir := "/etc/systemd/system"
 		want[packaging.Socket], want[packaging.Service] = path.Join(dir, l.Service+".socket"), path.Join(dir, l.Service+".service")
-		m.links = []string{
+		m.links = named(
 			t.at(path.Join(dir, "sockets.target.wants", l.Service+".socket")),
 			t.at(path.Join(dir, "multi-user.target.wants", l.Service+".service")),
-		}
+		)
 		ctl := []string{"systemctl"}
 		if m.image {
 			ctl = append(ctl, "--root="+t.Root)
@@ -84,11 +84,11 @@ func (t Target) manage(l layout) (manager, error) {
 		m.off = [][]string{append(append(ctl[:len(ctl):len(ctl)], "disable"), units...)}
 	case "linux-openrc":
 		want[packaging.OpenRC] = "/etc/init.d/" + l.Service
-		m.links = []string{t.at("/etc/runlevels/default/" + l.Service)}
+		m.links = named(t.at("/etc/runlevels/default/" + l.Service))
 		m.on, m.off = [][]string{in("rc-update", "add", l.Service, "default")}, [][]string{in("rc-update", "del", l.Service, "default")}
 	case "unix-systemv":
 		want[packaging.SysV] = "/etc/init.d/" + l.Service
-		m.links = []string{t.at("/etc/rc2.d/S01" + l.Service)}
+		m.links = numbered(t.at("/etc"), l.Service)
 		m.on, m.off = [][]string{in("update-rc.d", l.Service, "defaults")}, [][]string{in("update-rc.d", "-f", l.Service, "remove")}
 	case "":
 		return m, service.ErrNoManager
@@ -276,14 +276,35 @@ func (m manager) deleteUser(ctx context.Context, t Target) error {
 	return nil
 }
 
+// named are links whose names are known.
+func named(links ...string) func() (enabled, left bool) {
+	return func() (bool, bool) {
+		there := 0
+		for _, l := range links {
+			if _, err := os.Lstat(l); err == nil {
+				there++
+			}
+		}
+		return there == len(links), there > 0
+	}
+}
+
+// numbered are the links of System V. Their numbers are insserv's: they depend on
+// what else the machine starts.
+func numbered(etc, name string) func() (enabled, left bool) {
+	return func() (enabled, left bool) {
+		found, err := fs.Glob(os.DirFS(etc), "rc?.d/[SK][0-9][0-9]"+name)
+		for _, l := range found {
+			enabled = enabled || strings.HasPrefix(l, "rc2.d/S")
+		}
+		return enabled, err == nil && len(found) > 0
+	}
+}
+
 // enabled says whether the service starts at boot.
 func (m manager) enabled() bool {
-	for _, l := range m.links {
-		if _, err := os.Lstat(l); err != nil {
-			return false
-		}
-	}
-	return true
+	enabled, _ := m.links()
+	return enabled
 }
 
 func (m manager) enable() Step {
@@ -424,11 +445,7 @@ func (m manager) disable() Step {
 		Text: "stop " + m.name + " and do not start it at boot any more",
 		Done: func(ctx context.Context) (bool, error) {
 			runs, _ := m.running(ctx)
-			left := false
-			for _, l := range m.links {
-				_, err := os.Lstat(l)
-				left = left || err == nil
-			}
+			_, left := m.links()
 			_, err := os.Lstat(path.Join("/run", m.name, paths.SocketName))
 			return !runs && !left && (m.image || err != nil), nil
 		},
