@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ import (
 	"licenseagent.example/agent/api"
 	"licenseagent.example/installer"
 	"licenseagent.example/platform/paths"
+	"licenseagent.example/platform/securefile"
 	"licenseagent.example/platform/service"
 	"licenseagent.example/store"
 )
@@ -73,10 +75,14 @@ func (a *app) planOf(verb string, o installOptions) (installer.Plan, error) {
 		p, err := t.Uninstall(o.purge)
 		return p, a.installProblem(err)
 	}
-	// A program that cannot read the state would be installed and not start.
+	// A program that cannot read the state or the configuration would be installed
+	// and not start.
 	if p, err := paths.For(a.instance); err == nil {
 		if err := store.CheckVersion(filepath.Join(o.root, p.State)); err != nil {
 			return installer.Plan{}, a.installProblem(err)
+		}
+		if err := readable(filepath.Join(o.root, p.Config, configName)); err != nil {
+			return installer.Plan{}, a.problem(api.CodeConfig, fmt.Errorf("nothing was changed: %w", err))
 		}
 	}
 	exe, err := a.executable()
@@ -95,6 +101,17 @@ func (a *app) planOf(verb string, o installOptions) (installer.Plan, error) {
 	}
 	p, err := t.Install(program)
 	return p, a.installProblem(err)
+}
+
+// readable reads the configuration of the target as the service will: not with the
+// environment of this caller. On Windows the plan itself puts access lists right,
+// so a file that others may change is not refused before.
+func readable(config string) error {
+	_, err := settle(config, func(string) string { return "" }, nil)
+	if runtime.GOOS == "windows" && errors.As(err, new(*securefile.Error)) {
+		return nil
+	}
+	return err
 }
 
 // readVendor reads the trust anchor that is to be installed. It is parsed here,

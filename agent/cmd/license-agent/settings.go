@@ -61,9 +61,18 @@ func (s settings) list() []api.Setting {
 
 // resolve reads the file and puts the four sources together.
 func (a *app) resolve(p paths.Paths, flags map[string]string) (settings, error) {
-	file, err := readConfig(filepath.Join(p.Config, configName))
+	s, err := settle(filepath.Join(p.Config, configName), a.env, flags)
 	if err != nil {
 		return nil, a.configProblem(err)
+	}
+	return s, nil
+}
+
+// settle is resolve for a file, an environment and flags.
+func settle(path string, env func(string) string, flags map[string]string) (settings, error) {
+	file, err := readConfig(path)
+	if err != nil {
+		return nil, err
 	}
 	s := settings{}
 	for _, k := range knownSettings() {
@@ -71,7 +80,7 @@ func (a *app) resolve(p paths.Paths, flags map[string]string) (settings, error) 
 		if text, ok := file[strings.ReplaceAll(k.name, "-", "_")]; ok {
 			v.Value, v.Source = text, "file"
 		}
-		if text := a.env("LICENSE_AGENT_" + strings.ToUpper(strings.ReplaceAll(k.name, "-", "_"))); text != "" {
+		if text := env("LICENSE_AGENT_" + strings.ToUpper(strings.ReplaceAll(k.name, "-", "_"))); text != "" {
 			v.Value, v.Source = text, "environment"
 		}
 		if text, ok := flags[k.name]; ok {
@@ -79,10 +88,7 @@ func (a *app) resolve(p paths.Paths, flags map[string]string) (settings, error) 
 		}
 		s[k.name] = v
 	}
-	if err := s.check(); err != nil {
-		return nil, a.problem(api.CodeConfig, err)
-	}
-	return s, nil
+	return s, s.check()
 }
 
 // check refuses values that mean nothing, naming the source.

@@ -155,6 +155,19 @@ func (l *life) upgradeByItself(t *testing.T) {
 		t.Errorf("a second time: %s", out)
 	}
 
+	// A configuration with which the new program would not start: what runs goes on.
+	l.run("sh", "-c", "cp /etc/license-agent/agent.toml /root/agent.toml; echo 'log_levle = \"info\"' >>/etc/license-agent/agent.toml")
+	pid := l.show(service, "MainPID")
+	for _, verb := range []string{"upgrade", "install"} {
+		if out, err := l.try(fresh, verb); err == nil || !said(out, "config-invalid") || !said(out, `did you mean "log_level"`) || !said(out, "nothing was changed") {
+			t.Errorf("%s with a wrong configuration: %v %s", verb, err, out)
+		}
+	}
+	if now := l.show(service, "MainPID"); now != pid {
+		t.Errorf("the process %s became %s", pid, now)
+	}
+	l.run("mv", "/root/agent.toml", "/etc/license-agent/agent.toml")
+
 	// A program that does not start. The agent installs the file that it was started
 	// from; here another one lies over it by then.
 	l.put("/root/broken", []byte("#!/bin/sh\nexit 1\n"), 0o755)
