@@ -39,7 +39,15 @@ answers() { i=0; until license-agent diagnose >/dev/null 2>&1; do i=$((i+1)); [ 
 pid() { pgrep -o -x license-agent || true; }
 who() { stat -c %U /proc/$(pid); }
 replaced() { i=0; while p=$(pid); [ -z "$p" ] || [ "$p" = "$1" ]; do i=$((i+1)); [ $i -lt 600 ] || return 1; sleep 0.1; done; }
+handed() { echo $(stat -c '%a %U' /run/license-agent.dmi), $(license-agent diagnose | grep -o 'BN[^"]*'); }
 gone() { [ -z "$(pid)" ] && [ ! -e /run/license-agent.dmi ] && echo gone; }
+`
+
+// firmwareShell gives the machine a table of serial numbers, which only root may
+// read: what the agent knows of it has been handed over.
+const firmwareShell = `
+mount -o remount,rw /sys; mkdir -p /sys/firmware/dmi/tables
+install -m 0400 /root/DMI /sys/firmware/dmi/tables/DMI
 `
 
 // The apk's files and scripts under a real OpenRC, with the arguments that apk
@@ -63,7 +71,8 @@ func TestOpenRC(t *testing.T) {
 			must(t, os.WriteFile(filepath.Join(root, "root/"+strings.TrimPrefix(name, ".")), []byte(text), 0o755))
 		}
 	}
-	said := aloneIn(t, root, serviceShell+`
+	must(t, os.WriteFile(filepath.Join(root, "root/DMI"), dmi("SN-7Q4W-0042", "BN-9K2M-0077"), 0o400))
+	said := aloneIn(t, root, serviceShell+firmwareShell+`
 rm -f /etc/runlevels/sysinit/* # of a Debian that has kernel file systems to mount
 sh /root/pre-install 1.1.0-r1
 sh /root/post-install 1.1.0-r1
@@ -71,6 +80,7 @@ at enabled $(rc-update show default | grep -c license-agent)
 for level in sysinit boot default; do openrc $level; done # the machine boots
 answers
 at $(rc-service license-agent status | grep -o started) as $(who)
+at handed over: $(handed)
 was=$(pid); kill -9 $was; replaced $was; answers
 at supervised $(rc-service license-agent status | grep -o started)
 was=$(pid)
@@ -84,7 +94,7 @@ rc-service license-agent status >/dev/null 2>&1 || at status says so
 sh /root/post-deinstall 1.1.0-r1
 ls /var/lib/license-agent/device.key >/dev/null && at the licenses stay
 `)
-	want := []string{"enabled 1", "started as license-agent", "supervised started", "upgraded as license-agent", "stopped gone 0", "status says so", "the licenses stay"}
+	want := []string{"enabled 1", "started as license-agent", "handed over: 400 license-agent, BN***77 from SMBIOS copy", "supervised started", "upgraded as license-agent", "stopped gone 0", "status says so", "the licenses stay"}
 	if diff := cmp.Diff(want, said); diff != "" {
 		t.Error(diff)
 	}
@@ -98,11 +108,13 @@ func TestSysV(t *testing.T) {
 		_, b := packageFile(t, version, "_amd64.deb")
 		must(t, os.WriteFile(filepath.Join(root, "root", version+".deb"), b, 0o644))
 	}
-	said := aloneIn(t, root, serviceShell+`
+	must(t, os.WriteFile(filepath.Join(root, "root/DMI"), dmi("SN-7Q4W-0042", "BN-9K2M-0077"), 0o400))
+	said := aloneIn(t, root, serviceShell+firmwareShell+`
 script=/etc/init.d/license-agent
 dpkg -i /root/OLD.deb
 answers
 at $($script status) as $(who)
+at handed over: $(handed)
 was=$(pid); $script start; [ $was = $(pid) ] && at started once
 $script restart; answers; [ $was != $(pid) ] && at restarted
 kill -9 $(pid); while [ -n "$(pid)" ]; do sleep 0.1; done; $script status >/dev/null || at status after kill: $?
@@ -117,7 +129,7 @@ ls /var/lib/license-agent/device.key >/dev/null && at the licenses stay
 dpkg -P license-agent; at $(ls -d /var/lib/license-agent /etc/license-agent /run/license-agent 2>/dev/null | wc -l) left, $(grep -c license /etc/passwd) users
 `)
 	want := []string{
-		"license-agent runs as license-agent", "started once", "restarted", "status after kill: 3", "again as license-agent", "1.1.0", "gone", "status after stop: 3", "usage: 2",
+		"license-agent runs as license-agent", "handed over: 400 license-agent, BN***77 from SMBIOS copy", "started once", "restarted", "status after kill: 3", "again as license-agent", "1.1.0", "gone", "status after stop: 3", "usage: 2",
 		"what was stopped stays gone", "removed gone", "the licenses stay", "0 left, 0 users",
 	}
 	if diff := cmp.Diff(want, said); diff != "" {
