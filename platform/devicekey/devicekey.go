@@ -139,6 +139,21 @@ func (p Places) Open(dir string, rand io.Reader) (*Key, error) {
 	if p.Machine != nil {
 		p.Machine = sync.OnceValue(p.Machine) // it reads hardware
 	}
+	// Of first starts at once a slower one may meet the other's note in the moment
+	// in which it takes its place, or lose a temporary file to the agent that owns
+	// the directory by then and sweeps it: then there is a key to be read.
+	const tries = 4
+	for range tries {
+		k, err := p.openIn(d, rand)
+		if !errors.Is(err, securefile.ErrChanged) && !errors.Is(err, fs.ErrNotExist) {
+			return k, err
+		}
+	}
+	return p.openIn(d, rand)
+}
+
+// openIn is one attempt of Open.
+func (p Places) openIn(d *securefile.Dir, rand io.Reader) (*Key, error) {
 	k, other, _, err := p.look(d)
 	if other {
 		if err := closed(k); err != nil {

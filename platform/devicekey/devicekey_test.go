@@ -264,6 +264,47 @@ func TestFirstStartRace(t *testing.T) {
 	}
 }
 
+// The same as whole agents do it: with a note beside the key, and whoever has the
+// key first owns the directory and sweeps it.
+func TestFirstStartRaceUnderAnOwner(t *testing.T) {
+	p := Places{Machine: func() []string { return []string{"machine"} }}
+	for range 300 {
+		dir := stateDir(t)
+		var wg sync.WaitGroup
+		owner := make(chan *securefile.Lock, 3)
+		for range 3 {
+			wg.Go(func() {
+				k, err := p.Open(dir, rand.Reader)
+				if err != nil {
+					t.Errorf("one of three first starts: %v", err)
+					return
+				}
+				d, err := securefile.Open(dir)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer d.Close()
+				if l, err := d.Lock(); err == nil {
+					owner <- l
+					if err := d.Sweep(); err != nil {
+						t.Error(err)
+					}
+				}
+				if err := k.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if l := <-owner; len(owner) > 0 {
+			t.Error("more than one owner")
+		} else if err := l.Unlock(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestPrintingShowsNoSecret(t *testing.T) {
 	k, err := Open(stateDir(t), fixed('Z'))
 	if err != nil {
