@@ -26,7 +26,7 @@ func TestReal(t *testing.T) {
 	for _, p := range []struct {
 		name string
 		run  func(*testing.T, string)
-	}{{"Kill", proveKill}, {"FailedSync", proveFailedSync}, {"Damage", proveDamage}, {"DiskFull", proveDiskFull}, {"Chip", proveChip}, {"LostChip", proveLostChip}, {"Soak", proveSoak}, {"Speed", proveSpeed}, {"Hostile", proveHostile}, {"Seats", proveSeats}, {"Flood", proveFlood}, {"Lossy", proveLossy}} {
+	}{{"Kill", proveKill}, {"FailedSync", proveFailedSync}, {"Damage", proveDamage}, {"DiskFull", proveDiskFull}, {"Chip", proveChip}, {"LostChip", proveLostChip}, {"Soak", proveSoak}, {"Speed", proveSpeed}, {"Hostile", proveHostile}, {"Seats", proveSeats}, {"Flood", proveFlood}, {"Lossy", proveLossy}, {"Race", proveRaces}} {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
 			p.run(t, bin)
