@@ -105,6 +105,7 @@ pkcs11: ## the merchant with its online keys in a PKCS#11 token (SoftHSM)
 
 .PHONY: bindings
 bindings: build ## the clients in six languages: vectors, fakes, packages, real agents (needs root); prints the table of their README
+	@mkdir -p $(TIERDIR) && rm -f $(TIERDIR)/promises.bindings
 	@.ci/bindings
 
 .PHONY: corpus
