@@ -63,6 +63,7 @@ const (
 	CodeNotConfirmed = "not-confirmed"       // the operator did not agree to send
 	CodeFileAccess   = "file-access"         // a file named on the command line cannot be read or written
 	CodeNoAnchor     = "no-trust-anchor"     // no vendor is known to this instance
+	CodeAnchor       = "anchor"              // the trust anchor that a program was built with is unusable
 	CodeInstall      = "install-failed"      // install, upgrade or uninstall did not get to its end
 )
 
@@ -122,6 +123,7 @@ func Codes() []CodeInfo {
 		{CodeNotConfirmed, 0, ExitUsage},
 		{CodeFileAccess, 0, ExitUsage},
 		{CodeNoAnchor, 0, ExitUsage},
+		{CodeAnchor, 0, ExitUsage},
 		{CodeInstall, 0, ExitUnexpected},
 	}
 }

@@ -326,6 +326,11 @@ func sentences() []sentence {
 			"该代理程序尚不认识任何厂商。", "请将厂商的锚文件放入 anchors 目录后重新启动。",
 		},
 		{
+			CodeAnchor,
+			"The trust anchor that the program was built with is unusable.", "Build the program with the anchor file that the vendor's merchant service wrote, unchanged.",
+			"程序内置的信任锚无法使用。", "请使用厂商商户服务生成的、未经改动的锚文件重新构建程序。",
+		},
+		{
 			CodeInstall,
 			"The agent could not be installed, upgraded or removed.", "Do what the cause says, then run the same command again: it goes on from where it is.",
 			"代理程序的安装、升级或卸载未能完成。", "请按“原因”处理后重新运行同一命令，它会从当前状态继续。",

@@ -97,11 +97,12 @@ type Checker struct {
 type verified struct{ license, keySet, product string }
 
 // NewChecker makes a Checker for the vendor's trust anchor, given as the JSON
-// text of the anchor file.
+// text of the anchor file. The error holds an *api.Error (errors.As) with the
+// code anchor, its sentences in English.
 func NewChecker(anchor []byte) (*Checker, error) {
 	a, err := license.ParseAnchor(anchor)
 	if err != nil {
-		return nil, err
+		return nil, new(Client).failBy(api.CodeAnchor, license.Code(err), err)
 	}
 	return &Checker{Anchor: a}, nil
 }

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -352,8 +351,8 @@ func TestCheckFiles(t *testing.T) {
 		t.Errorf("altered: %v", err)
 	}
 	for _, bad := range []string{"", "null", "{}", "[]", `{"license":1}`} {
-		if _, err := ReadFiles([]byte(bad)); err == nil {
-			t.Errorf("%q was taken for a file", bad)
+		if _, err := ReadFiles([]byte(bad)); code(err) != api.CodeUntrusted {
+			t.Errorf("%q was taken for a file: %v", bad, err)
 		}
 	}
 	w.checker.Observe = func() fingerprint.Device { return activationtest.Hardware("other") }
@@ -374,7 +373,9 @@ func TestNewChecker(t *testing.T) {
 	if err != nil || k.Anchor.Issuer != "acme" {
 		t.Errorf("%v %+v", err, k)
 	}
-	if _, err := NewChecker([]byte(`{"v":1}`)); err == nil || !strings.Contains(err.Error(), "anchor") {
+	_, err = NewChecker([]byte(`{"v":1}`))
+	var e *api.Error
+	if !errors.As(err, &e) || e.Code != api.CodeAnchor || e.Cause != "anchor" || e.Message == "" || e.Hint == "" || !errors.Is(err, license.ErrAnchor) {
 		t.Errorf("empty anchor: %v", err)
 	}
 }

@@ -18,7 +18,9 @@ type Files struct {
 }
 
 // ReadFiles reads one file of the agent's public folder. Nothing is verified
-// yet: that is the business of CheckFiles.
+// yet: that is the business of CheckFiles. The error holds an *api.Error
+// (errors.As) agent-untrusted, with its sentences in English: there is no Client
+// here that says in which language.
 func ReadFiles(b []byte) (Files, error) {
 	var m struct {
 		License string `json:"license"`
@@ -26,7 +28,7 @@ func ReadFiles(b []byte) (Files, error) {
 		Notice  string `json:"notice"`
 	}
 	if err := json.Unmarshal(b, &m); err != nil || m.License == "" || m.KeySet == "" {
-		return Files{}, fmt.Errorf("client: not a file of the agent's public folder: %w", errors.Join(err, license.ErrEnvelope))
+		return Files{}, new(Client).fail(api.CodeUntrusted, fmt.Errorf("client: not a file of the agent's public folder: %w", errors.Join(err, license.ErrEnvelope)))
 	}
 	return Files{License: []byte(m.License), KeySet: []byte(m.KeySet), Notice: []byte(m.Notice)}, nil
 }
