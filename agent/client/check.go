@@ -117,8 +117,10 @@ func NewChecker(anchor []byte) (*Checker, error) {
 // holds an *api.Error (errors.As) with one of the codes agent-not-running,
 // agent-timeout, agent-wrong-owner, agent-no-access, agent-bad-answer,
 // agent-untrusted, agent-wrong-device, not-activated, ambiguous-product; nothing
-// is licensed then.
+// is licensed then. It ends within the Client's Timeout or with ctx.
 func (k *Checker) Check(ctx context.Context, product string) (Verdict, error) {
+	ctx, cancel := context.WithTimeout(ctx, k.asker().timeout()) // for both questions
+	defer cancel()
 	v, other, err := k.ask(ctx, product, false)
 	if other {
 		// By readings that may be old, the agent's older than this program's: both

@@ -45,10 +45,7 @@ typedef struct {
     size_t n;
 } str;
 
-static str text(const char *s) {
-    str r = {s, strlen(s)};
-    return r;
-}
+static str text(const char *s) { return (str){s, strlen(s)}; }
 static int same(str a, str b) { return a.n == b.n && memcmp(a.s, b.s, a.n) == 0; }
 static int is(str a, const char *b) { return same(a, text(b)); }
 static void copy(char *out, size_t size, str s) {
@@ -69,10 +66,11 @@ static int made_of(str s, size_t most, const char *more) {
 
 /* ---- Base64 and hexadecimal digits (3.2) ---- */
 
+static const char digits64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 /* Decodes standard base64 with padding and zero unused bits. Returns the number
  * of bytes, of which at most room are written, or -1. */
 static long base64(str in, uint8_t *out, size_t room) {
-    static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     size_t n = 0, pad = 0;
     if (in.n % 4) return -1;
     if (in.n && in.s[in.n - 1] == '=') pad = in.s[in.n - 2] == '=' ? 2 : 1;
@@ -80,9 +78,9 @@ static long base64(str in, uint8_t *out, size_t room) {
         uint32_t v = 0;
         size_t bytes = i + 4 == in.n ? 3 - pad : 3;
         for (size_t j = 0; j < 4; j++) {
-            const char *at = j <= bytes ? (in.s[i + j] ? strchr(set, in.s[i + j]) : NULL) : set;
+            const char *at = j <= bytes ? (in.s[i + j] ? strchr(digits64, in.s[i + j]) : NULL) : digits64;
             if (at == NULL) return -1;
-            v = v << 6 | (uint32_t)(at - set);
+            v = v << 6 | (uint32_t)(at - digits64);
         }
         if (v & ((UINT32_C(1) << (24 - 8 * bytes)) - 1)) return -1;
         for (size_t j = 0; j < bytes; j++, n++)
@@ -92,10 +90,9 @@ static long base64(str in, uint8_t *out, size_t room) {
 }
 
 static void encode64(const uint8_t in[32], char out[45]) {
-    static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (int i = 0, o = 0; i < 33; i += 3, o += 4) {
         uint32_t v = (uint32_t)in[i] << 16 | (uint32_t)in[i + 1] << 8 | (i < 30 ? in[i + 2] : 0);
-        for (int j = 0; j < 4; j++) out[o + j] = set[v >> (18 - 6 * j) & 63];
+        for (int j = 0; j < 4; j++) out[o + j] = digits64[v >> (18 - 6 * j) & 63];
     }
     out[43] = '=';
     out[44] = 0;
@@ -455,6 +452,15 @@ static int root_id(const roots *r, str id) {
     return 0;
 }
 
+/* A sorted list of so many at most. */
+static int get_list(payload *p, int64_t most, int (*get)(payload *, str *)) {
+    str last = {NULL, 0}, s;
+    int64_t n = next_int(p);
+    int ok = n <= most;
+    for (; ok && n > 0; n--) ok = get(p, &s) && ascends(&last, s);
+    return ok;
+}
+
 static int limit_keyset(keyset *k) {
     payload *p = &k->p;
     str last = {NULL, 0}, kid, use, alg, pub;
@@ -479,12 +485,7 @@ static int limit_keyset(keyset *k) {
     }
     if (!ok) return 0;
     k->revlic = p->at;
-    last.s = NULL;
-    for (n = next_int(p), ok = n <= 1024; ok && n > 0; n--) {
-        str s;
-        ok = get_id(p, &s) && ascends(&last, s);
-    }
-    return ok;
+    return get_list(p, 1024, get_id);
 }
 
 /* Says whether a sorted list of strings that begins at token `at` holds s. */
@@ -549,14 +550,9 @@ static const char *limit_license(claims *c) {
     c->edition = next(p);
     ok = (c->edition.n == 0 || ok_name(c->edition)) && get_int(p, &c->seats, 1, 1000000000);
     c->features = p->at;
-    int64_t n = ok ? next_int(p) : 0;
-    for (ok = ok && n <= 64; ok && n > 0; n--) {
-        str s;
-        ok = get_name(p, &s) && ascends(&last, s);
-    }
+    ok = ok && get_list(p, 64, get_name);
     c->limits = p->at;
-    last.s = NULL;
-    n = ok ? next_int(p) : 0;
+    int64_t n = ok ? next_int(p) : 0;
     for (ok = ok && n <= 64; ok && n > 0; n--) {
         str s;
         int64_t v;
@@ -670,9 +666,8 @@ static size_t signers(const keyset *k, const envelope *e, char use, signer out[M
     for (size_t i = 0; i < e->n; i++)
         for (size_t j = 0; e->sig[i].usable && j < k->n_keys; j++)
             if (k->keys[j].use == use && named(e->sig[i].id, &k->keys[j].key) && verify(&k->keys[j].key, e->signed_bytes, e->sig[i].sig)) {
-                out[found].not_before = k->keys[j].not_before;
-                out[found].min = k->keys[j].min;
-                out[found++].revoked = listed(&k->p, k->revoked, e->sig[i].id);
+                int revoked = listed(&k->p, k->revoked, e->sig[i].id);
+                out[found++] = (signer){k->keys[j].not_before, k->keys[j].min, revoked};
             }
     return found;
 }
@@ -682,11 +677,8 @@ static const char *acceptable(const keyset *k, const signer *s, size_t n, int64_
     const char *first = NULL;
     for (size_t i = 0; i < n; i++) {
         const char *bad = s[i].revoked ? "key-revoked" : made < s[i].not_before ? "key-not-yet" : made < s[i].min ? "key-revoked" : NULL;
-        if (bad == NULL) {
-            first = NULL;
-            break;
-        }
-        if (first == NULL) first = bad;
+        if (i == 0 || bad == NULL) first = bad;
+        if (bad == NULL) break;
     }
     if (first != NULL) return first;
     return !same(issuer, k->issuer) ? "issuer" : k->version < wants ? "keyset-too-old" : NULL;
@@ -998,6 +990,16 @@ static int64_t now_ms(void) {
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 static int draw(uint8_t out[32]) { return getrandom(out, 32, 0) == 32; }
+static void pause_ms(int ms) {
+    struct timespec t = {ms / 1000, ms % 1000 * 1000000L};
+    nanosleep(&t, NULL);
+}
+
+/* Whether the other side has ended a connection on which it says nothing. */
+static int ended(const license_agent *la) {
+    struct pollfd p = {(int)la->conn, POLLIN, 0};
+    return poll(&p, 1, 0) > 0; /* whatever comes is the end */
+}
 
 static int allowed(const license_agent *la, uid_t uid, uid_t by_root) {
     for (size_t i = 0; i < la->n_owners; i++)
@@ -1100,10 +1102,9 @@ static la_status dial(license_agent *la, int64_t at) {
     if (la->conn < 0) return LA_BAD_ANSWER;
     la->open = 1, la->used = 0, la->pid = getpid();
     while (connect((int)la->conn, (struct sockaddr *)&to, sizeof to) != 0) {
-        struct timespec pause = {0, 5000000};
         if (errno != EAGAIN && errno != EINTR) return missing();
         if (now_ms() >= at) return LA_TIMEOUT;
-        nanosleep(&pause, NULL); /* the queue of callers is full */
+        pause_ms(5); /* the queue of callers is full */
     }
     if (getsockopt((int)la->conn, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || !allowed(la, peer.uid, by_root)) return LA_WRONG_OWNER;
     return LA_OK;
@@ -1133,6 +1134,12 @@ static la_status get(license_agent *la, char *data, size_t n, size_t *got, int64
 
 static int64_t now_ms(void) { return (int64_t)GetTickCount64(); } /* goes on while the machine sleeps */
 static int draw(uint8_t out[32]) { return RtlGenRandom(out, 32); }
+static void pause_ms(int ms) { Sleep((DWORD)ms); }
+
+static int ended(const license_agent *la) {
+    DWORD n;
+    return !PeekNamedPipe((HANDLE)la->conn, NULL, 0, NULL, &n, NULL) || n > 0;
+}
 
 static void hang_up(license_agent *la) {
     if (la->open) CloseHandle((HANDLE)la->conn);
@@ -1181,7 +1188,7 @@ static la_status dial(license_agent *la, int64_t at) {
         if (e != ERROR_PIPE_BUSY)
             return e == ERROR_FILE_NOT_FOUND || e == ERROR_PATH_NOT_FOUND ? LA_NOT_RUNNING : e == ERROR_ACCESS_DENIED ? LA_NO_ACCESS : LA_BAD_ANSWER;
         if (now_ms() >= at) return LA_TIMEOUT;
-        Sleep(5);
+        pause_ms(5);
     }
 }
 
@@ -1289,11 +1296,16 @@ static la_status exchange(license_agent *la, const char *request, size_t size, a
     return LA_OK;
 }
 
+/* The deadline of a question that may wait so long: at the latest until. */
+static int64_t within(const license_agent *la, int wait_ms, int64_t until) {
+    int64_t at = now_ms() + la->timeout_ms + wait_ms;
+    return at < until ? at : until;
+}
+
 /* Sends one request and returns the answer's object in a->body, which the caller frees with a->own. */
-static la_status call(license_agent *la, const char *method, const char *target, const char *body, int timeout_ms, answer *a, la_error *err) {
+static la_status call(license_agent *la, const char *method, const char *target, const char *body, int64_t at, answer *a, la_error *err) {
     char request[2048];
     static const char *const names[LA_NO_ACCESS + 1] = {"", "", "timeout", "owner or mode of the endpoint", "not an HTTP answer of an agent"};
-    int64_t at = now_ms() + timeout_ms;
     int n = snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: license-agent\r\nAccept-Language: %s\r\n", method, target, la->language);
     if (body != NULL)
         n += snprintf(request + n, sizeof request - (size_t)n, "Content-Type: application/json\r\nContent-Length: %u\r\n\r\n%s", (unsigned)strlen(body), body);
@@ -1356,11 +1368,7 @@ license_agent *la_new(const char *anchor_text, size_t size, const la_options *op
     str in = {anchor_text, size}, nm = text(name);
     char path[300];
     license_agent *la = calloc(1, sizeof *la);
-    if (la == NULL || (la->device = malloc(sizeof *la->device)) == NULL) {
-        no_memory(NULL, err);
-        la_free(la);
-        return NULL;
-    }
+    if (la == NULL || (la->device = malloc(sizeof *la->device)) == NULL) return no_memory(NULL, err), la_free(la), NULL;
     la->options = *o;
     la->timeout_ms = o->timeout_ms > 0 ? o->timeout_ms : 5000;
     snprintf(la->language, sizeof la->language, "%s", o->language != NULL && strcmp(o->language, "zh-CN") == 0 ? "zh-CN" : "en");
@@ -1381,9 +1389,7 @@ license_agent *la_new(const char *anchor_text, size_t size, const la_options *op
     if (!ok) fail(la, err, LA_CONFIG, "", "socket or instance");
     else if (la->path == NULL || la->n_owners != o->n_owners) no_memory(la, err), ok = 0;
     else if (read_anchor(in, &la->verifier.anchor) != NULL) fail(la, err, LA_ANCHOR, "anchor", ""), ok = 0;
-    if (ok) return la;
-    la_free(la);
-    return NULL;
+    return ok ? la : (la_free(la), NULL);
 }
 
 void la_free(license_agent *la) {
@@ -1474,7 +1480,7 @@ static char *envelope_in(str object, const char *name, size_t *size) {
 }
 
 /* One question; more is what it asks beside the usual. */
-static la_status ask(license_agent *la, const char *product, const char *more, la_verdict *verdict, la_error *err) {
+static la_status ask(license_agent *la, const char *product, const char *more, int64_t at, la_verdict *verdict, la_error *err) {
     char body[256], nonce64[45], *part[3] = {NULL, NULL, NULL};
     static const char *const names[3] = {"license", "keyset", "proof"};
     uint8_t nonce[32];
@@ -1491,7 +1497,7 @@ static la_status ask(license_agent *la, const char *product, const char *more, l
     own_clock(la, &q.now, &asked);
     snprintf(body, sizeof body, "{\"product\":\"%s\",\"issuer\":\"%.*s\",\"nonce\":\"%s\"%s}", product, (int)la->verifier.anchor.issuer.n,
              la->verifier.anchor.issuer.s, nonce64, more);
-    la_status status = call(la, "POST", "/v1/check", body, la->timeout_ms, &a, err);
+    la_status status = call(la, "POST", "/v1/check", body, at, &a, err);
     if (status != LA_OK) return status;
     own_clock(la, &q.now, &arrived);
     q.age_ms = arrived - asked;
@@ -1525,12 +1531,17 @@ static la_status ask(license_agent *la, const char *product, const char *more, l
     return status;
 }
 
-la_status la_check(license_agent *la, const char *product, la_verdict *verdict, la_error *err) {
-    la_status status = ask(la, product, "", verdict, err);
+/* Both questions have one deadline. */
+static la_status check(license_agent *la, const char *product, int64_t at, la_verdict *verdict, la_error *err) {
+    la_status status = ask(la, product, "", at, verdict, err);
     if (status != LA_WRONG_DEVICE) return status;
     /* By readings that may be old, the agent's older than this program's: both read again before that is believed. */
     la->read_at = INT64_MIN / 2;
-    return ask(la, product, ",\"reread\":true", verdict, err);
+    return ask(la, product, ",\"reread\":true", at, verdict, err);
+}
+
+la_status la_check(license_agent *la, const char *product, la_verdict *verdict, la_error *err) {
+    return check(la, product, within(la, 0, INT64_MAX), verdict, err);
 }
 
 la_status la_check_files(license_agent *la, const char *product, const char *file, size_t file_size, la_verdict *verdict, la_error *err) {
@@ -1584,7 +1595,7 @@ la_status la_watch(license_agent *la, uint64_t *serial, int wait_ms, int *change
     answer a;
     *changed = 0;
     snprintf(target, sizeof target, "/v1/events?since=%llu&wait=%dms", (unsigned long long)*serial, wait);
-    la_status status = call(la, "GET", target, NULL, wait + la->timeout_ms, &a, err);
+    la_status status = call(la, "GET", target, NULL, within(la, wait, INT64_MAX), &a, err);
     if (status != LA_OK) return status;
     str v = json_member(a.body, "serial"), missed = json_member(a.body, "missed");
     uint64_t now = 0;
@@ -1618,29 +1629,28 @@ struct la_seat {
     int held;
 };
 
-static void pause_ms(int ms) {
-#ifdef _WIN32
-    Sleep((DWORD)ms);
-#else
-    struct timespec t = {ms / 1000, ms % 1000 * 1000000L};
-    nanosleep(&t, NULL);
-#endif
+/* Pauses, but not until then: says whether there is time for another attempt. */
+static int rest(int64_t until) {
+    int more = now_ms() + 50 < until;
+    if (more) pause_ms(50);
+    return more;
 }
 
-static la_status take_seat(la_seat *s, int wait_ms, la_verdict *verdict, la_error *err) {
+/* One attempt. Seat and check have their usual time each, but end by until. */
+static la_status take_seat(la_seat *s, int wait_ms, int64_t until, la_verdict *verdict, la_error *err) {
     char body[1024], user[800] = "", *to = user;
     answer a;
     for (const char *c = s->user; *c; c++) to += sprintf(to, strchr("\"\\", *c) || (unsigned char)*c < ' ' ? "\\u%04x" : "%c", (unsigned char)*c);
     str issuer = s->checker->verifier.anchor.issuer;
     snprintf(body, sizeof body, "{\"product\":\"%s\",\"issuer\":\"%.*s\",\"user\":\"%s\",\"wait_ms\":%d}", s->product, (int)issuer.n, issuer.s, user, wait_ms);
-    la_status status = call(&s->line, "POST", "/v1/seats", body, s->line.timeout_ms + wait_ms, &a, err);
+    la_status status = call(&s->line, "POST", "/v1/seats", body, within(&s->line, wait_ms, until), &a, err);
     if (status != LA_OK) hang_up(&s->line);
     else {
         str id = json_member(json_member(a.body, "seat"), "id"), total = json_member(json_member(a.body, "count"), "total");
         int64_t n = 0;
         for (size_t i = 0; i < total.n && i < 12 && digit(total.s[i]); i++) n = n * 10 + (total.s[i] - '0');
         if (!s->line.open || id.n < 3 || n == 0) status = fail(s->checker, err, LA_BAD_ANSWER, "", "not the answer to a request for a seat");
-        else if ((status = la_check(s->checker, s->product, verdict, err)) == LA_OK && !verdict->runs)
+        else if ((status = check(s->checker, s->product, within(s->checker, 0, until), verdict, err)) == LA_OK && !verdict->runs)
             status = fail(s->checker, err, LA_NOT_LICENSED, verdict->reason, "");
         else if (status == LA_OK && n > verdict->seats)
             status = fail(s->checker, err, LA_UNTRUSTED, "seats", "the agent counts more seats than the license has");
@@ -1653,7 +1663,7 @@ static la_status take_seat(la_seat *s, int wait_ms, la_verdict *verdict, la_erro
 
 la_status la_seat_take(license_agent *la, const char *product, const char *user, int wait_ms, la_seat **seat, la_verdict *verdict, la_error *err) {
     la_error e;
-    int64_t from = now_ms();
+    int64_t until = within(la, wait_ms, INT64_MAX), left;
     la_status status;
     *seat = NULL;
     memset(verdict, 0, sizeof *verdict);
@@ -1666,42 +1676,31 @@ la_status la_seat_take(license_agent *la, const char *product, const char *user,
     s->line.open = s->line.used = 0;
     snprintf(s->product, sizeof s->product, "%s", product);
     snprintf(s->user, sizeof s->user, "%s", user != NULL ? user : "");
-    for (int first = 1;; first = 0, pause_ms(50)) {
-        int64_t left = wait_ms - (now_ms() - from);
-        status = take_seat(s, left > 0 ? (int)left : 0, verdict, &e);
-        left = wait_ms - (now_ms() - from);
-        if (status == LA_REFUSED && strcmp(e.code, "busy") == 0 && left >= -la->timeout_ms) continue; /* too many connections of this account just now */
+    for (int first = 1, more = 1; more; first = 0) {
+        left = until - la->timeout_ms - now_ms();
+        status = take_seat(s, left > 0 ? (int)left : 0, until, verdict, &e);
+        more = status == LA_REFUSED && strcmp(e.code, "busy") == 0; /* too many connections of this account just now */
         /* An agent that is started anew sends those who wait away, and then nobody listens for a moment. Who finds nobody at first need not wait. */
-        if (left <= 0 || (status != LA_BAD_ANSWER && (first || status != LA_NOT_RUNNING))) break;
+        if (now_ms() < until - la->timeout_ms) more |= status == LA_BAD_ANSWER || (!first && status == LA_NOT_RUNNING);
+        more = more && rest(until);
     }
     if (status == LA_OK) return *seat = s, LA_OK;
     if (err != NULL) *err = e;
     return la_seat_free(s), status;
 }
 
-static int ended(const license_agent *line) {
-#ifdef _WIN32
-    DWORD n;
-    return !PeekNamedPipe((HANDLE)line->conn, NULL, 0, NULL, &n, NULL) || n > 0;
-#else
-    struct pollfd p = {(int)line->conn, POLLIN, 0};
-    return poll(&p, 1, 0) > 0; /* the agent sends nothing: whatever comes is the end */
-#endif
-}
-
 la_status la_seat_held(la_seat *s, la_error *err) {
     la_error e;
     la_verdict *v;
-    la_status status = LA_BAD_ANSWER;
+    la_status status;
     if (!s->held || forked(&s->line)) return s->held = 0, fail(s->checker, err, LA_NOT_LICENSED, "seat-lost", "");
     if (!ended(&s->line)) return LA_OK;
     hang_up(&s->line);
     s->held = 0;
     if ((v = malloc(sizeof *v)) == NULL) return no_memory(s->checker, err);
-    for (int64_t until = now_ms() + 10000; now_ms() < until; pause_ms(50)) {
-        status = take_seat(s, 0, v, &e);
-        if (status != LA_NOT_RUNNING && status != LA_TIMEOUT && status != LA_BAD_ANSWER && !(status == LA_REFUSED && strcmp(e.code, "busy") == 0)) break;
-    }
+    int64_t until = now_ms() + 10000;
+    do status = take_seat(s, 0, until, v, &e);
+    while ((status == LA_NOT_RUNNING || status == LA_TIMEOUT || status == LA_BAD_ANSWER || (status == LA_REFUSED && strcmp(e.code, "busy") == 0)) && rest(until));
     free(v);
     if (status != LA_OK && err != NULL) *err = e;
     return status;

@@ -73,6 +73,7 @@ static str body_of(str c, const char *keyset_, const char *nonce64, int reread, 
 typedef struct {
     char dir[40], path[60];
     int listener, requests, connections, hang, drip;
+    int delay_ms; /* the first answer comes so much later, and no other */
     char target[8][128], asked[8][512];
     str check; /* answers as this case says */
     str seat;  /* what the request for a seat is answered with */
@@ -96,6 +97,13 @@ static void serve(agent *a, int fd) {
             end = strstr(in, "\r\n\r\n");
         }
         int i = a->requests < 7 ? a->requests : 7;
+        if (a->delay_ms && a->requests > 0) {
+            a->requests++;
+            while (recv(fd, in, sizeof in, 0) > 0)
+                ;
+            return;
+        }
+        if (a->delay_ms) poll(NULL, 0, a->delay_ms);
         sscanf(in, "%*s %127s", a->target[i]);
         snprintf(a->asked[i], sizeof a->asked[i], "%.511s", end + 4);
         if (a->say.s != NULL) {
@@ -135,6 +143,28 @@ static void *run(void *p) {
         a->connections++;
         serve(a, fd);
         close(fd);
+    }
+    return NULL;
+}
+
+/* Serves each connection of its own, as a seat stays open while others ask. */
+static void *serve_one(void *p) {
+    agent *a = ((agent **)p)[0];
+    int fd = (int)(intptr_t)((void **)p)[1];
+    serve(a, fd);
+    close(fd);
+    return NULL;
+}
+
+static void *run_many(void *p) {
+    agent *a = p;
+    for (int fd; (fd = accept(a->listener, NULL, NULL)) >= 0;) {
+        void **one = malloc(2 * sizeof *one);
+        pthread_t t;
+        one[0] = a, one[1] = (void *)(intptr_t)fd;
+        a->connections++;
+        pthread_create(&t, NULL, serve_one, one);
+        pthread_detach(t);
     }
     return NULL;
 }
@@ -287,6 +317,32 @@ static void endpoint_case(str c) {
     stop(a);
 }
 
+static void slow_case(const char *repository, str c) {
+    str said, list = json_member(TALK, "checks");
+    const char *at = NULL;
+    la_options o;
+    la_error e;
+    la_seat *seat;
+    while (each(list, &at, &said) && strcmp(words(said, "name"), words(c, "answer")) != 0)
+        ;
+    world w = world_of(said);
+    agent *a = start();
+    a->check = said, a->seat = read_all(repository, "agent/api/testdata/seat-answer.json"), a->seat_status = 200;
+    a->delay_ms = (int)member_number(c, "delay_ms");
+    memset(&o, 0, sizeof o);
+    o.timeout_ms = (int)member_number(c, "timeout_ms");
+    license_agent *la = checker(a->path, &w, &o, &e);
+    pthread_create(&a->thread, NULL, run_many, a);
+    memset(&e, 0, sizeof e);
+    int64_t from = now_ms();
+    if (strcmp(words(c, "call"), "check") == 0) la_check(la, "studio", &V, &e);
+    else la_seat_take(la, "studio", NULL, 0, &seat, &V, &e);
+    int64_t took = now_ms() - from;
+    result(strcmp(e.code, words(c, "want")) == 0 && a->requests == 2 && took < member_number(c, "at_most_ms"), "slow", words(c, "name"), e.code);
+    la_free(la);
+    stop(a);
+}
+
 static const char *code(const char *path, la_options *o) {
     static la_error e;
     world w = world_of(FIRST);
@@ -428,28 +484,6 @@ static str seat_answer(const char *repository, const char *total) {
     return text(out);
 }
 
-/* Serves each connection of its own, as a seat stays open while others ask. */
-static void *serve_one(void *p) {
-    agent *a = ((agent **)p)[0];
-    int fd = (int)(intptr_t)((void **)p)[1];
-    serve(a, fd);
-    close(fd);
-    return NULL;
-}
-
-static void *run_many(void *p) {
-    agent *a = p;
-    for (int fd; (fd = accept(a->listener, NULL, NULL)) >= 0;) {
-        void **one = malloc(2 * sizeof *one);
-        pthread_t t;
-        one[0] = a, one[1] = (void *)(intptr_t)fd;
-        a->connections++;
-        pthread_create(&t, NULL, serve_one, one);
-        pthread_detach(t);
-    }
-    return NULL;
-}
-
 static void seats(const char *repository, str frozen) {
     world w = world_of(FIRST);
     agent *a = start();
@@ -518,6 +552,8 @@ int main(int argc, char **argv) {
     for (str c; each(json_member(TALK, "files"), &at, &c);) file_case(c);
     at = NULL;
     for (str c; each(json_member(TALK, "endpoints"), &at, &c); endpoints++) endpoint_case(c);
+    at = NULL;
+    for (str c; each(json_member(TALK, "slow"), &at, &c);) slow_case(repository, c);
     behaviour(repository);
     watching(repository);
     at = NULL;

@@ -147,27 +147,30 @@ namespace Example.LicenseAgent
         /// <summary>Asks for a fresh proof and verifies the whole chain, failing closed: key
         /// set, license, proof over a nonce just drawn, this machine's fingerprint, time. A
         /// genuine "no" is a Verdict; everything else is an AgentException.</summary>
-        public Verdict Check(string product)
+        public Verdict Check(string product) { return Check(product, Transport.After(options.Timeout)); }
+
+        // Both questions have one deadline.
+        Verdict Check(string product, long deadline)
         {
             bool other;
-            Verdict verdict = Ask(product, false, out other);
+            Verdict verdict = Ask(product, false, deadline, out other);
             if (other)
             {
                 // By readings that may be old, the agent's older than this program's: both
                 // read again before that is believed.
                 lock (state) { device = null; }
-                verdict = Ask(product, true, out other);
+                verdict = Ask(product, true, deadline, out other);
             }
             if (other) { throw WrongDevice(verdict.Device); }
             return verdict;
         }
 
-        Verdict Ask(string product, bool reread, out bool other)
+        Verdict Ask(string product, bool reread, long deadline, out bool other)
         {
             byte[] nonce = Random32();
             long asked = options.Clock().Value;
             Transport.Connection none;
-            Members answer = transport.Call("POST", "/v1/check", "{\"product\":" + Quote(product) + ",\"issuer\":" + Quote((string)verifier.Trust["iss"]) + ",\"nonce\":" + Quote(Convert.ToBase64String(nonce)) + (reread ? ",\"reread\":true}" : "}"), options.Timeout, false, out none);
+            Members answer = transport.Call("POST", "/v1/check", "{\"product\":" + Quote(product) + ",\"issuer\":" + Quote((string)verifier.Trust["iss"]) + ",\"nonce\":" + Quote(Convert.ToBase64String(nonce)) + (reread ? ",\"reread\":true}" : "}"), deadline, false, out none);
             KeyValuePair<long, long> now = options.Clock();
             var parts = new List<byte[]>();
             foreach (string name in new[] { "license", "keyset", "proof" })
@@ -273,7 +276,7 @@ namespace Example.LicenseAgent
                 {
                     Transport.Connection none;
                     object v;
-                    Members a = transport.Call("GET", "/v1/events?since=" + since.ToString(CultureInfo.InvariantCulture) + "&wait=" + wait + "s", null, options.Timeout + TimeSpan.FromSeconds(wait), false, out none);
+                    Members a = transport.Call("GET", "/v1/events?since=" + since.ToString(CultureInfo.InvariantCulture) + "&wait=" + wait + "s", null, Transport.After(options.Timeout + TimeSpan.FromSeconds(wait)), false, out none);
                     serial = a.TryGetValue("serial", out v) && v is long ? (long)v : -1;
                     missed = a.TryGetValue("missed", out v) && v is bool && (bool)v;
                 }
@@ -353,16 +356,17 @@ namespace Example.LicenseAgent
             return s;
         }
 
-        internal Transport.Connection TakeSeat(string product, string user, TimeSpan wait, out Verdict verdict)
+        // One attempt. Seat and check have their usual time each, but end by until.
+        internal Transport.Connection TakeSeat(string product, string user, TimeSpan wait, long until, out Verdict verdict)
         {
             Transport.Connection held;
-            Members a = transport.Call("POST", "/v1/seats", "{\"product\":" + Quote(product) + ",\"issuer\":" + Quote((string)verifier.Trust["iss"]) + (user == "" ? "" : ",\"user\":" + Quote(user)) + (wait > TimeSpan.Zero ? ",\"wait_ms\":" + (long)wait.TotalMilliseconds : "") + "}", options.Timeout + wait, true, out held);
+            Members a = transport.Call("POST", "/v1/seats", "{\"product\":" + Quote(product) + ",\"issuer\":" + Quote((string)verifier.Trust["iss"]) + (user == "" ? "" : ",\"user\":" + Quote(user)) + (wait > TimeSpan.Zero ? ",\"wait_ms\":" + (long)wait.TotalMilliseconds : "") + "}", Math.Min(until, Transport.After(options.Timeout + wait)), true, out held);
             try
             {
                 object seat, count, total;
                 Members s = a.TryGetValue("seat", out seat) ? seat as Members : null, n = a.TryGetValue("count", out count) ? count as Members : null;
                 if (held == null || s == null || n == null || String(s, "id") == "" || !n.TryGetValue("total", out total) || !(total is long)) { throw transport.Fail("agent-bad-answer", "not the answer to a request for a seat"); }
-                verdict = Check(product);
+                verdict = Check(product, Math.Min(until, Transport.After(options.Timeout)));
                 if (!verdict.Runs) { throw transport.Fail("not-licensed", verdict.Reason, verdict.Reason); }
                 if ((long)total > verdict.Seats) { throw transport.Fail("agent-untrusted", "the agent counts " + total + " seats, the license has " + verdict.Seats, "seats"); }
                 return held;
@@ -402,6 +406,9 @@ namespace Example.LicenseAgent
 
         bool Over { get { return closed || checker.Closed; } }
 
+        const int Pause = 50; // milliseconds between two attempts
+
+        // All of it, each attempt with its check, ends within patience.
         internal void Take(TimeSpan wait, TimeSpan patience, params string[] again)
         {
             long now = Transport.Now(), end = now + (long)patience.TotalMilliseconds, queue = now + (long)wait.TotalMilliseconds;
@@ -412,10 +419,10 @@ namespace Example.LicenseAgent
                 try
                 {
                     Verdict v;
-                    Hold(checker.TakeSeat(product, user, TimeSpan.FromMilliseconds(Math.Max(queue - Transport.Now(), 0)), out v), v);
+                    Hold(checker.TakeSeat(product, user, TimeSpan.FromMilliseconds(Math.Max(queue - Transport.Now(), 0)), end, out v), v);
                     return;
                 }
-                catch (AgentException e) when (!Over && ((e.Code == "busy" || again.Contains(e.Code)) && Transport.Now() < end || (e.Code == "agent-bad-answer" || !first && e.Code == "agent-not-running") && Transport.Now() < queue)) { Thread.Sleep(50); }
+                catch (AgentException e) when (!Over && ((e.Code == "busy" || again.Contains(e.Code)) && Transport.Now() + Pause < end || (e.Code == "agent-bad-answer" || !first && e.Code == "agent-not-running") && Transport.Now() < queue)) { Thread.Sleep(Pause); }
             }
         }
 

@@ -46,6 +46,9 @@ namespace Example.LicenseAgent
             return ticks / Stopwatch.Frequency * 1000 + ticks % Stopwatch.Frequency * 1000 / Stopwatch.Frequency;
         }
 
+        /// <summary>The deadline of a call that may take so long.</summary>
+        internal static long After(TimeSpan time) { return Now() + (long)time.TotalMilliseconds; }
+
         /// <summary>An error of this side.</summary>
         internal AgentException Fail(string code, string detail = "", string cause = "") { return AgentException.Of(code, language, cause, detail); }
 
@@ -424,11 +427,10 @@ namespace Example.LicenseAgent
             }
         }
 
-        /// <summary>Sends one request and returns the answer's object. With own, on a
+        /// <summary>Sends one request and returns the answer's object, until deadline by Now. With own, on a
         /// connection of its own that stays open in held when the status is 200.</summary>
-        internal Members Call(string method, string target, string body, TimeSpan timeout, bool own, out Connection held)
+        internal Members Call(string method, string target, string body, long deadline, bool own, out Connection held)
         {
-            long deadline = Now() + (long)timeout.TotalMilliseconds;
             byte[] data = body == null ? new byte[0] : Encoding.UTF8.GetBytes(body);
             string head = method + " " + target + " HTTP/1.1\r\nHost: license-agent\r\nAccept-Language: " + language + "\r\n" + (body == null ? "" : "Content-Type: application/json\r\nContent-Length: " + data.Length + "\r\n") + "\r\n";
             Answer a;

@@ -245,6 +245,32 @@ namespace Example.LicenseAgent.Tests
             }
         }
 
+        /// <summary>The first answer takes most of the time that the whole call has.</summary>
+        static void SlowCase(Members c)
+        {
+            Members said = Shared.L(talk, "checks").Cast<Members>().First(k => Shared.S(k, "name") == Shared.S(c, "answer"));
+            byte[] seat = File.ReadAllBytes(Path.Combine(Shared.Repository, "agent/api/testdata/seat-answer.json"));
+            int asked = 0;
+            string code = "";
+            Func<string, string, Fake.Reply> answer = (t, b) =>
+            {
+                if (Interlocked.Increment(ref asked) > 1) { return new Fake.Reply { Body = new byte[0] }; } // silence
+                Thread.Sleep((int)Shared.N(c, "delay_ms"));
+                return t == "/v1/check" ? Reply(said, b) : new Fake.Reply { Status = 200, Body = seat };
+            };
+            using (var agent = new Fake(answer))
+            using (var k = new Checker(Anchor, World(said, agent.SocketPath, o => o.Timeout = TimeSpan.FromMilliseconds(Shared.N(c, "timeout_ms")))))
+            {
+                var took = System.Diagnostics.Stopwatch.StartNew();
+                try
+                {
+                    if (Shared.S(c, "call") == "check") { k.Check("studio"); } else { k.Seat("studio"); }
+                }
+                catch (AgentException e) { code = e.Code; }
+                Shared.Result(code == Shared.S(c, "want") && asked == 2 && took.ElapsedMilliseconds < Shared.N(c, "at_most_ms"), "slow", Shared.S(c, "name"), code + " after " + asked + " questions and " + took.ElapsedMilliseconds + " ms");
+            }
+        }
+
         static void PipeOwners()
         {
             const string path = "\\\\.\\pipe\\TrustedInstaller", me = "S-1-5-21-1-2-3-1001";
@@ -474,6 +500,7 @@ namespace Example.LicenseAgent.Tests
                 EndpointCase(c);
                 endpoints++;
             }
+            foreach (Members c in Shared.L(talk, "slow")) { SlowCase(c); }
             PipeOwners();
             Behaviour();
             Watching();

@@ -47,23 +47,33 @@ class Checker {
   }
 
   async check(product) {
-    let { verdict, missing } = await this.ask(product);
+    return this.checkUntil(product, this.after(this.timeoutMs));
+  }
+
+  /** The deadline of a call that may take so long. */
+  after(ms) {
+    return performance.now() + ms;
+  }
+
+  /** Both questions have one deadline. */
+  async checkUntil(product, deadline) {
+    let { verdict, missing } = await this.ask(product, deadline);
     if (otherMachine(verdict.device, missing)) {
       // By readings that may be old, the agent's older than this program's: both read
       // again before that is believed.
       this.device = null;
-      ({ verdict, missing } = await this.ask(product, { reread: true }));
+      ({ verdict, missing } = await this.ask(product, deadline, { reread: true }));
     }
     if (otherMachine(verdict.device, missing)) throw this.wrongDevice(verdict.device);
     return verdict;
   }
 
   /** One question: the verdict, and what the agent misses on its machine. */
-  async ask(product, more = {}) {
+  async ask(product, deadline, more = {}) {
     const nonce = crypto.randomBytes(32);
     const asked = this.clock().monoMs;
     const ask = { product, issuer: this.anchor.iss, nonce: nonce.toString('base64'), ...more };
-    const answer = await this.transport.call('POST', '/v1/check', ask, this.timeoutMs);
+    const answer = await this.transport.call('POST', '/v1/check', ask, deadline);
     const { now, monoMs } = this.clock();
     const parts = ['license', 'keyset', 'proof'].map((k) => answer[k] ?? '').map((p) => (typeof p === 'string' ? decode64(p) : null));
     if (parts.includes(null)) throw this.transport.fail('agent-bad-answer', 'an envelope is not base64');
@@ -122,7 +132,7 @@ class Checker {
       const ask = first ? 0 : waitMs;
       let answer;
       try {
-        answer = await this.transport.call('GET', `/v1/events?since=${since}&wait=${ask / 1000}s`, undefined, ask + this.timeoutMs);
+        answer = await this.transport.call('GET', `/v1/events?since=${since}&wait=${ask / 1000}s`, undefined, this.after(ask + this.timeoutMs));
         if (!Number.isSafeInteger(answer.serial) || answer.serial < 0) throw this.transport.fail('agent-bad-answer', 'no serial');
       } catch {
         if (this.closed) return;

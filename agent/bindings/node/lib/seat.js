@@ -5,6 +5,7 @@ const { EventEmitter } = require('node:events');
 const { setTimeout: sleep } = require('node:timers/promises');
 
 const RESUME_MS = 10000; // that an agent may take to be started anew
+const PAUSE_MS = 50; // between two attempts
 const AGAIN = ['busy', 'agent-not-running', 'agent-timeout', 'agent-bad-answer'];
 
 /** See index.d.ts. */
@@ -18,14 +19,14 @@ class Seat extends EventEmitter {
     return this.taken && !this.closed && !this.checker.closed;
   }
 
-  /** Takes the seat; codes in again are tried again while patience lasts. */
+  /** Takes the seat; codes in again are tried again. All of it, each attempt with its check, ends within patience. */
   async take(waitMs, patienceMs, again) {
     const start = performance.now();
     // An agent that is started anew sends those who wait away, and then nobody
     // listens for a moment. Who finds nobody at first need not wait.
     for (let first = true; ; first = false) {
       try {
-        const { verdict, socket } = await this.attempt(Math.max(0, Math.round(waitMs - (performance.now() - start))));
+        const { verdict, socket } = await this.attempt(Math.max(0, Math.round(waitMs - (performance.now() - start))), start + patienceMs);
         if (this.closed) {
           socket.destroy();
           return this;
@@ -38,24 +39,26 @@ class Seat extends EventEmitter {
       } catch (e) {
         const passed = performance.now() - start;
         const restarts = e.code === 'agent-bad-answer' || (!first && e.code === 'agent-not-running');
-        const more = (again.includes(e.code) && passed <= patienceMs) || (restarts && passed < waitMs);
-        if (more) await sleep(50);
+        const more = (again.includes(e.code) && passed + PAUSE_MS < patienceMs) || (restarts && passed < waitMs);
+        if (more) await sleep(PAUSE_MS);
         if (!more || this.closed || this.checker.closed) throw e;
       }
     }
   }
 
-  async attempt(waitMs) {
+  /** Seat and check have their usual time each, but end by until. */
+  async attempt(waitMs, until) {
     const { transport, anchor, timeoutMs } = this.checker;
+    const by = (ms) => Math.min(until, this.checker.after(ms));
     const ask = { product: this.product, issuer: anchor.iss };
     if (this.user) ask.user = this.user;
     if (waitMs > 0) ask.wait_ms = waitMs;
-    const { answer, socket } = await transport.hold('/v1/seats', ask, waitMs + timeoutMs);
+    const { answer, socket } = await transport.hold('/v1/seats', ask, by(waitMs + timeoutMs));
     try {
       if (typeof answer.seat?.id !== 'string' || !answer.seat.id || !Number.isSafeInteger(answer.count?.total)) {
         throw transport.fail('agent-bad-answer', 'not the answer to a request for a seat');
       }
-      const verdict = await this.checker.check(this.product);
+      const verdict = await this.checker.checkUntil(this.product, by(timeoutMs));
       if (!verdict.runs) throw transport.fail('not-licensed', verdict.reason, verdict.reason);
       if (answer.count.total > verdict.seats) {
         throw transport.fail('agent-untrusted', `the agent counts ${answer.count.total} seats, the license has ${verdict.seats}`, 'seats');

@@ -99,7 +99,7 @@ class Transport {
   }
 
   /** As call, on a connection of its own, which stays open: { answer, socket }. */
-  async hold(target, body, timeoutMs) {
+  async hold(target, body, deadline) {
     let socket;
     const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
     agent.createConnection = () => {
@@ -108,7 +108,7 @@ class Transport {
       return socket;
     };
     try {
-      const answer = await this.call('POST', target, body, timeoutMs, agent);
+      const answer = await this.call('POST', target, body, deadline, agent);
       if (socket.destroyed) throw this.fail('agent-bad-answer', 'the connection ended');
       return { answer, socket };
     } catch (e) {
@@ -122,17 +122,16 @@ class Transport {
     return failure(code, this.language, cause, detail);
   }
 
-  /** Sends one request and returns the parsed answer. Rejects with AgentError. */
-  async call(method, target, body, timeoutMs, agent = this.agent) {
+  /** Sends one request and returns the parsed answer, until deadline by performance.now. Rejects with AgentError. */
+  async call(method, target, body, deadline, agent = this.agent) {
     let answer;
-    const deadline = process.hrtime.bigint() + BigInt(Math.round(timeoutMs * 1e6));
     for (let again = true; ;) {
       if (this.closed) throw this.fail('agent-bad-answer', 'closed');
       try {
         answer = await this.exchange(method, target, body, deadline, agent);
         break;
       } catch (e) {
-        if (e.code === 'EAGAIN' && process.hrtime.bigint() < deadline) { // the queue of callers is full
+        if (e.code === 'EAGAIN' && performance.now() < deadline) { // the queue of callers is full
           await sleep(5);
           continue;
         }
@@ -180,8 +179,7 @@ class Transport {
       this.running.add(finish);
       // One timer over everything: a time limit between bytes would let an
       // agent that drips hold the program for ever.
-      const left = Number(deadline - process.hrtime.bigint()) / 1e6;
-      timer = setTimeout(() => finish(problem('agent-timeout', 'no complete answer in time')), Math.max(left, 0));
+      timer = setTimeout(() => finish(problem('agent-timeout', 'no complete answer in time')), Math.max(deadline - performance.now(), 0));
       try {
         request = http.request({ agent, method, path: target, headers, setHost: false, maxHeaderSize: MAX_HEADER });
       } catch (e) {

@@ -175,6 +175,29 @@ for (const c of talk.endpoints) {
   }
 }
 
+for (const c of talk.slow) {
+  test(`slow: ${c.name}`, async () => {
+    const said = talk.checks.find((k) => k.name === c.answer);
+    let asked = 0;
+    const server = http.createServer((request, response) => {
+      const chunks = [];
+      request.on('data', (b) => chunks.push(b)).on('end', () => {
+        if (++asked > 1) return; // silence
+        const [, body] = request.url === '/v1/check' ? answer(said, JSON.parse(Buffer.concat(chunks))) : [200, JSON.stringify(golden)];
+        setTimeout(() => response.writeHead(200, { 'Content-Length': Buffer.byteLength(body) }).end(body), c.delay_ms);
+      });
+    });
+    await serving(server, async (socket) => {
+      const k = checker(socket, said, { timeoutMs: c.timeout_ms });
+      const began = performance.now();
+      await assert.rejects(c.call === 'check' ? k.check(product) : k.seat(product), { code: c.want });
+      assert.ok(performance.now() - began < c.at_most_ms, `${performance.now() - began} ms`);
+      assert.equal(asked, 2);
+      k.close();
+    });
+  });
+}
+
 test('the relay: one child for many checks, started anew when the agent hangs up', () => serving(genuine(), async (socket, open) => {
   const k = checker(socket, {}, { relay: RELAY });
   for (let i = 0; i < 3; i++) {

@@ -60,7 +60,7 @@ class Checker:
     ``anchor`` is the vendor's trust anchor file (bytes or str), built into the
     program. Everything else has a default: ``socket`` (path) or ``instance``
     (name) say which agent; ``owners`` are further user ids that it may run as;
-    ``timeout`` bounds each call in seconds; ``language`` is "en" or "zh-CN";
+    ``timeout`` bounds each call in seconds (that of a seat beside its ``wait``); ``language`` is "en" or "zh-CN";
     ``min_keyset`` is the highest ``Verdict.keyset`` that the program remembers from
     earlier runs (a checker remembers what it has verified), ``tolerance`` how many
     seconds past its expiry a key set is still accepted (0: 400 days); ``observe`` reads the machine, at most every ``reread``
@@ -99,25 +99,29 @@ class Checker:
         key set, license, proof over a nonce just drawn, this machine's
         fingerprint, time. A genuine "no" is a Verdict with runs False;
         everything else raises AgentError, and nothing is licensed then."""
-        verdict, missing = self._ask(product, False)
+        return self._check(product, time.monotonic() + self._timeout)
+
+    def _check(self, product, deadline):
+        # Both questions have one deadline.
+        verdict, missing = self._ask(product, False, deadline)
         if _other_machine(verdict.device, missing):
             # By readings that may be old, the agent's older than this program's:
             # both read again before that is believed.
             with self._lock:
                 self._device = None
-            verdict, missing = self._ask(product, True)
+            verdict, missing = self._ask(product, True, deadline)
         if _other_machine(verdict.device, missing):
             raise self._wrong_device(verdict.device)
         return verdict
 
-    def _ask(self, product, reread):
+    def _ask(self, product, reread, deadline):
         # One question: (verdict, what the agent misses on its machine).
         nonce = os.urandom(32)
         _, asked = self._clock()
         ask = {"product": product, "issuer": self.anchor["iss"], "nonce": encode64(nonce)}
         if reread:
             ask["reread"] = True
-        answer = self._transport.call("POST", "/v1/check", ask, self._timeout)
+        answer = self._transport.call("POST", "/v1/check", ask, deadline)
         now, arrived = self._clock()
         parts = [answer.get(k, "") for k in ("license", "keyset", "proof")]
         parts = [decode64(p) if isinstance(p, str) else None for p in parts]
@@ -170,20 +174,21 @@ class Checker:
         ``seats-taken``, ``not-licensed``, ``busy``."""
         return Seat(self, product, user, wait)
 
-    def take_seat(self, product, user, wait):
-        """One attempt: (verdict, connection). For Seat."""
+    def take_seat(self, product, user, wait, until):
+        """One attempt: (verdict, connection). For Seat. It and its check have their
+        usual time each, but end by until."""
         ask = {"product": product, "issuer": self.anchor["iss"]}
         if user:
             ask["user"] = user
         if wait > 0:
             ask["wait_ms"] = int(wait * 1000)
-        answer, held = self._transport.call("POST", "/v1/seats", ask, wait + self._timeout, own=True)
+        answer, held = self._transport.call("POST", "/v1/seats", ask, min(until, time.monotonic() + wait + self._timeout), own=True)
         try:
             seat, count = answer.get("seat"), answer.get("count")
             total = count.get("total") if isinstance(count, dict) else None
             if not isinstance(seat, dict) or not seat.get("id") or type(total) is not int:
                 raise self._transport.fail("agent-bad-answer", "not the answer to a request for a seat")
-            verdict = self.check(product)
+            verdict = self._check(product, min(until, time.monotonic() + self._timeout))
             if not verdict.runs:
                 raise self._transport.fail("not-licensed", verdict.reason, verdict.reason)
             if total > verdict.seats:
@@ -217,7 +222,7 @@ class Checker:
         while not self.closed:
             ask = 0 if first else wait
             try:
-                answer = self._transport.call("GET", "/v1/events?since=%d&wait=%gs" % (since, ask), timeout=ask + self._timeout)
+                answer = self._transport.call("GET", "/v1/events?since=%d&wait=%gs" % (since, ask), None, time.monotonic() + ask + self._timeout)
                 serial = answer.get("serial")
                 if type(serial) is not int or serial < 0:
                     raise self._transport.fail("agent-bad-answer", "no serial")

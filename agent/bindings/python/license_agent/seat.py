@@ -7,6 +7,7 @@ import time
 from .errors import AgentError
 
 RESUME = 10.0  # seconds that an agent may take to be started anew
+_PAUSE = 0.05  # between two attempts
 _AGAIN = ("busy", "agent-not-running", "agent-timeout", "agent-bad-answer")
 
 
@@ -22,25 +23,27 @@ class Seat:
         self._lock = threading.Lock()  # of _held and _closed; not held while the agent is asked
         self._asking = threading.Lock()  # one thread takes the seat up again
         self.verdict = None
-        end = time.monotonic() + wait
-        self._take(lambda: max(end - time.monotonic(), 0), wait + checker.timeout, ("busy",))
+        self._take(wait, wait + checker.timeout, ("busy",))
 
     def _over(self):
         return self._closed or self._checker.closed
 
     def _take(self, wait, patience, again):
-        until, first = time.monotonic() + patience, True
+        # All of it, each attempt with its check, ends within patience.
+        began, first = time.monotonic(), True
         while True:
+            left = max(began + wait - time.monotonic(), 0)
             try:
-                verdict, held = self._checker.take_seat(self._product, self._user, wait())
+                verdict, held = self._checker.take_seat(self._product, self._user, left, began + patience)
                 break
             except AgentError as e:
                 # An agent that is started anew sends those who wait away, and then nobody
                 # listens for a moment. Who finds nobody at first need not wait.
                 restarts = e.code == "agent-bad-answer" or not first and e.code == "agent-not-running"
-                more = e.code in again and time.monotonic() < until or restarts and wait() > 0
+                passed = time.monotonic() - began
+                more = e.code in again and passed + _PAUSE < patience or restarts and passed < wait
                 if more and not self._over():
-                    time.sleep(0.05)
+                    time.sleep(_PAUSE)
                 if not more or self._over():
                     raise
             first = False
@@ -66,7 +69,7 @@ class Seat:
             if self._over():
                 return False
             try:
-                self._take(lambda: 0, RESUME, _AGAIN)
+                self._take(0, RESUME, _AGAIN)
             except AgentError:
                 if self._over():
                     return False

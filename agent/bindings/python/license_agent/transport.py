@@ -316,10 +316,10 @@ class Transport:
         self.drop(conn)
         return status, body
 
-    def call(self, method, target, body=None, timeout=5.0, own=False):
-        """Sends one request and returns the parsed answer. Raises AgentError.
-        With own, on a connection of its own, which stays open: (answer, connection)."""
-        deadline = time.monotonic() + timeout
+    def call(self, method, target, body, deadline, own=False):
+        """Sends one request and returns the parsed answer, until deadline by
+        time.monotonic. Raises AgentError. With own, on a connection of its own,
+        which stays open: (answer, connection)."""
         self._after_fork()
         data = b"" if body is None else json.dumps(body).encode()
         head = "%s %s HTTP/1.1\r\nHost: license-agent\r\nAccept-Language: %s\r\n" % (method, target, self.language)

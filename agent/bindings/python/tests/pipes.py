@@ -62,8 +62,8 @@ def stranger(say, drip=False):
     return Transport(name)
 
 
-def ask(transport):
-    return lambda: transport.call("GET", "/v1/status", timeout=0.5)
+def ask(transport, timeout=0.5):
+    return lambda: transport.call("GET", "/v1/status", None, time.monotonic() + timeout)
 
 
 def main(places):
@@ -73,7 +73,7 @@ def main(places):
     request = {"product": "studio", "issuer": "acme"}
     for _ in range(1000):
         began = time.perf_counter()
-        answer = own.call("POST", "/v1/check", dict(request, nonce=base64.b64encode(os.urandom(32)).decode()))
+        answer = own.call("POST", "/v1/check", dict(request, nonce=base64.b64encode(os.urandom(32)).decode()), time.monotonic() + 5)
         took.append((time.perf_counter() - began) * 1e6)
     took.sort()
     case("checks on one connection", (bool(answer["license"] and answer["proof"]), len(own._open)), (True, 1))
@@ -89,7 +89,7 @@ def main(places):
     case("no such instance", code(ask(Transport("", "no-such-instance"))), "agent-not-running")
 
     def seat(user, wait=0):
-        return own.call("POST", "/v1/seats", dict(request, user=user, wait_ms=wait), timeout=5 + wait / 1000, own=True)[1]
+        return own.call("POST", "/v1/seats", dict(request, user=user, wait_ms=wait), time.monotonic() + 5 + wait / 1000, own=True)[1]
 
     held = [seat("user-%d" % i) for i in range(3)]
     case("seats", [h.ended() for h in held], [False] * 3)
@@ -106,7 +106,7 @@ def main(places):
     case("10 MiB", code(ask(stranger(HEAD.replace(b"1000", b"10485760") + b"x" * 60000)), 2), "agent-bad-answer")
     silent = stranger(b"")
     threading.Timer(0.2, silent.close).start()
-    case("closed by another thread", code(lambda: silent.call("GET", "/v1/status", timeout=20), 10), "agent-bad-answer")
+    case("closed by another thread", code(ask(silent, 20), 10), "agent-bad-answer")
     print("python pipe: %d passed, %d failed" % (sum(RESULTS), len(RESULTS) - sum(RESULTS)))
     print("python %s: transport alone p50 %d us, p99 %d us" % (sys.version.split()[0], took[500], took[990]))
     sys.stdout.flush()

@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 import unittest
+from unittest import mock
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -178,6 +179,26 @@ class Checks(unittest.TestCase):
         self.assertEqual(got.exception.code, c["want"])
         self.assertTrue(got.exception.message and got.exception.hint, "no sentences")
 
+    def slow(self, c):
+        """The first answer takes most of the time that the whole call has."""
+        said = next(k for k in TALK["checks"] if k["name"] == c["answer"])
+        asked = []
+
+        def handle(target, body):
+            asked.append(target)
+            if len(asked) > 1:
+                return b""  # and then silence
+            agent.done.wait(c["delay_ms"] / 1000)
+            return answer(said, json.loads(body)) if target == "/v1/check" else (200, json.dumps(load("agent/api/testdata/seat-answer.json")).encode())
+
+        with Agent(handle) as agent, checker(agent.path, said, timeout=c["timeout_ms"] / 1000) as k:
+            began = time.monotonic()
+            with self.assertRaises(AgentError) as got:
+                k.check("studio") if c["call"] == "check" else k.seat("studio")
+            took = time.monotonic() - began
+        self.assertEqual((got.exception.code, len(asked)), (c["want"], 2))
+        self.assertLess(took, c["at_most_ms"] / 1000)
+
     def test_control(self):
         """A program that believes the answer is fooled by at least ten fakes."""
         fooled = 0
@@ -198,6 +219,7 @@ class Checks(unittest.TestCase):
 cases(Checks, "check", TALK["checks"], Checks.check)
 cases(Checks, "files", TALK["files"], Checks.files)
 cases(Checks, "endpoint", TALK["endpoints"], Checks.endpoint)
+cases(Checks, "slow", TALK["slow"], Checks.slow)
 
 
 class Behaviour(unittest.TestCase):
@@ -413,6 +435,16 @@ class Seats(unittest.TestCase):
             self.assertEqual((len(self.asked), seat._held), (2, None))
             self.assertEqual(k._transport._open, set(k._transport._idle), "the new seat is kept")
             self.assertFalse(seat.held())
+
+    def test_taken_up_again_in_time(self):
+        """An attempt gets what is left of the time for all of them."""
+        with Agent(self.handle) as agent, checker(agent.path, timeout=60.0) as k, k.seat("studio") as seat:
+            agent.handle = lambda *_: b""  # and then silence
+            seat._held.sock.shutdown(socket.SHUT_RDWR)
+            with mock.patch("license_agent.seat.RESUME", 0.5):
+                began = time.monotonic()
+                self.assertEqual(self.code(seat.held), "agent-timeout")
+            self.assertLess(time.monotonic() - began, 30)
 
     def test_a_fork_has_connections_of_its_own(self):
         with Agent(self.handle) as agent, checker(agent.path) as k, k.seat("studio") as seat:

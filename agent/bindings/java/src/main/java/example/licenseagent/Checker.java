@@ -172,14 +172,19 @@ public final class Checker implements AutoCloseable {
      * nothing is licensed then.
      */
     public Verdict check(String product) throws AgentException {
-        Said said = ask(product, false);
+        return check(product, Transport.after(with.timeoutMs));
+    }
+
+    /** Both questions have one deadline. */
+    private Verdict check(String product, long deadline) throws AgentException {
+        Said said = ask(product, false, deadline);
         if (said.otherMachine()) {
             // By readings that may be old, the agent's older than this program's: both
             // read again before that is believed.
             synchronized (this) {
                 device = null;
             }
-            said = ask(product, true);
+            said = ask(product, true, deadline);
         }
         if (said.otherMachine()) {
             throw wrongDevice(said.verdict().device());
@@ -203,7 +208,7 @@ public final class Checker implements AutoCloseable {
         }
     }
 
-    private Said ask(String product, boolean reread) throws AgentException {
+    private Said ask(String product, boolean reread, long deadline) throws AgentException {
         byte[] nonce = new byte[32];
         random.nextBytes(nonce);
         long asked = with.monoMs.getAsLong();
@@ -214,7 +219,7 @@ public final class Checker implements AutoCloseable {
         if (reread) {
             ask.put("reread", true);
         }
-        Map<?, ?> answer = transport.call("/v1/check", ask, with.timeoutMs);
+        Map<?, ?> answer = transport.call("/v1/check", ask, deadline);
         long arrived = with.monoMs.getAsLong();
         List<byte[]> parts = new ArrayList<>();
         for (String name : List.of("license", "keyset", "proof")) {
@@ -306,20 +311,21 @@ public final class Checker implements AutoCloseable {
         return s;
     }
 
-    Seat.Taken takeSeat(String product, String user, long waitMs) throws AgentException {
+    /** One attempt. Seat and check have their usual time each, but end by until. */
+    Seat.Taken takeSeat(String product, String user, long waitMs, long until) throws AgentException {
         Map<String, Object> ask = new LinkedHashMap<>();
         ask.put("product", product);
         ask.put("issuer", anchor.text("iss"));
         ask.put("user", user);
         ask.put("wait_ms", waitMs);
-        Transport.Held held = transport.hold("/v1/seats", ask, waitMs + with.timeoutMs);
+        Transport.Held held = transport.hold("/v1/seats", ask, Transport.earlier(until, Transport.after(waitMs + with.timeoutMs)));
         boolean ok = false;
         try {
             boolean known = held.answer().get("seat") instanceof Map<?, ?> seat && !Transport.text(seat, "id").isEmpty();
             if (!known || !(held.answer().get("count") instanceof Map<?, ?> count) || !(count.get("total") instanceof Long total)) {
                 throw transport.fail("agent-bad-answer", "not the answer to a request for a seat", "");
             }
-            Verdict v = check(product);
+            Verdict v = check(product, Transport.earlier(until, Transport.after(with.timeoutMs)));
             if (!v.runs()) {
                 throw transport.fail("not-licensed", v.reason(), v.reason());
             }
@@ -377,7 +383,7 @@ public final class Checker implements AutoCloseable {
         while (!closed()) {
             long ask = first ? 0 : 30;
             try {
-                Map<?, ?> answer = transport.call("/v1/events?since=" + since + "&wait=" + ask + "s", null, ask * 1000 + with.timeoutMs);
+                Map<?, ?> answer = transport.call("/v1/events?since=" + since + "&wait=" + ask + "s", null, Transport.after(ask * 1000 + with.timeoutMs));
                 if (!(answer.get("serial") instanceof Long serial) || serial < 0) {
                     throw transport.fail("agent-bad-answer", "no serial", "");
                 }

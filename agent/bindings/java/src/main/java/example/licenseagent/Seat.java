@@ -11,6 +11,7 @@ import java.util.function.LongSupplier;
  */
 public final class Seat implements AutoCloseable {
     private static final long RESUME_MS = 10_000; // that an agent may take to be started anew
+    private static final long PAUSE_MS = 50; // between two attempts
     private static final List<String> AGAIN = List.of("busy", "agent-not-running", "agent-timeout", "agent-bad-answer");
 
     /** What one attempt gives. */
@@ -29,6 +30,7 @@ public final class Seat implements AutoCloseable {
         this.user = user;
     }
 
+    /** All of it, each attempt with its check, ends within patience. */
     void take(long waitMs, long patienceMs, boolean resuming) throws AgentException {
         long start = System.nanoTime();
         LongSupplier passed = () -> (System.nanoTime() - start) / 1_000_000;
@@ -36,14 +38,14 @@ public final class Seat implements AutoCloseable {
         // listens for a moment. Who finds nobody at first need not wait.
         for (boolean first = true;; first = false) {
             try {
-                hold(checker.takeSeat(product, user, Math.max(waitMs - passed.getAsLong(), 0)));
+                hold(checker.takeSeat(product, user, Math.max(waitMs - passed.getAsLong(), 0), start + patienceMs * 1_000_000));
                 return;
             } catch (AgentException e) {
                 boolean again = e.code().equals("busy") || resuming && AGAIN.contains(e.code());
                 boolean restarts = e.code().equals("agent-bad-answer") || !first && e.code().equals("agent-not-running");
-                boolean more = again && passed.getAsLong() <= patienceMs || restarts && passed.getAsLong() < waitMs;
+                boolean more = again && passed.getAsLong() + PAUSE_MS < patienceMs || restarts && passed.getAsLong() < waitMs;
                 if (more && !over()) {
-                    LockSupport.parkNanos(50_000_000);
+                    LockSupport.parkNanos(PAUSE_MS * 1_000_000);
                 }
                 if (!more || over() || Thread.currentThread().isInterrupted()) {
                     throw e;

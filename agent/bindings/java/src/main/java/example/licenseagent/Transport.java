@@ -155,10 +155,10 @@ final class Transport {
     record Held(Map<?, ?> answer, Connection connection) {}
 
     /** As call, on a connection of its own, which stays open when the status is 200. */
-    Held hold(String target, Map<String, Object> body, long timeoutMs) throws AgentException {
+    Held hold(String target, Map<String, Object> body, long deadline) throws AgentException {
         Connection[] own = new Connection[1];
         try {
-            return new Held(call(target, body, timeoutMs, own), own[0]);
+            return new Held(call(target, body, deadline, own), own[0]);
         } catch (AgentException | RuntimeException e) {
             if (own[0] != null) {
                 drop(own[0]);
@@ -207,13 +207,22 @@ final class Transport {
         return a;
     }
 
-    /** Sends one request and returns the parsed answer; body is null for GET. */
-    Map<?, ?> call(String target, Map<String, Object> body, long timeoutMs) throws AgentException {
-        return call(target, body, timeoutMs, null);
+    /** The deadline of a call that may take so long. */
+    static long after(long ms) {
+        return System.nanoTime() + ms * 1_000_000;
     }
 
-    private Map<?, ?> call(String target, Map<String, Object> body, long timeoutMs, Connection[] own) throws AgentException {
-        long deadline = System.nanoTime() + timeoutMs * 1_000_000;
+    /** The earlier of two deadlines. */
+    static long earlier(long a, long b) {
+        return a - b < 0 ? a : b;
+    }
+
+    /** Sends one request and returns the parsed answer; body is null for GET. */
+    Map<?, ?> call(String target, Map<String, Object> body, long deadline) throws AgentException {
+        return call(target, body, deadline, null);
+    }
+
+    private Map<?, ?> call(String target, Map<String, Object> body, long deadline, Connection[] own) throws AgentException {
         byte[] data = body == null ? new byte[0] : License.bytes(Json.write(body));
         String head = (body == null ? "GET " : "POST ") + target + " HTTP/1.1\r\nHost: license-agent\r\nAccept-Language: " + language + "\r\n"
                 + (body == null ? "" : "Content-Type: application/json\r\nContent-Length: " + data.length + "\r\n") + "\r\n";

@@ -157,6 +157,9 @@ final class AgentCases {
                 endpoint(c, relay);
             }
         }
+        for (Members c : talk.objects("slow")) {
+            cases.run("slow: " + c.text("name"), () -> slow(c));
+        }
         RelayCases relays = new RelayCases(this);
         cases.run("the relay: one child for many checks, started anew when the agent hangs up", relays::manyChecks);
         cases.run("the relay: what can be wrong with it", relays::wrong);
@@ -186,6 +189,36 @@ final class AgentCases {
                 Cases.equal(code(a.socket, Set.of(), c.text("want").equals("agent-timeout") ? 400 : 20_000, relay), c.text("want"), "code");
             }
         });
+    }
+
+    /** The first answer takes most of the time that the whole call has. */
+    private void slow(Members c) throws Exception {
+        Members said = check(c.text("answer"));
+        AtomicInteger asked = new AtomicInteger();
+        CountDownLatch never = new CountDownLatch(1);
+        String seat = Files.readString(Cases.REPOSITORY.resolve("agent/api/testdata/seat-answer.json"));
+        String code = "";
+        try (FakeAgent a = new FakeAgent((t, b) -> {
+            if (asked.incrementAndGet() > 1) {
+                return null; // silence
+            }
+            never.await(c.number("delay_ms"), TimeUnit.MILLISECONDS);
+            return t.equals("/v1/check") ? answer(said, b) : FakeAgent.Reply.of(200, seat);
+        }); Checker k = checker(a.socket.toString(), said).timeoutMs(c.number("timeout_ms")).build()) {
+            long began = System.nanoTime();
+            try {
+                if (c.text("call").equals("check")) {
+                    k.check("studio");
+                } else {
+                    k.seat("studio", "", 0);
+                }
+            } catch (AgentException e) {
+                code = e.code();
+            }
+            long took = (System.nanoTime() - began) / 1_000_000;
+            Cases.equal(code + " " + asked, c.text("want") + " 2", "code and questions");
+            Cases.that(took < c.number("at_most_ms"), took + " ms");
+        }
     }
 
     private void check(Members c) throws Exception {
