@@ -3,11 +3,10 @@ package client
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
+	"strings"
 
 	"licenseagent.example/activation/license"
-	"licenseagent.example/agent/api"
 )
 
 // answer is what an agent said to a check, taken apart, without the proof: that
@@ -15,7 +14,8 @@ import (
 type answer struct {
 	license, keySet         []byte // envelopes
 	licenseHash, keySetHash string
-	said                    api.Verdict // the agent's own words
+	flags                   []string // the agent's own words
+	message, nextStep       string
 
 	start, end []byte // the text around the proof; empty when it is not the usual one
 }
@@ -28,19 +28,19 @@ func (a *answer) read(raw []byte) (*answer, []byte, error) {
 	if proof, same := a.again(raw); same {
 		return a, proof, nil
 	}
-	var in api.CheckAnswer
-	if err := json.Unmarshal(raw, &in); err != nil {
+	in, err := readMembers(raw)
+	if err != nil {
 		return nil, nil, err
 	}
-	out := &answer{said: in.Verdict}
-	var err error
-	if out.license, err = envelope("license", in.License); err != nil {
+	said := in.object("verdict")
+	out := &answer{flags: said.words("flags"), message: said.word("message"), nextStep: said.word("next_step")}
+	if out.license, err = in.envelope("license"); err != nil {
 		return nil, nil, err
 	}
-	if out.keySet, err = envelope("key set", in.KeySet); err != nil {
+	if out.keySet, err = in.envelope("keyset"); err != nil {
 		return nil, nil, err
 	}
-	proof, err := envelope("proof", in.Proof)
+	proof, err := in.envelope("proof")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -51,15 +51,16 @@ func (a *answer) read(raw []byte) (*answer, []byte, error) {
 
 // around remembers the text around the proof. A member that comes again behind
 // it would count instead of the first one, so that there must be none.
-func (a *answer) around(raw []byte, in api.CheckAnswer) {
-	start := fmt.Appendf(nil, `{"license":%q,"keyset":%q,"proof":"`, in.License, in.KeySet)
-	end, usual := bytes.CutPrefix(raw, fmt.Appendf(nil, `%s%s"`, start, in.Proof))
-	if !usual || in.Proof == "" {
+func (a *answer) around(raw []byte, in members) {
+	proof := in["proof"]
+	start := fmt.Appendf(nil, `{"license":%s,"keyset":%s,"proof":`, in["license"], in["keyset"])
+	end, usual := bytes.CutPrefix(raw, append(bytes.Clone(start), proof...))
+	if !usual || len(proof) < len(`"x"`) || proof[0] != '"' {
 		return
 	}
-	var more api.CheckAnswer
-	if json.Unmarshal(fmt.Appendf(nil, `{"proof":""%s`, end), &more) == nil && more.License == "" && more.KeySet == "" && more.Proof == "" {
-		a.start, a.end = start, fmt.Appendf(nil, `"%s`, end)
+	more, err := readMembers(fmt.Appendf(nil, `{"":""%s`, end))
+	if err == nil && !more.has("license") && !more.has("keyset") && !more.has("proof") {
+		a.start, a.end = append(start, '"'), fmt.Appendf(nil, `"%s`, end)
 	}
 }
 
@@ -71,12 +72,20 @@ func (a *answer) again(raw []byte) ([]byte, bool) {
 	if !same || !too || len(a.start) == 0 || bytes.ContainsAny(text, "\r\n") {
 		return nil, false
 	}
-	proof, err := base64.StdEncoding.AppendDecode(nil, text)
+	proof, err := base64.StdEncoding.Strict().AppendDecode(nil, text)
 	return proof, err == nil
 }
 
-func envelope(name, text string) ([]byte, error) {
-	b, err := base64.StdEncoding.DecodeString(text)
+// envelope is a member in base64, in its one spelling: the decoder skips line breaks.
+func (m members) envelope(name string) ([]byte, error) {
+	text, err := m.text(name)
+	if err == nil && strings.ContainsAny(text, "\r\n") {
+		err = base64.CorruptInputError(strings.IndexAny(text, "\r\n"))
+	}
+	var b []byte
+	if err == nil {
+		b, err = base64.StdEncoding.Strict().DecodeString(text)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

@@ -171,11 +171,11 @@ func (k *Checker) ask(ctx context.Context, product string, reread bool) (v Verdi
 		return Verdict{}, false, c.fail(api.CodeUntrusted, err)
 	}
 	v = verdict(checked, cmp)
-	v.Flags = out.said.Flags
+	v.Flags = out.flags
 	if checked.Proof.Runs && !v.Runs {
 		v.Message, v.NextStep = c.words(v.Reason)
 	} else {
-		v.Phase, v.Message, v.NextStep = checked.Proof.Phase, out.said.Message, out.said.NextStep
+		v.Phase, v.Message, v.NextStep = checked.Proof.Phase, out.message, out.nextStep
 	}
 	if !v.Runs && v.Reason == "" {
 		v.Reason = ReasonAgent

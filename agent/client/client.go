@@ -153,11 +153,11 @@ func (c *Client) read(resp *http.Response, out any) error {
 		return c.fail(api.CodeAgentAnswer, fmt.Errorf("answer over %d bytes", maxAnswer))
 	}
 	if resp.StatusCode != http.StatusOK {
-		var e api.ErrorBody
-		if err := json.Unmarshal(answer, &e); err != nil || e.Error.Code == "" {
+		e, ok := readError(answer)
+		if !ok {
 			return c.fail(api.CodeAgentAnswer, fmt.Errorf("status %d without an error body", resp.StatusCode))
 		}
-		return &e.Error
+		return e
 	}
 	if whole {
 		*raw = answer

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -22,15 +21,15 @@ type Files struct {
 // (errors.As) agent-untrusted, with its sentences in English: there is no Client
 // here that says in which language.
 func ReadFiles(b []byte) (Files, error) {
-	var m struct {
-		License string `json:"license"`
-		KeySet  string `json:"keyset"`
-		Notice  string `json:"notice"`
-	}
-	if err := json.Unmarshal(b, &m); err != nil || m.License == "" || m.KeySet == "" {
+	m, err := readMembers(b)
+	lic, errLicense := m.text("license")
+	ks, errKeySet := m.text("keyset")
+	notice, errNotice := m.text("notice")
+	err = errors.Join(err, errLicense, errKeySet, errNotice)
+	if err != nil || lic == "" || ks == "" {
 		return Files{}, new(Client).fail(api.CodeUntrusted, fmt.Errorf("client: not a file of the agent's public folder: %w", errors.Join(err, license.ErrEnvelope)))
 	}
-	return Files{License: []byte(m.License), KeySet: []byte(m.KeySet), Notice: []byte(m.Notice)}, nil
+	return Files{License: []byte(lic), KeySet: []byte(ks), Notice: []byte(notice)}, nil
 }
 
 // CheckFiles verifies license, key set and notice without a fresh proof, for

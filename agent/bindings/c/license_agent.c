@@ -873,7 +873,7 @@ static const char *json_skip(const char *p, const char *end, int depth) {
     return is(word, "true") || is(word, "false") || is(word, "null") || (word.n && word.n <= 32 && (digit(*from) || *from == '-')) ? p : NULL;
 }
 
-/* The value of a member as it stands, or nothing. The object has been skipped over before. */
+/* The value of a member as it stands, or nothing, also for null. The object has been skipped over before. */
 static str json_member(str object, const char *name) {
     str found = {NULL, 0};
     const char *p = object.n ? json_space(object.s, object.s + object.n) : NULL, *end = object.s + object.n;
@@ -889,7 +889,7 @@ static str json_member(str object, const char *name) {
         p = json_space(p, end);
         p += p < end && *p == ',';
     }
-    return found;
+    return is(found, "null") ? text("") : found;
 }
 
 static size_t utf8(uint32_t c, char out[4]) {

@@ -176,7 +176,7 @@ namespace Example.LicenseAgent
             foreach (string name in new[] { "license", "keyset", "proof" })
             {
                 object v;
-                byte[] b = !answer.TryGetValue(name, out v) ? new byte[0] : v is string ? Text.Decode64((string)v) : null;
+                byte[] b = !answer.TryGetValue(name, out v) || v == null ? new byte[0] /* null is as good as missing */ : v is string ? Text.Decode64((string)v) : null;
                 if (b == null) { throw transport.Fail("agent-bad-answer", "an envelope is not base64"); }
                 parts.Add(b);
             }

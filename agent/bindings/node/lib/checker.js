@@ -209,7 +209,8 @@ function readFiles(file) {
     // refused below
   }
   const ok = (s) => typeof s === 'string' && s !== '';
-  if (!value || !ok(value.license) || !ok(value.keyset) || !['string', 'undefined'].includes(typeof value.notice)) {
+  // Null is as good as missing.
+  if (!value || !ok(value.license) || !ok(value.keyset) || typeof (value.notice ?? '') !== 'string') {
     throw new FormatError('envelope', "not a file of the agent's public folder");
   }
   return { license: Buffer.from(value.license), keyset: Buffer.from(value.keyset), notice: Buffer.from(value.notice ?? '') };

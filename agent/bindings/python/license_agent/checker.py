@@ -123,7 +123,7 @@ class Checker:
             ask["reread"] = True
         answer = self._transport.call("POST", "/v1/check", ask, deadline)
         now, arrived = self._clock()
-        parts = [answer.get(k, "") for k in ("license", "keyset", "proof")]
+        parts = [_member(answer, k) for k in ("license", "keyset", "proof")]
         parts = [decode64(p) if isinstance(p, str) else None for p in parts]
         if None in parts:
             raise self._transport.fail("agent-bad-answer", "an envelope is not base64")
@@ -277,6 +277,11 @@ def _other_machine(device, missing):
     return (device["outcome"] == "different" or short) and (not device["strong_match"] or not set(lost) <= set(missing))
 
 
+def _member(value, name):
+    # Null is as good as missing.
+    return "" if value.get(name) is None else value[name]
+
+
 def _text(value):
     return value if isinstance(value, str) else ""
 
@@ -288,7 +293,7 @@ def _read_files(file):
         value = None
     if not isinstance(value, dict):
         raise FormatError("envelope", "not a file of the agent's public folder")
-    parts = {k: value.get(k, "") for k in ("license", "keyset", "notice")}
+    parts = {k: _member(value, k) for k in ("license", "keyset", "notice")}
     if not all(isinstance(p, str) for p in parts.values()) or not parts["license"] or not parts["keyset"]:
         raise FormatError("envelope", "not a file of the agent's public folder")
     return {k: p.encode("utf-8", "surrogatepass") for k, p in parts.items()}

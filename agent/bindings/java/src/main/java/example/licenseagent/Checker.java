@@ -223,7 +223,7 @@ public final class Checker implements AutoCloseable {
         long arrived = with.monoMs.getAsLong();
         List<byte[]> parts = new ArrayList<>();
         for (String name : List.of("license", "keyset", "proof")) {
-            Object text = answer.containsKey(name) ? answer.get(name) : "";
+            Object text = answer.get(name) == null ? "" : answer.get(name); // null is as good as missing
             byte[] part = text instanceof String s ? Canonical.decode64(s) : null;
             if (part == null) {
                 throw transport.fail("agent-bad-answer", "an envelope is not base64", "");
@@ -292,7 +292,7 @@ public final class Checker implements AutoCloseable {
             value = null;
         }
         boolean ok = value instanceof Map<?, ?> m && !Transport.text(m, "license").isEmpty() && !Transport.text(m, "keyset").isEmpty()
-                && (!m.containsKey("notice") || m.get("notice") instanceof String);
+                && (m.get("notice") == null || m.get("notice") instanceof String);
         if (!ok) {
             throw new FormatException("envelope", "not a file of the agent's public folder");
         }
