@@ -117,7 +117,7 @@ func (a *app) logHandler(s settings) slog.Handler {
 func (a *app) checkConfig(p paths.Paths, s settings) error {
 	anchors, err := readAnchors(filepath.Join(p.Config, "anchors"))
 	if err == nil && a.dir == "" {
-		err = readable(p)
+		err = serviceReads(p)
 	}
 	if err != nil {
 		return a.configProblem(err)
@@ -158,9 +158,9 @@ func (a *app) checkConfig(p paths.Paths, s settings) error {
 	return t.print()
 }
 
-// readable names what root has read and the service's user could not: a file put
+// serviceReads names what root has read and the service's user could not: a file put
 // down under a strict umask. Without such a user nothing is installed.
-func readable(p paths.Paths) error {
+func serviceReads(p paths.Paths) error {
 	u, err := user.Lookup(p.Service)
 	if err != nil {
 		return nil
