@@ -42,6 +42,25 @@ for f in talk["files"]:
     put(5, f["file"].encode())
 for e in talk["endpoints"]:
     put(6, e["say"].split("\r\n\r\n")[0].encode() + b"\r\n\x00")
+for e in talk["endpoints"]:
+    put(8, b"\x05\x50" + e["say"].encode())
 for c in talk["checks"]:
-    put(7, c.get("raw", "").encode())
+    raw = c.get("raw", "").encode()
+    put(7, raw)
+    head = "HTTP/1.1 %d Said\r\nContent-Length: %d\r\n\r\n"
+    put(8, b"\x01\x00" + (head % (c.get("status", 200), len(raw))).encode() + raw)
+    put(8, b"\x40\x50" + (head % (c.get("status", 200), len(raw) + 0x5000)).encode() + raw)
+# The answer of a whole check, and what comes into it: the payload of the proof, and
+# the words of the agent. The nonce is the one that the fuzzer draws.
+data = talk["data"]
+inner = payload(data["recorded proof"]).decode()
+before, after = data["recorded proof"].split(base64.b64encode(inner.encode()).decode())
+lines = ['{"license":"%s","keyset":"%s","proof":"' % tuple(base64.b64encode(data[k].encode()).decode() for k in ("license", "keyset")), before, after, talk["anchor"].strip()]
+with open(folder + ".answer", "w", encoding="utf-8") as f:
+    f.write("\n".join(lines) + "\n")
+nonces = [base64.b64encode(bytes([b]) * 32).decode() for b in (0, 7)]
+for proof in (inner, inner.replace(*nonces), inner.replace(*nonces).replace('"active","runs":true', '"suspended","runs":false')):
+    for way in (b"\x00\x00", b"\x05\x50", b"\xff\xff"):
+        for words in ("null", '{"message":"Said.","next_step":"Do.","flags":["drift", "b" ,"\\u4f60"]}', '{"flags":%s}' % json.dumps(["f"] * 20), '{"flags":["a",7,"b"'):
+            put(9, way + proof.encode() + b"\x00" + words.encode())
 put(7, json.dumps({"license": "e30=", "verdict": {"message": "\u4f60\U0001f600", "flags": ["a"]}, "serial": 7}).encode())
