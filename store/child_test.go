@@ -2,7 +2,9 @@ package store
 
 import (
 	"bufio"
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,18 +19,21 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"licenseagent.example/activation"
+	"licenseagent.example/platform/devicekey"
+	"licenseagent.example/platform/securefile"
 )
 
 // spec tells a child process what to do.
 type spec struct {
 	Mode  string // one of the cases in child
 	Dir   string
-	N     int64 // how many commits
-	Early bool  // control: acknowledge before the commit
-	Go    bool  // control: go on after a failed commit
-	Place bool  // control: create under the final name
-	Bare  bool  // control: bbolt without the store
-	Alone bool  // without a probe process, as an embedded agent
+	N     int64  // how many commits
+	Early bool   // control: acknowledge before the commit
+	Go    bool   // control: go on after a failed commit
+	Place bool   // control: create under the final name
+	Bare  bool   // control: bbolt without the store
+	Alone bool   // without a probe process, as an embedded agent
+	Key   string // makes the device key first: keyWhole or, for the control, keyInPlace
 }
 
 // child is the body of processes that tests start in order to lose them. It
@@ -114,6 +119,10 @@ func childLoop(c spec, o Options) int {
 // childTrace makes N commits on one thread, for strace.
 func childTrace(c spec, o Options) int {
 	runtime.LockOSThread()
+	if err := childKey(c); err != nil {
+		say("error %v", err)
+		return 1
+	}
 	s, err := Open(c.Dir, o)
 	if err != nil {
 		say("failed to open: %v", err)
@@ -140,6 +149,50 @@ func childTrace(c spec, o Options) int {
 	}
 	say("done")
 	return 0
+}
+
+const (
+	keyWhole   = "whole"
+	keyInPlace = "in place"
+)
+
+// childKey makes the device key beside the store, as an agent does at its first
+// start, or writes one under its final name at once.
+func childKey(c spec) error {
+	if c.Key == "" {
+		return nil
+	}
+	d, err := securefile.Make(c.Dir) // as the program does before anything else
+	if err == nil {
+		err = d.Close()
+	}
+	if err != nil {
+		return err
+	}
+	dir := c.Dir
+	if c.Key == keyInPlace {
+		if dir, err = os.MkdirTemp("", "key"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+	}
+	k, err := devicekey.Places{Machine: func() []string { return []string{"machine"} }}.Open(dir, rand.Reader)
+	if err != nil || c.Key == keyWhole {
+		return err
+	}
+	if err := k.Close(); err != nil {
+		return err
+	}
+	b, err := os.ReadFile(filepath.Join(dir, devicekey.FileName))
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(c.Dir, devicekey.FileName), os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // childEIO makes up to N commits; at the first failure it says what the store

@@ -1,6 +1,7 @@
 package store
 
 import (
+	crand "crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"licenseagent.example/activation"
 	"licenseagent.example/docs/promise"
+	"licenseagent.example/platform/devicekey"
 )
 
 // cuts sums up the outcomes of power cuts.
@@ -150,7 +152,7 @@ func TestPowerCut(t *testing.T) {
 	if control.bad*2 < control.states {
 		t.Errorf("with syncs ignored only %d of %d outcomes are bad", control.bad, control.states)
 	}
-	promise.Reached(t, "P02", fmt.Sprintf("%d states, %d bad", c.states, c.bad),
+	promise.Reached(t, "P02", fmt.Sprintf("%d states of state.db and its companions, %d bad", c.states, c.bad),
 		fmt.Sprintf("syncs ignored: %d of %d bad (%d %%)", control.bad, control.states, control.bad*100/control.states))
 }
 
@@ -178,13 +180,38 @@ func TestPowerCutAfterFailedSync(t *testing.T) {
 	t.Logf("%+v", sum)
 }
 
-// P03: a first installation that is interrupted anywhere starts cleanly next time.
+// keyless says what is wrong with the device key of a state: whatever lies under
+// its name is a whole key, and there is no store without one, because a new key
+// would open nothing of it.
+func (o outcome) keyless(t *testing.T, dir string) error {
+	t.Helper()
+	if _, ok := o.files[devicekey.FileName]; !ok {
+		if _, ok := o.files[fileDB]; ok {
+			return errors.New("a store without its key")
+		}
+		return nil
+	}
+	lay(t, dir, o.files)
+	k, err := devicekey.Open(dir, crand.Reader)
+	if err != nil {
+		return err
+	}
+	return k.Close()
+}
+
+// P03: a first installation that is interrupted anywhere, from the making of the
+// device key on, starts cleanly next time.
 func TestFirstCreation(t *testing.T) {
 	t.Parallel()
 	dir, served, bare := ramDir(t), &server{spec: spec{Mode: "serve"}}, &server{spec: spec{Mode: "serve", Bare: true}}
-	run := func(place bool, target int) cuts {
-		events := traced(t, spec{Mode: "trace", Dir: newDir(t), N: 1, Place: place})
-		return enumerate(t, events, newDisk(), target, func(o outcome) (error, bool) {
+	run := func(how spec, target int) cuts {
+		how.Mode, how.Dir, how.N = "trace", newDir(t), 1
+		return enumerate(t, traced(t, how), newDisk(), target, func(o outcome) (error, bool) {
+			if how.Key != "" {
+				if err := o.keyless(t, dir); err != nil || how.Key == keyInPlace {
+					return err, false // the control is about the key alone
+				}
+			}
 			// Whatever lies under the final name must open in plain bbolt.
 			if db, ok := o.files[fileDB]; ok {
 				lay(t, dir, map[string][]byte{fileDB: db})
@@ -192,20 +219,24 @@ func TestFirstCreation(t *testing.T) {
 					return errors.New(verdict), false
 				}
 			}
-			if place {
+			if how.Place {
 				return nil, false // the control is about the file alone
 			}
 			return o.elsewhere(t, served, dir)
 		})
 	}
-	c := run(false, scale(600, 3000))
+	c := run(spec{Key: keyWhole}, scale(600, 3000))
 	if c.bad != 0 || c.aside != 0 {
 		t.Errorf("%+v", c)
 	}
-	control := run(true, promise.Size(200, 1000))
+	control := run(spec{Place: true}, promise.Size(200, 1000))
 	if control.bad == 0 {
 		t.Errorf("creation under the final name was never caught: %+v", control)
 	}
-	promise.Reached(t, "P03", fmt.Sprintf("%d states, %d unopenable", c.states, c.bad),
-		fmt.Sprintf("created in place: %d of %d unopenable", control.bad, control.states))
+	key := run(spec{Key: keyInPlace}, promise.Size(200, 1000))
+	if key.bad == 0 {
+		t.Errorf("a key written under its final name was never caught: %+v", key)
+	}
+	promise.Reached(t, "P03", fmt.Sprintf("%d states of device.key, state.db and their companions, %d unopenable, torn or without their key", c.states, c.bad),
+		fmt.Sprintf("store created in place: %d of %d unopenable; key written in place: %d of %d torn", control.bad, control.states, key.bad, key.states))
 }
