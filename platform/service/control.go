@@ -37,6 +37,9 @@ type Control struct {
 	// exit finds the service's process and gives a function that waits for its
 	// end; nil where the manager's "stopped" means that it has ended.
 	exit func(name string) (wait func(context.Context) error, err error)
+	// look tells what State does not: what the service is about to be, and
+	// whether it is marked for deletion; nil where no manager has that.
+	look func(name string) (state State, marked bool, err error)
 }
 
 // Platform names the service manager of this machine as kardianos/service does:
@@ -58,7 +61,7 @@ func NewControl(def Definition) (*Control, error) {
 	if err != nil {
 		return nil, fmt.Errorf("service: %w", err)
 	}
-	return &Control{def: def, manager: m, platform: platform, harden: harden, exit: processExit()}, nil
+	return &Control{def: def, manager: m, platform: platform, harden: harden, exit: processExit(), look: looker()}, nil
 }
 
 // nothing stands where the library wants a program: Control never runs one.
@@ -144,7 +147,8 @@ func (c *Control) Uninstall(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := classify(c.manager.Uninstall()); err != nil {
+	err = classify(c.manager.Uninstall())
+	if err != nil && !errors.Is(err, ErrMarkedForDeletion) { // which it was before
 		// Somebody else was quicker, or what came after the removal failed.
 		if _, now := c.State(); errors.Is(now, ErrNotInstalled) {
 			return nil
@@ -156,7 +160,8 @@ func (c *Control) Uninstall(ctx context.Context) error {
 
 // vanish waits until the manager has forgotten a removed service. Windows keeps
 // it, marked for deletion, while anybody has it open, and refuses to make it
-// again. A short while is normal: managers let go of it after their answer.
+// again. A short while is normal: managers let go of it after their answer, and a
+// program that is ending when it has ended.
 func (c *Control) vanish(ctx context.Context, after func(time.Duration) <-chan time.Time) error {
 	for range vanishTries {
 		if _, err := c.State(); err != nil {
@@ -174,15 +179,16 @@ func (c *Control) vanish(ctx context.Context, after func(time.Duration) <-chan t
 	return fmt.Errorf("%w: %s", ErrMarkedForDeletion, c.def.Name)
 }
 
-// vanish looks so often, so long apart: two seconds.
+// vanish looks so often, so long apart: as long as an agent may take to end.
 const (
-	vanishTries = 20
+	vanishTries = int(StopTimeout / vanishPause)
 	vanishPause = 100 * time.Millisecond
 )
 
-// Start asks the manager to start the service.
+// Start asks the manager to start the service; one that runs, or is about to, is
+// left alone.
 func (c *Control) Start() error {
-	if err := classify(c.manager.Start()); err != nil {
+	if err := classify(c.manager.Start()); err != nil && !errors.Is(err, errRuns) {
 		return fmt.Errorf("service: start %s: %w", c.def.Name, err)
 	}
 	return nil

@@ -22,6 +22,7 @@ type fakeManager struct {
 	installErr         error
 	halfMade           bool // Install makes the service although it fails
 	uninstallErr       error
+	startErr           error
 	statusErr          error
 	stopHangs          chan struct{}
 	quicker            bool // somebody else removes it meanwhile
@@ -49,7 +50,11 @@ func (f *fakeManager) Uninstall() error {
 	return nil
 }
 
-func (f *fakeManager) Start() error { f.call("start"); f.running = true; return nil }
+func (f *fakeManager) Start() error {
+	f.call("start")
+	f.running = f.startErr == nil
+	return f.startErr
+}
 
 func (f *fakeManager) Stop() error {
 	if f.stopHangs != nil {

@@ -22,3 +22,6 @@ func classifySystem(err error) error {
 
 // processExit is for Windows.
 func processExit() func(string) (func(context.Context) error, error) { return nil }
+
+// looker is for Windows.
+func looker() func(string) (State, bool, error) { return nil }

@@ -188,6 +188,34 @@ func processExit() func(string) (func(context.Context) error, error) {
 	}
 }
 
+// looker reads the state, and finds out by a change that changes nothing whether
+// the service is marked for deletion: no query tells.
+func looker() func(string) (State, bool, error) {
+	return func(name string) (state State, marked bool, err error) {
+		err = withService(name, func(s *mgr.Service) error {
+			st, err := s.Query()
+			if err != nil {
+				return err
+			}
+			switch st.State {
+			case svc.Stopped:
+				state = StateStopped
+			case svc.StartPending:
+				state = StateStarting
+			case svc.StopPending:
+				state = StateStopping
+			default:
+				state = StateRunning
+			}
+			const same = windows.SERVICE_NO_CHANGE
+			err = windows.ChangeServiceConfig(s.Handle, same, same, same, nil, nil, nil, nil, nil, nil, nil)
+			marked = errors.Is(err, windows.ERROR_SERVICE_MARKED_FOR_DELETE)
+			return nil
+		})
+		return state, marked, err
+	}
+}
+
 // Traced reports whether Trace has something to do.
 func (c *Control) Traced() bool { return sourceKnown(c.def.Name) }
 
@@ -299,6 +327,8 @@ func classifySystem(err error) error {
 		return ErrExists
 	case errors.Is(err, windows.ERROR_SERVICE_MARKED_FOR_DELETE):
 		return ErrMarkedForDeletion
+	case errors.Is(err, windows.ERROR_SERVICE_ALREADY_RUNNING):
+		return errRuns
 	case errors.Is(err, windows.ERROR_ACCESS_DENIED):
 		return fmt.Errorf("%w: %w", ErrAccess, err)
 	}

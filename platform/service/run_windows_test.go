@@ -259,6 +259,7 @@ func TestClassifyWindows(t *testing.T) {
 		windows.ERROR_SERVICE_DOES_NOT_EXIST:    ErrNotInstalled,
 		windows.ERROR_SERVICE_EXISTS:            ErrExists,
 		windows.ERROR_SERVICE_MARKED_FOR_DELETE: ErrMarkedForDeletion,
+		windows.ERROR_SERVICE_ALREADY_RUNNING:   errRuns,
 		windows.ERROR_ACCESS_DENIED:             ErrAccess,
 		windows.ERROR_DISK_FULL:                 windows.ERROR_DISK_FULL,
 	} {

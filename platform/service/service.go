@@ -53,6 +53,9 @@ var (
 	ErrNoEventLog = errors.New("service: no event log on this operating system")
 )
 
+// errRuns is a manager's answer to Start: somebody else has asked before.
+var errRuns = errors.New("service: runs already")
+
 // State is what the agent tells the service manager, or the manager tells us.
 type State int
 
