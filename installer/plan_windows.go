@@ -95,7 +95,7 @@ func (w windowsTarget) base() string { return filepath.Dir(w.State) }
 
 // install plans that the instance is there and runs.
 func (w windowsTarget) install(program []byte) Plan {
-	steps := []Step{w.remember()}
+	steps := []Step{w.settle(false), w.remember()}
 	if !w.Packaged {
 		steps = append(steps, w.directory(w.folder), w.pause(program), w.file(w.program, program, 0o755, false))
 	}
@@ -121,7 +121,7 @@ func (w windowsTarget) upgrade(program []byte) (Plan, error) {
 
 // uninstall plans that service and program are gone.
 func (w windowsTarget) uninstall(purge bool) Plan {
-	steps := []Step{w.unregister()}
+	steps := []Step{w.settle(w.Packaged), w.unregister()}
 	if !w.Packaged {
 		steps = append(steps, w.delete(), w.vacant(w.folder))
 	}
@@ -175,6 +175,27 @@ func (w windowsTarget) state() (service.State, error) {
 		return service.StateStopped, nil
 	}
 	return s, err
+}
+
+// settle waits for what the service manager goes on with when a run was killed:
+// a service that is being started is not one that runs, one that is being stopped
+// holds its program, and one that is marked for deletion cannot be made again.
+func (w windowsTarget) settle(mayStay bool) Step {
+	return Step{
+		Text: "wait for what an interrupted run began",
+		Done: func(context.Context) (bool, error) { return w.control.Settled() },
+		Do: func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, patience)
+			defer cancel()
+			w.point("settle")
+			err := w.control.Settle(ctx)
+			if mayStay && errors.Is(err, service.ErrMarkedForDeletion) {
+				return nil
+			}
+			return err
+		},
+		Undo: func(context.Context) error { return nil }, // time has passed
+	}
 }
 
 // remember starts what ran before, when everything after it was taken back.

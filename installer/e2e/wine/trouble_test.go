@@ -81,6 +81,27 @@ func TestServiceMarkedForDeletion(t *testing.T) {
 	}
 }
 
+// A service that somebody has removed by another tool while it ran is stopped,
+// waited for and made again.
+func TestServiceRemovedWhileItRuns(t *testing.T) {
+	i := named("deleted")
+	exe := copyTo(t, "E2E_NEW_EXE", "d")
+	t.Cleanup(func() { i.setup(t, exe, "uninstall", "--purge") })
+	i.setup(t, exe, "install", "--keep-unhardened")
+	i.running(t)
+	must(t, i.manage(t, func(s *mgr.Service) { must(t, s.Delete()) }))
+	i.running(t)
+	out := i.setup(t, exe, "install", "--keep-unhardened")
+	if !strings.Contains(out, "wait for what an interrupted run began") || !strings.Contains(out, "register service") {
+		t.Errorf("%s", out)
+	}
+	i.checkService(t)
+	i.running(t)
+	if out := i.setup(t, exe, "install", "--keep-unhardened"); strings.Contains(out, "wait for") || strings.Contains(out, "register service") {
+		t.Errorf("control: with nothing under way %s", out)
+	}
+}
+
 // A stranger that has taken the pipe's name keeps the agent from starting, and
 // the agent says so; it does not share the name.
 func TestPipeTakenByAStranger(t *testing.T) {
