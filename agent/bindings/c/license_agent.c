@@ -1700,7 +1700,8 @@ la_status la_seat_held(la_seat *s, la_error *err) {
     if ((v = malloc(sizeof *v)) == NULL) return no_memory(s->checker, err);
     int64_t until = now_ms() + 10000;
     do status = take_seat(s, 0, until, v, &e);
-    while ((status == LA_NOT_RUNNING || status == LA_TIMEOUT || status == LA_BAD_ANSWER || (status == LA_REFUSED && strcmp(e.code, "busy") == 0)) && rest(until));
+    while ((status == LA_NOT_RUNNING || status == LA_TIMEOUT || status == LA_BAD_ANSWER || (status == LA_REFUSED && strcmp(e.code, "busy") == 0)) &&
+           rest(until));
     free(v);
     if (status != LA_OK && err != NULL) *err = e;
     return status;
