@@ -96,6 +96,12 @@ func (m *machine) staged(dir, stage string, args ...string) string {
 	return out
 }
 
+// sweep removes what a stage that was killed could not.
+func (m *machine) sweep() {
+	m.t.Helper()
+	m.run("find", "/tmp", "-name", ".license-agent-acme-cad.*", "-prune", "-exec", "rm", "-r", "{}", "+")
+}
+
 // Two vendors with products of the same name, really installed: services, users,
 // sockets, states and anchors of their own, and neither is hurt when the other
 // is updated, cut off or removed.
@@ -128,7 +134,7 @@ func TestBundles(t *testing.T) {
 				removals++
 			}
 			m.staged("/opt/acme", "uninstall", "--purge")
-			m.run("find", "/tmp", "-name", ".license-agent-acme-cad.*", "-exec", "rm", "-r", "{}", "+") // of a shell that was killed
+			m.sweep()
 			if diff := left(before, m.snapshot()); len(diff) != 0 {
 				t.Fatalf("left behind after cut %d: %s", i, strings.Join(diff, "\n"))
 			}
@@ -205,6 +211,7 @@ func TestBundles(t *testing.T) {
 				cut++
 			}
 		}
+		m.sweep()
 		m.staged("/opt/acme2", "update")
 		licensedAt := m.staged("/opt/acme2", "poststart")
 		if !strings.Contains(licensedAt, "runs and is licensed") || cut == 0 {
@@ -245,7 +252,7 @@ func TestBundles(t *testing.T) {
 
 	t.Run("where no program may be run from /tmp", func(t *testing.T) {
 		const own = "/usr/local/bin"
-		m.run("sh", "-ec", `for dir in /tmp /var/tmp; do mount -t tmpfs -o noexec tmpfs "$dir"; done; mount --bind `+own+" "+own+"; mount -o remount,bind,noexec "+own)
+		m.run("sh", "-ec", `for dir; do mount --bind "$dir" "$dir"; mount -o remount,bind,noexec "$dir"; done`, "sh", "/tmp", "/var/tmp", own)
 		was, pid := m.snapshot(), m.show("license-agent-acme-cad.service", "MainPID")
 		for _, stage := range []string{"install", "update", "uninstall"} {
 			out, err := m.stage("/opt/acme2", stage)

@@ -173,7 +173,7 @@ func (m *machine) snapshot() map[string]bool {
 		// Of those no more than the name is judged, except where systemd keeps what runs.
 		path, _, _ := strings.Cut(line, " ")
 		switch {
-		case !noise.MatchString(line):
+		case !noise.MatchString(path):
 			out["file "+line] = true
 		case strings.Contains(path, "license-agent") && !strings.HasPrefix(path, "/run/"):
 			out["named "+path] = true
