@@ -127,6 +127,7 @@ removed() {
 	if [ -d "$root/sys/kernel/security/apparmor" ] && has apparmor_parser; then
 		echo "profile $name {}" | apparmor_parser --remove 2>/dev/null || true
 	fi
+	rm -f "$root"/var/cache/apparmor/*/$name # what the boot keeps of the profile
 	if booted; then
 		systemctl daemon-reload || true
 		systemctl reset-failed $name.service $name.socket "$name@*" "$name-user@*" 2>/dev/null || true
