@@ -94,7 +94,7 @@ rc-service license-agent status >/dev/null 2>&1 || at status says so
 sh /root/post-deinstall 1.1.0-r1
 ls /var/lib/license-agent/device.key >/dev/null && at the licenses stay
 `)
-	want := []string{"enabled 1", "started as license-agent", "handed over: 400 license-agent, BN***77 from SMBIOS copy", "supervised started", "upgraded as license-agent", "stopped gone 0", "status says so", "the licenses stay"}
+	want := []string{"enabled 1", "started as license-agent", "handed over: 400 license-agent, BN***77 from SMBIOS copy type 2 serial", "supervised started", "upgraded as license-agent", "stopped gone 0", "status says so", "the licenses stay"}
 	if diff := cmp.Diff(want, said); diff != "" {
 		t.Error(diff)
 	}
@@ -129,7 +129,7 @@ ls /var/lib/license-agent/device.key >/dev/null && at the licenses stay
 dpkg -P license-agent; at $(ls -d /var/lib/license-agent /etc/license-agent /run/license-agent 2>/dev/null | wc -l) left, $(grep -c license /etc/passwd) users
 `)
 	want := []string{
-		"license-agent runs as license-agent", "handed over: 400 license-agent, BN***77 from SMBIOS copy", "started once", "restarted", "status after kill: 3", "again as license-agent", "1.1.0", "gone", "status after stop: 3", "usage: 2",
+		"license-agent runs as license-agent", "handed over: 400 license-agent, BN***77 from SMBIOS copy type 2 serial", "started once", "restarted", "status after kill: 3", "again as license-agent", "1.1.0", "gone", "status after stop: 3", "usage: 2",
 		"what was stopped stays gone", "removed gone", "the licenses stay", "0 left, 0 users",
 	}
 	if diff := cmp.Diff(want, said); diff != "" {
