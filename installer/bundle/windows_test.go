@@ -57,7 +57,7 @@ func (w windows) ok(stage string, wants ...string) {
 }
 
 // The life of a product on Windows, by cmd and a service manager, from a folder
-// with a blank in its name. Run by .ci/wine, which has Wine ready.
+// with a blank in its name, then one with an ampersand. Run by .ci/wine, which has Wine ready.
 func TestLifeOnWindows(t *testing.T) {
 	v := newVendor(t, "acme")
 	o := v.working(t, "My CAD")
@@ -112,7 +112,7 @@ func TestLifeOnWindows(t *testing.T) {
 	}
 	w.ok("restart")
 	o.Version, o.Out = "2.0", t.TempDir()
-	next := windows{t, filepath.Join(dir, "unpacked two")}
+	next := windows{t, filepath.Join(dir, "unpacked & two")}
 	check(t, os.Rename(unpack(t, v.bundle(t, o)), next.home))
 	next.ok("update", "updated to 2.0") // ran in the other folder, runs in this one
 	next.ok("poststart", "no valid license yet")

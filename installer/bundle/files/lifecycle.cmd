@@ -17,6 +17,7 @@ set "LICENSE_AGENT_INSTANCE=%instance%"
 rem Where the product runs: this folder, or the one of the version before.
 set "where=%here%"
 if exist "%run%\home" set /p where=<"%run%\home"
+set "where=%where:"=%"
 if "%stage%"=="app" goto :app
 for %%S in (install poststart start restart prestop stop update uninstall) do if "%%S"=="%stage%" goto :%stage%
 call :fail "unknown stage %stage%" "one of install, poststart, start, restart, prestop, stop, update, uninstall"
@@ -114,7 +115,8 @@ rem for what "license-agent install --help" lists, on unusual machines.
 :bring
 "%here%\bin\license-agent.exe" install --instance %instance% --anchor "%here%\license\anchor.json" %LICENSE_AGENT_INSTALL_OPTIONS% || ( call :fail "the agent could not be installed" "mend what it says above and run this again" & exit /b 1 )
 if not exist "%run%" md "%run%" || exit /b 1
->"%run%\home.part" echo %here%
+rem In quotes, which reading takes off: a folder may have & in its name.
+>"%run%\home.part" echo "%here%"
 move /y "%run%\home.part" "%run%\home" >nul || exit /b 1
 set "where=%here%"
 exit /b 0
