@@ -56,16 +56,22 @@ func (w windows) ok(stage string, wants ...string) {
 	contains(w.t, out, wants...)
 }
 
-// The life of a product on Windows, by cmd and a service manager, from a folder
-// with a blank in its name, then one with an ampersand. Run by .ci/wine, which has Wine ready.
-func TestLifeOnWindows(t *testing.T) {
-	v := newVendor(t, "acme")
-	o := v.working(t, "My CAD")
-	app, dir := t.TempDir(), must[string](t)(os.MkdirTemp("", "bundle on windows"))
+// folder is a place for unpacked bundles with a blank in its name.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir := must[string](t)(os.MkdirTemp("", "bundle on windows"))
 	t.Cleanup(func() { os.RemoveAll(dir) }) //nolint:errcheck // a temporary folder
+	return dir
+}
+
+// forWindows are options for a bundle of a product that runs and has a hook.
+func forWindows(t *testing.T, v *vendor, product string) Options {
+	t.Helper()
+	o := v.working(t, "My CAD")
+	app := t.TempDir()
 	src := filepath.Join(app, "x.go")
 	check(t, os.WriteFile(src, []byte(productSource), 0o644))
-	build := exec.Command("go", "build", "-o", filepath.Join(app, "my product.exe"), src)
+	build := exec.Command("go", "build", "-o", filepath.Join(app, product), src)
 	build.Env = append(os.Environ(), "GOOS=windows", "GOARCH=amd64", "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%s", out)
@@ -73,7 +79,15 @@ func TestLifeOnWindows(t *testing.T) {
 	check(t, os.Remove(src))
 	check(t, os.MkdirAll(filepath.Join(app, "hooks"), 0o755))
 	check(t, os.WriteFile(filepath.Join(app, "hooks", "start.cmd"), []byte("@echo hook start\r\n"), 0o644))
-	o.App, o.Start, o.Target, o.Agent, o.Format = app, []string{"my product.exe", "--port=1"}, "windows/amd64", agent(t, "windows/amd64"), "zip"
+	o.App, o.Start, o.Target, o.Agent, o.Format = app, []string{product, "--port=1"}, "windows/amd64", agent(t, "windows/amd64"), "zip"
+	return o
+}
+
+// The life of a product on Windows, by cmd and a service manager, from a folder
+// with a blank in its name, then one with an ampersand. Run by .ci/wine, which has Wine ready.
+func TestLifeOnWindows(t *testing.T) {
+	v := newVendor(t, "acme")
+	o, dir := forWindows(t, v, "my product.exe"), folder(t)
 	w := windows{t, filepath.Join(dir, "unpacked one")}
 	file := v.bundle(t, o)
 	check(t, os.Rename(unpack(t, file), w.home))
@@ -138,5 +152,55 @@ func TestLifeOnWindows(t *testing.T) {
 		if _, err := os.Stat(place); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("left: %s", place)
 		}
+	}
+}
+
+// Two vendors with products of the same name on one Windows: services, places and
+// trust of their own, and the purge of one leaves the other as it was.
+func TestTwoVendorsOnWindows(t *testing.T) {
+	dir := folder(t)
+	place := func(name string, o Options, v *vendor) windows {
+		w := windows{t, filepath.Join(dir, name)}
+		check(t, os.Rename(unpack(t, v.bundle(t, o)), w.home))
+		return w
+	}
+	var products []windows
+	drive := filepath.Join(os.Getenv("WINE_PREFIX"), "drive_c")
+	data := func(issuer string) string {
+		return filepath.Join(drive, "ProgramData", "license-agent-"+issuer+"-my-cad")
+	}
+	for _, issuer := range []string{"acme", "other"} {
+		v := newVendor(t, issuer)
+		w := place(issuer, forWindows(t, v, issuer+" product.exe"), v)
+		t.Cleanup(func() { w.stage("uninstall", "--purge") }) //nolint:errcheck // after a failure
+		w.ok("install", "installed")
+		w.ok("start", "hook start")
+		products = append(products, w)
+	}
+	for i, issuer := range []string{"acme", "other"} {
+		products[i].ok("poststart", "no valid license yet")
+		anchors := must[[]fs.DirEntry](t)(os.ReadDir(filepath.Join(data(issuer), "config", "anchors")))
+		if len(anchors) != 1 || anchors[0].Name() != issuer+".json" {
+			t.Errorf("%s trusts %v", issuer, anchors)
+		}
+	}
+	evil := newVendor(t, "evil")
+	o := forWindows(t, evil, "evil product.exe")
+	o.Instance = "other-my-cad"
+	if out, err := place("evil", o, evil).stage("install"); err == nil || !strings.Contains(out, "belongs to another vendor (other.json)") {
+		t.Errorf("a bundle that claims the other's instance: %v %s", err, out)
+	}
+	if out, err := products[0].stage("uninstall", "--purge"); err != nil {
+		t.Errorf("uninstall: %v %s", err, out)
+	}
+	if _, err := os.Stat(data("acme")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("left: %s", data("acme"))
+	}
+	products[1].ok("poststart", "no valid license yet")
+	if log := string(must[[]byte](t)(os.ReadFile(filepath.Join(data("other"), "bundle", "app.log")))); strings.Count(log, "started [--port=1] other-my-cad") != 1 {
+		t.Errorf("removing one touched the other: %s", log)
+	}
+	if out, err := products[1].stage("uninstall", "--purge"); err != nil {
+		t.Errorf("uninstall: %v %s", err, out)
 	}
 }

@@ -97,8 +97,8 @@ if exist "%anchor%" (
   "%tool%" verify-bundle "%here%" >nul
 )
 if errorlevel 1 ( echo %software%: nothing was changed& exit /b 1 )
-if exist "%base%\config\anchors" for %%F in ("%base%\config\anchors\*.json") do if /i not "%%~nxF"=="%issuer%.json" (
-  call :fail "the instance %instance% belongs to another vendor (%%~nxF)" "ask the vendor for a bundle with another --instance; nothing was changed"
+for /f "delims=" %%F in ('dir /b "%base%\config\anchors\*.json" 2^>nul') do if /i not "%%F"=="%issuer%.json" (
+  call :fail "the instance %instance% belongs to another vendor (%%F)" "ask the vendor for a bundle with another --instance; nothing was changed"
   exit /b 1
 )
 rem A key that this version does not know would stop the agent at its next start.
