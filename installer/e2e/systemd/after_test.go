@@ -180,7 +180,11 @@ func (l *life) upgradeByItself(t *testing.T) {
 	}
 	l.active()
 	is("1.1.0")
-	if diff := left(before, l.snapshot()); len(diff) > 0 {
+	// What each start of the service makes anew: its private folders, its socket.
+	diff := slices.DeleteFunc(left(before, l.snapshot()), func(line string) bool {
+		return strings.Contains(line, "/systemd-private-") || strings.Contains(line, "/run/license-agent/")
+	})
+	if len(diff) > 0 {
 		t.Errorf("not as before: %v", diff)
 	}
 	l.run("rm", "/root/broken")
