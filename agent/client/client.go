@@ -320,7 +320,7 @@ func (c *Client) Metrics(ctx context.Context) ([]byte, error) {
 func (c *Client) Events(ctx context.Context, since uint64, wait time.Duration) (api.Events, error) {
 	q := url.Values{"since": {strconv.FormatUint(since, 10)}, "wait": {wait.String()}}
 	var out api.Events
-	err := c.doWithin(ctx, wait+DefaultTimeout, http.MethodGet, api.PathEvents, q, nil, &out)
+	err := c.doWithin(ctx, wait+c.timeout(), http.MethodGet, api.PathEvents, q, nil, &out)
 	return out, err
 }
 

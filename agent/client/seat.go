@@ -208,8 +208,9 @@ func (c *Client) takeSeat(ctx context.Context, q api.SeatRequest) (conn net.Conn
 	if err != nil {
 		return nil, out, c.transport(err)
 	}
-	ends, _, err := c.exchange(ctx, l, http.MethodPost, c.request(http.MethodPost, api.PathSeats, "", body), &out)
-	if err == nil && (ends || out.Seat.ID == "") {
+	var raw []byte
+	ends, _, err := c.exchange(ctx, l, http.MethodPost, c.request(http.MethodPost, api.PathSeats, "", body), &raw)
+	if err == nil && (ends || readSeat(raw, &out) != nil) {
 		err = c.fail(api.CodeAgentAnswer, errors.New("not the answer to a request for a seat"))
 	}
 	if err == nil {
@@ -220,6 +221,19 @@ func (c *Client) takeSeat(ctx context.Context, q api.SeatRequest) (conn net.Conn
 		return nil, out, err
 	}
 	return l.conn, out, nil
+}
+
+// readSeat reads the answer to a request for a seat. A count that is missing is
+// none, or an agent could hold more seats than the license has by not counting them.
+func readSeat(raw []byte, out *api.SeatAnswer) error {
+	m, err := readMembers(raw)
+	if err == nil && (m.object("seat").word("id") == "" || !m.object("count").has("total")) {
+		err = errNoObject
+	}
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(raw, out)
 }
 
 // hungUp says whether the other side closed before it had answered.

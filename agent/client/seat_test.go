@@ -324,6 +324,9 @@ func TestSeatFromBadEndpoints(t *testing.T) {
 		{"no length", api.CodeAgentAnswer, func(c net.Conn) { io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n{}") }},
 		{"not HTTP", api.CodeAgentAnswer, func(c net.Conn) { io.WriteString(c, "yes\r\n\r\n") }},
 		{"an empty object", api.CodeAgentAnswer, func(c net.Conn) { io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}") }},
+		{"no count", api.CodeAgentAnswer, func(c net.Conn) {
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 24\r\n\r\n{\"seat\":{\"id\":\"seat-1\"}}")
+		}},
 		{"an error without a body", api.CodeAgentAnswer, func(c net.Conn) { io.WriteString(c, "HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n") }},
 	} {
 		w.seat = func(rw http.ResponseWriter, _ *http.Request) {
