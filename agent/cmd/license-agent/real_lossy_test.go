@@ -228,6 +228,7 @@ func (s *station) seenAt() int {
 // contacts and says whether the first answered contact after that is told.
 func (s *station) broughtBack(contacts int) bool {
 	s.t.Helper()
+	s.meets(s.met + 1) // with no request outstanding; see comeback
 	old := s.stoppedCopy()
 	s.start(s.dir)
 	s.meets(s.met + contacts)
