@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"strconv"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"licenseagent.example/platform/ipc"
 )
@@ -33,7 +30,7 @@ func answers(ctx context.Context, socket, program string) error {
 		return err
 	}
 	defer c.Close() //nolint:errcheck // what it said has been read
-	pid, err := listens(c)
+	pid, err := ipc.ListenerPID(c)
 	if err != nil {
 		return err
 	}
@@ -59,25 +56,4 @@ func answers(ctx context.Context, socket, program string) error {
 	}
 	_, err = io.ReadFull(c, make([]byte, len("HTTP/1.1")))
 	return err
-}
-
-// listens is the process that listens on the other side (SO_PEERCRED of unix(7)).
-func listens(c net.Conn) (int, error) {
-	u, ok := c.(*net.UnixConn)
-	if !ok {
-		return 0, ipc.ErrNoIdentity
-	}
-	raw, err := u.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var peer *unix.Ucred
-	var errPeer error
-	err = raw.Control(func(fd uintptr) {
-		peer, errPeer = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	})
-	if err = errors.Join(err, errPeer); err != nil {
-		return 0, err
-	}
-	return int(peer.Pid), nil
 }

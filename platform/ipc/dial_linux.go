@@ -80,16 +80,40 @@ func rest(ctx context.Context) bool {
 // checkServer asks the kernel who called listen(2) on the other side. This also
 // closes the gap between looking at the path and connecting to it.
 func checkServer(c *net.UnixConn, path string, owners []uint32) error {
-	return control(c, func(fd int) error {
-		cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrNoIdentity, err)
-		}
-		if cred.Uid == noID || !slices.Contains(owners, cred.Uid) {
-			return fmt.Errorf("%w: the process behind %s runs as uid %d", ErrForeignOwner, path, cred.Uid)
-		}
-		return nil
+	cred, err := serverOf(c)
+	if err != nil {
+		return err
+	}
+	if cred.Uid == noID || !slices.Contains(owners, cred.Uid) {
+		return fmt.Errorf("%w: the process behind %s runs as uid %d", ErrForeignOwner, path, cred.Uid)
+	}
+	return nil
+}
+
+// ListenerPID is the process that listens on the other side of a connection that
+// Dial made, as the kernel names it; ErrNoIdentity when it does not.
+func ListenerPID(c net.Conn) (int, error) {
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		return 0, ErrNoIdentity
+	}
+	cred, err := serverOf(u)
+	if err != nil {
+		return 0, err
+	}
+	return int(cred.Pid), nil
+}
+
+// serverOf is who called listen(2) on the other side (SO_PEERCRED in unix(7)).
+func serverOf(c *net.UnixConn) (cred *unix.Ucred, err error) {
+	err = control(c, func(fd int) (err error) {
+		cred, err = unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+		return err
 	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoIdentity, err)
+	}
+	return cred, nil
 }
 
 // inspectSocket walks to the socket component by component, by handle, and
