@@ -197,12 +197,9 @@ func (c *Control) Start() error {
 // Stop asks the manager to stop the service and waits until it has, or until
 // ctx ends (ErrStopTimeout): the library itself would wait for ever.
 func (c *Control) Stop(ctx context.Context) error {
-	ended := func(context.Context) error { return nil }
-	if c.exit != nil {
-		var err error
-		if ended, err = c.exit(c.def.Name); err != nil {
-			return fmt.Errorf("service: stop %s: %w", c.def.Name, classify(err))
-		}
+	ended, err := c.ending()
+	if err != nil {
+		return fmt.Errorf("service: stop %s: %w", c.def.Name, err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- classify(c.manager.Stop()) }()
@@ -211,13 +208,28 @@ func (c *Control) Stop(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("service: stop %s: %w", c.def.Name, err)
 		}
-		if err := ended(ctx); err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrStopTimeout, c.def.Name, err)
-		}
-		return nil
+		return ended(ctx)
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %s: %w", ErrStopTimeout, c.def.Name, ctx.Err())
 	}
+}
+
+// ending finds the process that the service has now, and gives a function that
+// waits for its end (ErrStopTimeout).
+func (c *Control) ending() (wait func(context.Context) error, err error) {
+	if c.exit == nil {
+		return func(context.Context) error { return nil }, nil
+	}
+	exit, err := c.exit(c.def.Name)
+	if err != nil {
+		return nil, classify(err)
+	}
+	return func(ctx context.Context) error {
+		if err := exit(ctx); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrStopTimeout, c.def.Name, err)
+		}
+		return nil
+	}, nil
 }
 
 // State asks the manager: StateRunning or StateStopped. ErrNotInstalled if it

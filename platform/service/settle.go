@@ -42,7 +42,11 @@ func (c *Control) settle(ctx context.Context, after func(time.Duration) <-chan t
 			return fmt.Errorf("service: state of %s: %w", c.def.Name, err)
 		case state == StateStopping:
 			// Its process lets go of the files and of the service after that state.
-			if err := c.ended(ctx); err != nil {
+			ended, err := c.ending()
+			if err != nil {
+				return fmt.Errorf("service: process of %s: %w", c.def.Name, err)
+			}
+			if err := ended(ctx); err != nil {
 				return err
 			}
 			late = ErrStopTimeout
@@ -62,18 +66,6 @@ func (c *Control) settle(ctx context.Context, after func(time.Duration) <-chan t
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %s: %w", late, c.def.Name, ctx.Err())
 		}
-	}
-	return nil
-}
-
-// ended waits for the end of the process that the service has now.
-func (c *Control) ended(ctx context.Context) error {
-	wait, err := c.exit(c.def.Name)
-	if err != nil {
-		return fmt.Errorf("service: process of %s: %w", c.def.Name, classify(err))
-	}
-	if err := wait(ctx); err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrStopTimeout, c.def.Name, err)
 	}
 	return nil
 }
