@@ -65,7 +65,7 @@ func (t *tx) raise(code, subject, detail string) error {
 // over closes a problem in the transaction that ends it: another process has it
 // open, perhaps.
 func (t *tx) over(id problemID) error {
-	_, err := t.exec(`DELETE FROM problems WHERE code = $1 AND subject = $2`, id.code, id.subject)
+	err := t.keepProblems(map[problemID]*Problem{id: nil})
 	t.svc.solvedFor(id.code, id.subject)
 	return err
 }

@@ -141,6 +141,7 @@ func (s *Service) shareProblems(ctx context.Context) error {
 	return s.hearProblems(ctx)
 }
 
+// keepProblems writes problems down; nil removes one.
 func (t *tx) keepProblems(todo map[problemID]*Problem) error {
 	for id, p := range todo {
 		if p == nil {

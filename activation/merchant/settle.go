@@ -25,7 +25,7 @@ func (s *Service) Settle(ctx context.Context, code, subject, reason string) erro
 		return fmt.Errorf("%w: %s closes by itself when what it says was put right", ErrState, code)
 	}
 	err := s.change(ctx, func(t *tx) error {
-		if _, err := t.exec(`DELETE FROM problems WHERE code = $1 AND subject = $2`, code, subject); err != nil {
+		if err := t.keepProblems(map[problemID]*Problem{id: nil}); err != nil {
 			return err
 		}
 		// As if it were new, so that it is not given up for its age at once.
