@@ -79,8 +79,8 @@ func (a *answer) again(raw []byte) ([]byte, bool) {
 // envelope is a member in base64, in its one spelling: the decoder skips line breaks.
 func (m members) envelope(name string) ([]byte, error) {
 	text, err := m.text(name)
-	if err == nil && strings.ContainsAny(text, "\r\n") {
-		err = base64.CorruptInputError(strings.IndexAny(text, "\r\n"))
+	if i := strings.IndexAny(text, "\r\n"); i >= 0 {
+		err = base64.CorruptInputError(i)
 	}
 	var b []byte
 	if err == nil {
