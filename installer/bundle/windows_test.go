@@ -30,21 +30,30 @@ type windows struct {
 	home string
 }
 
-// run runs one command line of cmd. Its output goes to a file: what it starts
-// lives on.
+// command is one command line of cmd, not yet started.
+func (w windows) command(ctx context.Context, line string) *exec.Cmd {
+	w.t.Helper()
+	script := filepath.Join(w.home, "..", "line.cmd")
+	check(w.t, os.WriteFile(script, []byte("@set LICENSE_AGENT_INSTALL_OPTIONS=--keep-unhardened\r\n@"+line+"\r\n"), 0o644))
+	return exec.CommandContext(ctx, must[string](w.t)(filepath.Abs("../../.ci/wine-exec")), "cmd", "/d", "/c", "Z:"+strings.ReplaceAll(script, "/", `\`))
+}
+
+// run runs one command line. Its output goes to a file: what it starts lives on.
 func (w windows) run(line string) (string, error) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	script := filepath.Join(w.home, "..", "line.cmd")
-	check(w.t, os.WriteFile(script, []byte("@set LICENSE_AGENT_INSTALL_OPTIONS=--keep-unhardened\r\n@"+line+"\r\n"), 0o644))
-	cmd := exec.CommandContext(ctx, must[string](w.t)(filepath.Abs("../../.ci/wine-exec")), "cmd", "/d", "/c", "Z:"+strings.ReplaceAll(script, "/", `\`))
-	return said(w.t, cmd)
+	return said(w.t, w.command(ctx, line))
+}
+
+// line is the command line of a stage.
+func (w windows) line(stage string, args ...string) string {
+	return `call "Z:` + strings.ReplaceAll(w.home, "/", `\`) + `\scripts\` + stage + `.cmd" ` + strings.Join(args, " ")
 }
 
 func (w windows) stage(stage string, args ...string) (string, error) {
 	w.t.Helper()
-	return w.run(`call "Z:` + strings.ReplaceAll(w.home, "/", `\`) + `\scripts\` + stage + `.cmd" ` + strings.Join(args, " "))
+	return w.run(w.line(stage, args...))
 }
 
 func (w windows) ok(stage string, wants ...string) {
