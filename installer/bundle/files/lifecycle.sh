@@ -61,6 +61,7 @@ born() {
 	esac
 }
 alive() { # NAME
+	pid='' since=''
 	read -r pid since 2>/dev/null <"$run/$1.pid" || return 1
 	[ -n "$since" ] && [ "$(born "$pid")" = "$since" ]
 }
@@ -87,18 +88,34 @@ launch() { # NAME
 		sleep 0.1
 	done
 }
+# left: what still runs of NAME, whose first process may have ended before the
+# others; its number may be somebody else's by now.
+left() {
+	leads=$(born "$pid")
+	[ -z "$leads" ] || [ "$leads" = "$since" ] || return 0
+	grep -lE "^[0-9]+ \(.*\) [^ZX] [0-9]+ $pid " /proc/[0-9]*/stat 2>/dev/null || :
+}
+# orphans: it has ended and left others behind. They are known by what they
+# were told: a number in a file may be older than the machine's last start.
+orphans() {
+	[ -n "${since:-}" ] || return 1
+	for stat in $(left); do
+		if tr '\0' '\n' <"${stat%stat}environ" 2>/dev/null | grep -qxF "LICENSE_AGENT_SOCKET=$socket"; then return 0; fi
+	done
+	return 1
+}
 # finish: one that is just becoming NAME has written its number or has not begun
 # to; without the lock its number would be removed and it would run unknown.
 finish() { # NAME
 	exec 8>"$run/$1.lock"
 	flock 8
-	if alive "$1"; then
+	if alive "$1" || orphans; then
 		kill -s TERM -- "-$pid" 2>/dev/null || true
 		waited=0
-		while alive "$1"; do
+		while [ -n "$(left)" ]; do
 			waited=$((waited + 1))
 			[ $waited -ne 150 ] || kill -s KILL -- "-$pid" 2>/dev/null || true
-			[ $waited -le 200 ] || fail "$1 (process $pid) does not end" "end it by hand: kill -9 $pid"
+			[ $waited -le 200 ] || fail "$1 (process $pid) does not end" "end it by hand: kill -9 -- -$pid"
 			sleep 0.1
 		done
 	fi
@@ -117,8 +134,10 @@ alone() {
 	exec 9>"$run/lock"
 	flock -n 9 || fail "another stage of $name is running" "wait for it and run this again"
 }
-hook() { # the vendor's own commands for a stage, signed with everything else
-	[ ! -f "$here/bin/hooks/$1.sh" ] || /bin/sh "$here/bin/hooks/$1.sh"
+# hook: the vendor's own commands for a stage, signed with everything else. What
+# they leave running must not hold the lock.
+hook() {
+	[ ! -f "$here/bin/hooks/$1.sh" ] || /bin/sh "$here/bin/hooks/$1.sh" 9>&-
 }
 installed() { [ -f "$etc/bundle" ]; }
 must_be_installed() { installed || fail "$name is not installed" "run: sh scripts/install.sh"; }

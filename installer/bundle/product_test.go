@@ -1,0 +1,134 @@
+//go:build linux
+
+package bundle
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// family is a product that is two processes. The one that was started ends at
+// once when it is asked to, the other needs a moment, as a program that writes its
+// files does.
+const family = `#!/bin/sh
+if [ "${1:-}" = worker ]; then
+	trap 'sleep 0.5; exit 0' TERM
+	echo $$ >"$2"
+	while :; do sleep 0.05; done
+fi
+sh ./product worker "$(cat where)" &
+wait
+`
+
+// started gives the number that a process of a product has written.
+func started(t *testing.T, file string) (pid int) {
+	t.Helper()
+	until(t, func() bool {
+		b, _ := os.ReadFile(file)
+		pid, _ = strconv.Atoi(strings.TrimSpace(string(b)))
+		return pid > 0
+	})
+	check(t, os.Remove(file))
+	return pid
+}
+
+// runs says whether a process is there and no dead one that nobody waited for.
+func runs(pid int) bool {
+	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	_, after, _ := strings.Cut(string(b), ") ")
+	return err == nil && !strings.HasPrefix(after, "Z")
+}
+
+// A stage that ends the product ends all of it: also what takes longer than the
+// process that was started, and what is left when that one has crashed. Two
+// workers at a time would have the same files and ports.
+func TestProductOfTwoProcesses(t *testing.T) {
+	v := newVendor(t, "acme")
+	o := v.working(t, "CAD")
+	file := filepath.Join(t.TempDir(), "worker")
+	check(t, os.WriteFile(filepath.Join(o.App, "product"), []byte(family), 0o755))
+	check(t, os.WriteFile(filepath.Join(o.App, "where"), []byte(file), 0o644))
+	p := newPlace(t, v.bundle(t, o), "acme-cad")
+	p.ok("install")
+	p.ok("start")
+	worker := started(t, file)
+	for _, c := range []struct {
+		stage   string
+		crashed bool
+		again   bool // the product runs afterwards
+	}{{"restart", false, true}, {"restart", true, true}, {"update", true, false}, {"start", false, true}, {"stop", true, false}, {"start", false, true}, {"uninstall", false, false}} {
+		if c.crashed {
+			check(t, syscall.Kill(p.pid("app"), syscall.SIGKILL))
+			until(t, func() bool { return !runs(p.pid("app")) })
+		}
+		p.ok(c.stage)
+		if runs(worker) && worker != 0 {
+			t.Errorf("after %s, crashed before: %v: the old worker still runs", c.stage, c.crashed)
+			check(t, syscall.Kill(worker, syscall.SIGKILL))
+		}
+		if worker = 0; c.again {
+			worker = started(t, file)
+		}
+	}
+}
+
+func newSession(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	return cmd
+}
+
+// A number that was the product's may be somebody else's later.
+func TestNumberOfAnother(t *testing.T) {
+	v := newVendor(t, "acme")
+	p := newPlace(t, v.bundle(t, v.working(t, "CAD")), "acme-cad")
+	p.ok("install")
+	file := filepath.Join(t.TempDir(), "other")
+	for name, script := range map[string]string{
+		"alone":        `echo $$ >"$0"; exec sleep 600`,
+		"leader ended": `sleep 600 & echo $! >"$0"`,
+	} {
+		cmd := newSession("/bin/sh", "-c", script, file)
+		if name == "alone" { // a shell in which somebody has asked the agent by hand
+			cmd.Env = append(os.Environ(), "LICENSE_AGENT_SOCKET="+p.base()+"/run/agent.sock")
+		}
+		check(t, cmd.Start())
+		if leader := cmd.Process.Pid; name != "alone" {
+			check(t, cmd.Wait())
+			t.Cleanup(func() { syscall.Kill(-leader, syscall.SIGKILL) }) //nolint:errcheck // it may be gone
+		} else {
+			t.Cleanup(func() { syscall.Kill(-leader, syscall.SIGKILL); cmd.Wait() }) //nolint:errcheck // killed
+		}
+		other := started(t, file)
+		check(t, os.WriteFile(filepath.Join(p.base(), "bundle/app.pid"), []byte(strconv.Itoa(cmd.Process.Pid)+" 1\n"), 0o644))
+		p.ok("stop")
+		if !runs(other) {
+			t.Errorf("%s: stop ended a process of somebody else", name)
+		}
+	}
+	p.ok("uninstall", "--purge")
+}
+
+// What a hook starts and leaves running does not hold the lock of the stages.
+func TestHookLeavesSomethingRunning(t *testing.T) {
+	v := newVendor(t, "acme")
+	o := v.working(t, "CAD")
+	file := filepath.Join(t.TempDir(), "helper")
+	check(t, os.MkdirAll(filepath.Join(o.App, "hooks"), 0o755))
+	check(t, os.WriteFile(filepath.Join(o.App, "hooks/start.sh"), []byte("setsid sleep 600 >/dev/null 2>&1 </dev/null &\necho $! >'"+file+"'\n"), 0o644))
+	p := newPlace(t, v.bundle(t, o), "acme-cad")
+	p.ok("install")
+	p.ok("start")
+	helper := started(t, file)
+	t.Cleanup(func() { syscall.Kill(helper, syscall.SIGKILL) }) //nolint:errcheck // it may be gone
+	p.ok("stop")
+	if !runs(helper) {
+		t.Error("the helper has ended: the test shows nothing")
+	}
+	p.ok("uninstall", "--purge")
+}
