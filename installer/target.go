@@ -110,6 +110,9 @@ func (t Target) layout() (layout, error) {
 // command runs a program of the system with a short environment: what the
 // caller has in PATH or LD_PRELOAD must not decide what root runs.
 func command(ctx context.Context, argv ...string) (string, error) {
+	if err := keepDescriptors(); err != nil {
+		return "", err
+	}
 	cmd := exec.CommandContext(ctx, find(argv[0]), argv[1:]...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "SYSTEMD_PAGER=", "SYSTEMD_COLORS=0"}
 	out, err := cmd.CombinedOutput()

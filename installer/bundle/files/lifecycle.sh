@@ -194,13 +194,15 @@ check() {
 	fi
 }
 
+# The service managers do not get the lock: one that starts the agent by itself
+# would hand it on to it, and every later stage would wait for the agent's end.
 restart_service() {
 	if [ -d /run/systemd/system ]; then
 		systemctl restart "$service.service"
 	elif command -v rc-service >/dev/null; then
-		rc-service "$service" restart
+		rc-service "$service" restart 9>&-
 	else
-		"/etc/init.d/$service" restart
+		"/etc/init.d/$service" restart 9>&-
 	fi
 }
 
@@ -241,9 +243,9 @@ start_agent() {
 	elif [ -d /run/systemd/system ]; then
 		systemctl start "$service.socket" "$service.service"
 	elif command -v rc-service >/dev/null; then
-		rc-service --ifstopped "$service" start
+		rc-service --ifstopped "$service" start 9>&-
 	else
-		"/etc/init.d/$service" start >/dev/null
+		"/etc/init.d/$service" start >/dev/null 9>&-
 	fi
 	why="journalctl -u $service"
 	[ -z "$private" ] || why="read $log/agent.log"
