@@ -1,8 +1,6 @@
 package bundle
 
 import (
-	"archive/tar"
-	"archive/zip"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -273,53 +271,6 @@ func TestOneByte(t *testing.T) {
 		if _, err := manifest.Verify(bad, &v.anchor); !errors.Is(err, manifest.ErrAltered) {
 			t.Errorf("%s cut off: %v", format, err)
 		}
-	}
-}
-
-// Archives that no bundle is: each entry alone is reason enough.
-func TestHostileEntries(t *testing.T) {
-	dir := t.TempDir()
-	for i, h := range []tar.Header{
-		{Name: "../evil"},
-		{Name: "/etc/passwd"},
-		{Name: "bin/../../evil"},
-		{Name: "My CAD/bin/x"},
-		{Name: `bin\evil`},
-		{Name: "bin/c:evil"},
-		{Name: "bin/evil."},
-		{Name: "bin/a\nb"},
-		{Name: "bin/dev", Typeflag: tar.TypeChar},
-		{Name: "bin/link", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"},
-		{Name: "bin/link", Typeflag: tar.TypeLink, Linkname: "bin/x"},
-		{Name: "bin/suid", Mode: 0o4755},
-	} {
-		var b bytes.Buffer
-		w := tar.NewWriter(&b)
-		if h.Mode == 0 {
-			h.Mode = 0o644
-		}
-		check(t, w.WriteHeader(&h))
-		check(t, w.Close())
-		file := filepath.Join(dir, fmt.Sprintf("x%d.tar", i))
-		check(t, os.WriteFile(file, b.Bytes(), 0o644))
-		if _, err := manifest.Verify(file, nil); !errors.Is(err, manifest.ErrNotBundle) {
-			t.Errorf("%+q: %v", h.Name, err)
-		}
-	}
-	var b bytes.Buffer
-	w := zip.NewWriter(&b)
-	for _, name := range []string{"bin/Tool", "bin/tool"} {
-		_, err := w.Create(name)
-		check(t, err)
-	}
-	check(t, w.Close())
-	file := filepath.Join(dir, "x.zip")
-	check(t, os.WriteFile(file, b.Bytes(), 0o644))
-	if _, err := manifest.Verify(file, nil); !errors.Is(err, manifest.ErrNotBundle) {
-		t.Errorf("two names that are one on Windows: %v", err)
-	}
-	if _, err := manifest.Verify(filepath.Join(dir, "x.rar"), nil); !errors.Is(err, fs.ErrNotExist) {
-		t.Error(err)
 	}
 }
 

@@ -2,7 +2,7 @@ package manifest
 
 import (
 	"archive/tar"
-	"archive/zip"
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -16,12 +16,16 @@ import (
 	"unicode/utf8"
 )
 
-// file is one file of a bundle while it is read.
+// file is one file of a bundle while it is read, or a folder of an archive.
 type file struct {
-	name    string // with slashes, below the bundle
+	name    string // with slashes, below the bundle; a folder's ends with one
 	mode    fs.FileMode
 	content io.Reader
+	open    bool // others than root could write to it when root has unpacked it
 }
+
+// writable are the modes by which others than the owner write.
+const writable fs.FileMode = 0o022
 
 // source calls yield for each file and stops at the first error.
 type source func(yield func(file) error) error
@@ -78,31 +82,8 @@ func folder(dir string) source {
 			if err != nil {
 				return err
 			}
-			return errors.Join(yield(file{name, info.Mode(), f}), f.Close())
+			return errors.Join(yield(file{name: name, mode: info.Mode(), content: f}), f.Close())
 		})
-	}
-}
-
-func zipped(name string) source {
-	return func(yield func(file) error) (err error) {
-		r, err := zip.OpenReader(name)
-		if err != nil {
-			return damaged(err)
-		}
-		defer func() { err = errors.Join(err, r.Close()) }()
-		for _, e := range r.File {
-			if strings.HasSuffix(e.Name, "/") {
-				continue
-			}
-			f, err := e.Open()
-			if err != nil {
-				return damaged(err)
-			}
-			if err := errors.Join(yield(file{e.Name, e.Mode(), f}), f.Close()); err != nil {
-				return damaged(err)
-			}
-		}
-		return nil
 	}
 }
 
@@ -128,20 +109,44 @@ func tarred(name string, unpack func(io.Reader) (io.Reader, error)) source {
 		for r := tar.NewReader(stream); ; {
 			h, err := r.Next()
 			if errors.Is(err, io.EOF) {
-				_, err = io.Copy(io.Discard, stream) // the digest of gzip is checked at its end
+				_, err = io.Copy(padding{}, stream) // the digest of gzip is checked at its end
 				return damaged(err)
 			}
 			if err != nil {
 				return damaged(err)
 			}
-			if h.Typeflag == tar.TypeDir {
-				continue
-			}
-			if err := yield(file{h.Name, h.FileInfo().Mode(), r}); err != nil {
+			if err := yield(tarEntry(h, r)); err != nil {
 				return damaged(err)
 			}
 		}
 	}
+}
+
+// tarEntry gives a hard link, which the reader shows as a file without content,
+// and whatever else is more than a file, a mode that no file has.
+func tarEntry(h *tar.Header, content io.Reader) file {
+	mode := h.FileInfo().Mode()
+	more := h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeDir
+	for key := range h.PAXRecords {
+		// Those with a point are attributes, access lists, capabilities, holes.
+		more = more || strings.Contains(key, ".")
+	}
+	if more {
+		mode |= fs.ModeIrregular
+	}
+	owned := h.Uid != 0 || h.Gid != 0 || h.Uname != "" && h.Uname != "root" || h.Gname != "" && h.Gname != "root"
+	return file{name: h.Name, mode: mode, content: content, open: owned || mode&writable != 0}
+}
+
+// padding takes the zeros that may follow the end of a tar file: another archive
+// behind it would be unpacked by some.
+type padding struct{}
+
+func (padding) Write(p []byte) (int, error) {
+	if len(bytes.Trim(p, "\x00")) > 0 {
+		return 0, errors.New("something follows the end of the archive")
+	}
+	return len(p), nil
 }
 
 // damaged marks the errors of the archive readers; ours have their own mark.

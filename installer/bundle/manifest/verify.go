@@ -18,7 +18,7 @@ import (
 type seen struct {
 	sums  map[string]string // name → SHA-256
 	sizes map[string]int64
-	small map[string][]byte // content of the license folder
+	small map[string][]byte // content of what leads to the signature
 	lower map[string]string // Windows ignores case: two names must not be one there
 	total int64
 }
@@ -57,12 +57,19 @@ func Verify(path string, anchor *license.Anchor) (*Manifest, error) {
 
 // take reads one file.
 func (s *seen) take(f file) error {
-	if err := fileName(f.name); err != nil {
+	name, folder := strings.CutSuffix(f.name, "/")
+	if err := fileName(name); err != nil {
 		return err
 	}
-	// A link could lead out of the folder; a set-user-ID bit would give rights
-	// that nobody signed for.
-	if f.mode.Type() != 0 || f.mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky) != 0 {
+	// A link could lead out of the folder; a set-user-ID bit would give rights that
+	// nobody signed for, and so would a file or folder that others may write to.
+	if f.open {
+		return fmt.Errorf("%w: %s could be changed by others than root once root has unpacked it (%s)", ErrNotBundle, f.name, f.mode)
+	}
+	if folder && f.mode&^fs.ModePerm == fs.ModeDir {
+		return nil
+	}
+	if folder || f.mode.Type() != 0 || f.mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky) != 0 {
 		return fmt.Errorf("%w: %s is not a plain file (%s)", ErrNotBundle, f.name, f.mode)
 	}
 	low := strings.ToLower(f.name)
@@ -77,7 +84,7 @@ func (s *seen) take(f file) error {
 	into := io.Writer(sum)
 	limit := int64(maxSize) - s.total
 	var keep bytes.Buffer
-	if strings.HasPrefix(f.name, License+"/") {
+	if kept(f.name) {
 		into = io.MultiWriter(sum, &keep)
 		limit = maxSmall
 		if f.name == Sums {
@@ -91,12 +98,18 @@ func (s *seen) take(f file) error {
 	if n > limit {
 		return fmt.Errorf("%w: %s", ErrTooLarge, f.name)
 	}
-	if strings.HasPrefix(f.name, License+"/") {
+	if kept(f.name) {
 		s.small[f.name] = append([]byte{}, keep.Bytes()...) // not nil for an empty file
 	}
 	s.sums[f.name], s.sizes[f.name] = hex.EncodeToString(sum.Sum(nil)), n
 	s.total += n
 	return nil
+}
+
+// kept are the files whose content is needed. Everybody can put any number of
+// others beside them.
+func kept(name string) bool {
+	return slices.Contains([]string{Anchor, KeySet, Sums, Signed}, name)
 }
 
 // manifest opens the signed manifest.
