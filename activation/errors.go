@@ -30,6 +30,8 @@ var (
 	ErrNonce = errors.New("activation: a nonce is exactly 32 bytes")
 	// ErrKind is returned when a request of this kind cannot be made, for instance a renewal without a license.
 	ErrKind = errors.New("activation: this kind of request cannot be made now")
+	// ErrDevice is returned when the device key cannot sign now, because the chip that it is in does not answer.
+	ErrDevice = errors.New("activation: the device key does not sign")
 	// ErrStore is returned when a step could not be made durable; nothing was sent, and what was answered is asked for again.
 	ErrStore = errors.New("activation: the state could not be saved")
 	// ErrDamaged is returned when a remembered license no longer verifies.

@@ -40,6 +40,7 @@ const (
 	CodeRefused          = "merchant-refused"    // the merchant said no; Error.Cause says why
 	CodeStorage          = "storage-failed"
 	CodeStorageFull      = "storage-full"
+	CodeDeviceKey        = "device-key-unusable" // damaged, of another machine, or in a TPM that does not answer
 	CodeInternal         = "internal"
 )
 
@@ -54,17 +55,16 @@ const (
 	CodeWrongDevice  = "agent-wrong-device" // the answer is genuine, but for another machine
 	CodeUsage        = "usage"
 	CodeConfig       = "config-invalid"
-	CodeStateInUse   = "state-in-use"        // another agent owns the state directory
-	CodeStateUnsafe  = "state-unsafe"        // owner, mode or a link would let others change the state
-	CodeSocketTaken  = "socket-taken"        // another user or agent holds the endpoint
-	CodeStateNewer   = "state-newer"         // written by a newer version
-	CodeDeviceKey    = "device-key-unusable" // the device key is damaged or of another machine
-	CodeInterrupted  = "interrupted"         // the operator stopped the command
-	CodeNotConfirmed = "not-confirmed"       // the operator did not agree to send
-	CodeFileAccess   = "file-access"         // a file named on the command line cannot be read or written
-	CodeNoAnchor     = "no-trust-anchor"     // no vendor is known to this instance
-	CodeAnchor       = "anchor"              // the trust anchor that a program was built with is unusable
-	CodeInstall      = "install-failed"      // install, upgrade or uninstall did not get to its end
+	CodeStateInUse   = "state-in-use"    // another agent owns the state directory
+	CodeStateUnsafe  = "state-unsafe"    // owner, mode or a link would let others change the state
+	CodeSocketTaken  = "socket-taken"    // another user or agent holds the endpoint
+	CodeStateNewer   = "state-newer"     // written by a newer version
+	CodeInterrupted  = "interrupted"     // the operator stopped the command
+	CodeNotConfirmed = "not-confirmed"   // the operator did not agree to send
+	CodeFileAccess   = "file-access"     // a file named on the command line cannot be read or written
+	CodeNoAnchor     = "no-trust-anchor" // no vendor is known to this instance
+	CodeAnchor       = "anchor"          // the trust anchor that a program was built with is unusable
+	CodeInstall      = "install-failed"  // install, upgrade or uninstall did not get to its end
 )
 
 // CodeInfo is one row of the table that maps a code to its HTTP status (0 for
@@ -103,6 +103,7 @@ func Codes() []CodeInfo {
 		{CodeRefused, 422, ExitRefused},
 		{CodeStorage, 503, ExitUnexpected},
 		{CodeStorageFull, 507, ExitUnexpected},
+		{CodeDeviceKey, 503, ExitUnexpected},
 		{CodeInternal, 500, ExitUnexpected},
 
 		{CodeNotRunning, 0, ExitNotRunning},
@@ -118,7 +119,6 @@ func Codes() []CodeInfo {
 		{CodeStateUnsafe, 0, ExitPermission},
 		{CodeSocketTaken, 0, ExitPermission},
 		{CodeStateNewer, 0, ExitUnexpected},
-		{CodeDeviceKey, 0, ExitUnexpected},
 		{CodeInterrupted, 0, ExitInterrupted},
 		{CodeNotConfirmed, 0, ExitUsage},
 		{CodeFileAccess, 0, ExitUsage},

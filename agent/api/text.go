@@ -302,8 +302,8 @@ func sentences() []sentence {
 		},
 		{
 			CodeDeviceKey,
-			"The device key cannot be used.", "The cause above says which way is yours: give the agent the TPM or the credential back, restore device.key of this machine from a backup, or move it away and activate every license again.",
-			"设备密钥无法使用。", "请按上述原因处理：让代理重新使用 TPM 或凭据，从备份恢复本机的 device.key，或移走它并重新激活所有许可证。",
+			"The device key cannot be used.", "The cause, above or in the agent's log, says which way is yours: give the agent the TPM or the credential back, restore device.key of this machine from a backup, or move it away and activate every license again.",
+			"设备密钥无法使用。", "请按上述或代理程序日志中的原因处理：让代理重新使用 TPM 或凭据，从备份恢复本机的 device.key，或移走它并重新激活所有许可证。",
 		},
 		{
 			CodeInterrupted,

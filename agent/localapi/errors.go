@@ -56,6 +56,8 @@ func codeOf(err error) string {
 		return api.CodeStorageFull
 	case errors.Is(err, activation.ErrStore):
 		return api.CodeStorage
+	case errors.Is(err, activation.ErrDevice): // of whatever kind the request was
+		return api.CodeDeviceKey
 	case errors.Is(err, activation.ErrNotActivated):
 		return api.CodeNotActivated
 	case errors.Is(err, activation.ErrAmbiguousProduct):

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -54,6 +55,15 @@ func proveChip(t *testing.T, bin string) {
 		t.Fatalf("the license is for a key of the kind %q", claims.Device.Key.Alg)
 	}
 	check := func(r *running) error { return programCheck(t, v, r) }
+	check0(t, check(r))
+	// The chip goes while the agent runs: whoever needs a signature is told so.
+	tpm.Stop()
+	for what, ask := range map[string]func() error{"check": func() error { return check(r) }, "renew": r.renew} {
+		if told := (*api.Error)(nil); !errors.As(ask(), &told) || told.Code != api.CodeDeviceKey {
+			t.Errorf("%s without the chip: %v", what, told)
+		}
+	}
+	tpm.Start(t)
 	check0(t, check(r))
 	r.kill() // -9
 	// An emulator has no resource manager that frees what a dead client left.

@@ -307,11 +307,14 @@ func (s signer) Public() license.PublicKey {
 }
 
 // Sign signs with the device key. A disk that does not take the first use is one
-// that does not take the license either.
+// that does not take the license either. What else fails is a chip that has gone.
 func (s signer) Sign(message []byte) ([]byte, error) {
 	sig, err := s.key.Sign(message)
-	if errors.Is(err, devicekey.ErrUse) {
+	switch {
+	case errors.Is(err, devicekey.ErrUse):
 		err = fmt.Errorf("%w: %w", activation.ErrStore, err)
+	case err != nil:
+		err = fmt.Errorf("%w: %w", activation.ErrDevice, err)
 	}
 	return sig, err
 }
