@@ -82,7 +82,7 @@ func connect(path string) (transport.TPMCloser, error) {
 // making keys, and is the one cause that an operator can do something about.
 func refused(what string, err error) error {
 	if errors.Is(err, tpm2.TPMRCBadAuth) || errors.Is(err, tpm2.TPMRCAuthFail) {
-		return fmt.Errorf("%w: %s: %w: the owner password of the TPM is set; take it away, or set tpm to nothing and keep the key in a file", ErrChip, what, err)
+		return fmt.Errorf("%w: %s: %w: %w", ErrChip, what, err, errOwned)
 	}
 	return fmt.Errorf("%w: %s: %w", ErrChip, what, err)
 }

@@ -227,7 +227,8 @@ func TestNoChipAtFirst(t *testing.T) {
 
 // An owner password is named, because the administrator can do something about it.
 func TestOwnerPassword(t *testing.T) {
-	tpm := swtpm.New(t)
+	tpm, dir := swtpm.New(t), stateDir(t)
+	openAt(t, dir, tpm.Socket).Close()
 	tp, err := connect(tpm.Socket)
 	if err != nil {
 		t.Fatal(err)
@@ -237,7 +238,12 @@ func TestOwnerPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Places{TPM: tpm.Socket}.Open(stateDir(t), rand.Reader)
-	if !errors.Is(err, ErrChip) || !strings.Contains(err.Error(), "owner password of the TPM is set") {
+	if !errors.Is(err, ErrChip) || !strings.Contains(err.Error(), "owner password of the TPM is set; take it away, or set tpm to nothing") {
+		t.Error(err)
+	}
+	// A key that is in the chip already does not get into a file by a setting.
+	_, err = Places{TPM: tpm.Socket}.Open(dir, rand.Reader)
+	if !errors.Is(err, ErrChip) || !strings.Contains(err.Error(), "owner password of the TPM is set; take it away, or move "+filepath.Join(dir, FileName)+" away") {
 		t.Error(err)
 	}
 }

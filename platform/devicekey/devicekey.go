@@ -76,6 +76,9 @@ var (
 	ErrNoChip = errors.New("devicekey: the device key is in a TPM, and there is none here")
 	// ErrChip is returned when a TPM is there and does not do what it is asked to.
 	ErrChip = errors.New("devicekey: the TPM refuses")
+	// errOwned is beside ErrChip when an administrator can do something about it.
+	// What else can be done depends on whether the key is in the chip already.
+	errOwned = errors.New("the owner password of the TPM is set")
 	// ErrUse is returned when the disk does not take that the key is used from now
 	// on. Nothing was signed.
 	ErrUse = errors.New("devicekey: the first use of the key could not be noted")
@@ -221,6 +224,8 @@ func (p Places) without(err error) (note string, _ error) {
 		return "no TPM at " + p.TPM + ": the device key is kept without one", nil
 	case tpmOptional:
 		return "the device key is kept without the TPM: " + err.Error(), nil
+	case errors.Is(err, errOwned):
+		err = fmt.Errorf("%w; take it away, or set tpm to nothing and keep the key in a file", err)
 	}
 	return "", err
 }
@@ -270,6 +275,8 @@ func chipProblem(where, device string, err error) error {
 		return fmt.Errorf("%w: move %s away, have the vendor release the old activation, and activate again", err, where)
 	case errors.Is(err, ErrForeignMachine):
 		return fmt.Errorf("%w: another mainboard, or the files of another machine: move %s away, have the vendor release the old activation, and activate again", err, where)
+	case errors.Is(err, errOwned):
+		return fmt.Errorf("%w; take it away, or move %s away, have the vendor release the old activation, and activate again", err, where)
 	case errors.Is(err, ErrChip):
 		return err
 	}
