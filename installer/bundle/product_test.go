@@ -132,3 +132,40 @@ func TestHookLeavesSomethingRunning(t *testing.T) {
 	}
 	p.ok("uninstall", "--purge")
 }
+
+// Names of folders, the umask, variables and settings of whoever runs the stages
+// do not matter.
+func TestOddSurroundings(t *testing.T) {
+	v := newVendor(t, "acme")
+	o := v.working(t, "CAD 设计")
+	o.Instance = "acme-cad"
+	file := v.bundle(t, o)
+	for name, c := range map[string]struct {
+		first string // what the caller's shell does before
+		home  string // what the folder is called
+		env   []string
+	}{
+		"names":     {":", "-a b'\n$(id) ü", nil},
+		"umask":     {"umask 077; cd /", "x", []string{"CDPATH=/:/tmp"}},
+		"no folder": {`d=$(mktemp -d); cd "$d"; rmdir "$d"; exec <&-; unset PATH HOME TMPDIR`, "x", nil},
+		"variables": {":", "x", []string{"purge=--purge", "changed=yes", "pid=1", "since=1", "place=/", "private=", "service=x", "POSIXLY_CORRECT=1", "LICENSE_AGENT_SOCKET=/nowhere", "LICENSE_AGENT_INSTANCE=other"}},
+	} {
+		p := newPlace(t, file, "acme-cad")
+		p.dir = filepath.Join(p.dir, "a b ü")
+		home := filepath.Join(t.TempDir(), c.home)
+		check(t, os.Rename(p.home, home))
+		p.home = home
+		for _, stage := range []string{"install", "start", "poststart", "restart", "update", "stop", "uninstall"} {
+			cmd := p.command(stage)
+			cmd.Args = append([]string{"/bin/sh", "-c", c.first + `; exec "$@"`, "sh", cmd.Path}, cmd.Args[1:]...)
+			cmd.Env = append(cmd.Env, c.env...)
+			if text, err := said(t, cmd); err != nil {
+				t.Errorf("%s, %s: %v %s", name, stage, err, text)
+			}
+		}
+		if mode := must[os.FileInfo](t)(os.Stat(filepath.Join(p.base(), "etc/anchors/acme.json"))).Mode().Perm(); mode != 0o644 {
+			t.Errorf("%s: the anchor has the mode %o", name, mode)
+		}
+		p.ok("uninstall", "--purge")
+	}
+}

@@ -126,7 +126,7 @@ finish() { # NAME
 # Whoever can open a lock can hold it: the folder of the locks is nobody else's.
 folders() {
 	mkdir -p -- "$run" "$log"
-	chmod 700 -- "$run"
+	chmod 700 "$run"
 }
 # One stage at a time. The lock is the process's: it goes when the process does.
 alone() {
@@ -194,6 +194,14 @@ check() {
 	fi
 }
 
+# executable: some unpackers drop the modes.
+executable() {
+	while IFS= read -r file; do
+		[ -x "$here/$file" ] || chmod 755 "$here/$file" 2>/dev/null || :
+		[ -x "$here/$file" ] || fail "$here/$file cannot be executed; nothing was changed" "unpack the package where files can be written and executed (mount options ro, noexec), and run this again"
+	done <"$here/scripts/programs"
+}
+
 # The service managers do not get the lock: one that starts the agent by itself
 # would hand it on to it, and every later stage would wait for the agent's end.
 restart_service() {
@@ -230,9 +238,6 @@ bring() {
 		if [ -n "$changed" ] && [ -z "$fresh" ]; then restart_service; fi # it reads the anchor when it starts
 	fi
 	rm -f -- "$run/anchor-changed"
-	while IFS= read -r file; do # some unpackers drop the modes
-		[ -x "$here/$file" ] || chmod 755 -- "$here/$file"
-	done <"$here/scripts/programs"
 	printf '%s\n%s\n' "$version" "$here" >"$scratch/mark"
 	cmp -s "$scratch/mark" "$etc/bundle" || put "$scratch/mark" "$etc/bundle" 644
 }
@@ -275,6 +280,7 @@ case $stage in
 	;;
 install)
 	check
+	executable
 	alone
 	bring
 	hook install
@@ -283,6 +289,7 @@ install)
 update)
 	must_be_installed
 	check
+	executable
 	alone
 	# Whether it ran is remembered on disk, for a run that is cut off in between.
 	if alive app; then : >"$run/start-again"; fi
