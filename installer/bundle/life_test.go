@@ -379,8 +379,19 @@ func TestTwoVendors(t *testing.T) {
 	o.Instance = "other-cad"
 	e := newPlace(t, evil.bundle(t, o), "other-cad")
 	e.dir = b.dir
-	if text, err := e.run("install"); err == nil || !strings.Contains(text, "belongs to another vendor (other.json)") {
-		t.Errorf("%v %s", err, text)
+	// What a marketplace runs after a failure to clean up does not touch it either.
+	before := b.files()
+	for _, stage := range []string{"install", "update", "start", "restart", "poststart", "prestop", "stop", "uninstall"} {
+		if text, err := e.run(stage); err == nil || !strings.Contains(text, "belongs to another vendor (other.json)") {
+			t.Errorf("%s: %v %s", stage, err, text)
+		}
 	}
+	if text, err := e.run("uninstall", "--purge"); err == nil {
+		t.Errorf("uninstall --purge: %s", text)
+	}
+	if diff := cmp.Diff(before, b.files()); diff != "" {
+		t.Error(diff)
+	}
+	b.count(1, 1)
 	b.ok("uninstall", "--purge")
 }

@@ -43,6 +43,15 @@ else
 fi
 export LICENSE_AGENT_INSTANCE="$instance" LICENSE_AGENT_SOCKET="$socket"
 
+# own: what another vendor has installed is not for this package to start, to stop
+# or to remove, as is tried where install was refused.
+own() {
+	for other in "$etc"/anchors/*.json; do
+		[ ! -f "$other" ] || [ "$other" = "$etc/anchors/$issuer.json" ] ||
+			fail "the instance $instance belongs to another vendor (${other##*/})" "ask the vendor for a bundle with another --instance; nothing was changed"
+	done
+}
+
 # put FILE PLACE MODE: the place has the old content or the new, never half of it.
 put() {
 	cp -- "$1" "$2.part"
@@ -181,10 +190,6 @@ check() {
 	set -- verify-bundle "$here"
 	[ ! -f "$etc/anchors/$issuer.json" ] || set -- "$@" --anchor "$etc/anchors/$issuer.json"
 	"$tool" "$@" >"$scratch/said" || { code=$?; say "nothing was changed"; exit $code; }
-	for other in "$etc"/anchors/*.json; do
-		[ ! -f "$other" ] || [ "$other" = "$etc/anchors/$issuer.json" ] ||
-			fail "the instance $instance belongs to another vendor (${other##*/})" "ask the vendor for a bundle with another --instance; nothing was changed"
-	done
 	# A key that this version does not know would stop the agent at its next start.
 	if [ -f "$etc/agent.toml" ]; then
 		cp -- "$here/bin/license-agent" "$scratch/new"
@@ -272,6 +277,10 @@ stop() {
 	[ -z "$private" ] || finish agent
 }
 
+case $stage in
+.*) ;; # one of ours, of a stage that was allowed
+*) own ;;
+esac
 case $stage in
 .agent) become agent "$agent" run --dir "$LICENSE_AGENT_DIR" --instance "$instance" ;;
 .app)
