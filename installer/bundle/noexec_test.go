@@ -94,6 +94,12 @@ func TestFolderOfThePackage(t *testing.T) {
 		if left := p.files(); err == nil || len(left) != 0 {
 			t.Errorf("%s: %v %s; left: %v", option, err, text, left)
 		}
+		for _, stage := range []string{"prestop", "stop", "uninstall"} { // to clean up
+			p.ok(stage)
+			if left := p.files(); len(left) != 0 {
+				t.Errorf("%s after the refused install: %v", stage, left)
+			}
+		}
 		contains(t, text, p.home+"/bin/product cannot be executed", "nothing was changed", "next: unpack")
 	}
 	check(t, os.Chmod(filepath.Join(p.home, "bin", "product"), 0o755))

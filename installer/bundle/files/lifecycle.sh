@@ -335,6 +335,7 @@ restart)
 	;;
 prestop) hook prestop ;;
 stop)
+	installed || [ -d "$run" ] || exit 0
 	alone
 	stop
 	;;
@@ -354,6 +355,7 @@ uninstall)
 		finish agent
 		rm -rf -- "${base:?}/bin" "$run" "$log" "$base/run"
 		[ -z "$purge" ] || rm -rf -- "$base"
+		rmdir -- "$base" 2>/dev/null || : # nothing was ever installed
 	else
 		tool=$agent
 		[ -x "$tool" ] || tool=$here/bin/license-agent # it removes itself: a run before this one was cut off
