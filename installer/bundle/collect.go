@@ -100,8 +100,11 @@ func (o Options) app(m manifest.Manifest) (items []item, start []string, err err
 			}
 			return nil
 		}
-		if err != nil || d.IsDir() {
+		if err != nil {
 			return err
+		}
+		if d.IsDir() {
+			return notEmpty(root, name)
 		}
 		fi, err := root.Stat(filepath.FromSlash(name)) // what a link inside the folder points to
 		if err != nil {
@@ -138,6 +141,17 @@ func (o Options) app(m manifest.Manifest) (items []item, start []string, err err
 		items[i].program = items[i].program || items[i].name == path.Join(manifest.Bin, start[0])
 	}
 	return items, start, nil
+}
+
+// notEmpty refuses a folder without content: archives of the marketplace hold
+// files, so it would not be there on the customer's machine, and the product may
+// need it.
+func notEmpty(root *os.Root, name string) error {
+	inside, err := fs.ReadDir(root.FS(), name)
+	if err == nil && len(inside) == 0 && name != "." {
+		err = fmt.Errorf("%w: the folder %s is empty and would not be in the package; put a file into it, or let the product make it", ErrInput, name)
+	}
+	return err
 }
 
 // executable looks at the mode, and at the first bytes where there are no modes.

@@ -292,6 +292,7 @@ func TestRefusedInput(t *testing.T) {
 		"http":           func(o *Options) { o.Anchor.Merchant, o.Merchant = "", "http://license.acme.example" },
 		"link outside":   func(o *Options) { check(t, os.Symlink("/etc/passwd", filepath.Join(o.App, "link"))) },
 		"agent twice":    func(o *Options) { check(t, os.WriteFile(filepath.Join(o.App, "License-Agent"), nil, 0o644)) },
+		"empty folder":   func(o *Options) { check(t, os.Mkdir(filepath.Join(o.App, "share", "plugins"), 0o755)) },
 		"which program": func(o *Options) {
 			o.Start = nil
 			check(t, os.WriteFile(filepath.Join(o.App, "b"), []byte("#!/bin/sh\n"), 0o755))
