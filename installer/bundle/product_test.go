@@ -133,6 +133,32 @@ func TestHookLeavesSomethingRunning(t *testing.T) {
 	p.ok("uninstall", "--purge")
 }
 
+// A hook that fails without a word is named, and once it is mended the stage goes
+// to its end.
+func TestHookFails(t *testing.T) {
+	v := newVendor(t, "acme")
+	o := v.working(t, "CAD")
+	mended := filepath.Join(t.TempDir(), "mended")
+	check(t, os.MkdirAll(filepath.Join(o.App, "hooks"), 0o755))
+	for _, stage := range []string{"install", "start"} {
+		check(t, os.WriteFile(filepath.Join(o.App, "hooks", stage+".sh"), []byte("[ -e '"+mended+"' ] || exit 7\n"), 0o644))
+	}
+	p := newPlace(t, v.bundle(t, o), "acme-cad")
+	for _, stage := range []string{"install", "start", "restart"} {
+		text, err := p.run(stage)
+		if err == nil {
+			t.Errorf("%s: %s", stage, text)
+		}
+		contains(t, text, p.home+"/bin/hooks/", ".sh has failed (7)", "next: mend what it says", "sh scripts/"+stage+".sh")
+	}
+	check(t, os.WriteFile(mended, nil, 0o644))
+	for _, stage := range []string{"install", "restart"} {
+		p.ok(stage)
+	}
+	p.count(1, 1)
+	p.ok("uninstall", "--purge")
+}
+
 // Names of folders, the umask, variables and settings of whoever runs the stages
 // do not matter.
 func TestOddSurroundings(t *testing.T) {

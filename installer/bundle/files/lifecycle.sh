@@ -146,7 +146,9 @@ alone() {
 # hook: the vendor's own commands for a stage, signed with everything else. What
 # they leave running must not hold the lock.
 hook() {
-	[ ! -f "$here/bin/hooks/$1.sh" ] || /bin/sh "$here/bin/hooks/$1.sh" 9>&-
+	[ -f "$here/bin/hooks/$1.sh" ] || return 0
+	/bin/sh "$here/bin/hooks/$1.sh" 9>&- ||
+		fail "$here/bin/hooks/$1.sh has failed ($?)" "mend what it says above and run this again: sh scripts/$stage.sh"
 }
 installed() { [ -f "$etc/bundle" ]; }
 must_be_installed() { installed || fail "$name is not installed" "run: sh scripts/install.sh"; }
