@@ -278,17 +278,20 @@ func said(text, sentence string) bool {
 	return strings.Contains(strings.Join(strings.Fields(text), " "), sentence)
 }
 
+const boxMounts = `
+if [ -d /run/license-agent ]; then
+	mount --bind /run/license-agent /srv/box/run/license-agent
+	mount -o remount,bind,ro /srv/box/run/license-agent
+fi
+mount -t proc proc /srv/box/proc
+mount -t sysfs -o ro sysfs /srv/box/sys
+`
+
 // box runs a program in a container that has the agent's directory. The runtime
 // is unshare and chroot: namespaces, a root of its own, a user without rights, no
 // network.
 func (m *machine) box(user string, argv ...string) (string, error) {
-	return m.try(append([]string{"unshare", "-m", "-p", "-u", "-i", "-n", "-f", "sh", "-ec", `
-		if [ -d /run/license-agent ]; then
-			mount --bind /run/license-agent /srv/box/run/license-agent
-			mount -o remount,bind,ro /srv/box/run/license-agent
-		fi
-		mount -t proc proc /srv/box/proc
-		mount -t sysfs -o ro sysfs /srv/box/sys
+	return m.try(append([]string{"unshare", "-m", "-p", "-u", "-i", "-n", "-f", "sh", "-ec", boxMounts + `
 		user=$1; shift
 		exec chroot --userspec=$user:$user /srv/box "$@"
 	`, "box", user}, argv...)...)
@@ -311,6 +314,10 @@ func (m *machine) contained(vendor merchant, code string, more ...string) {
 		t.Errorf("a program in a container: %v %s", err, out)
 	}
 	t.Logf("inside: %s", out)
+	// One that runs on while everything else happens.
+	m.run("sh", "-c", `setsid unshare -m sh -ec "$1" >/dev/null 2>&1 </dev/null &`, "sh", boxMounts+"echo $$ >/srv/box/pid.part; mv /srv/box/pid.part /srv/box/pid; exec sleep 900")
+	m.wait("a container that runs on", func() bool { return m.exists("/srv/box/pid") })
+	runsOn := m.run("cat", "/srv/box/pid")
 	// It is asked as itself, and may change nothing.
 	for _, argv := range [][]string{{"/license-agent", "release"}, {"/license-agent", "renew"}, {"/license-agent", "diagnose"}} {
 		if out, err := m.box("10001", argv...); err == nil || !strings.Contains(out, "permission-denied") {
@@ -351,6 +358,12 @@ func (m *machine) contained(vendor merchant, code string, more ...string) {
 		t.Errorf("without the agent: %v %s", err, out)
 	}
 	m.run("systemctl", "start", "license-agent.socket", service)
+	// The socket was made anew; the directory is the same.
+	out, err = m.try(append([]string{"nsenter", "-m", "-t", runsOn, "chroot", "--userspec=10001:10001", "/srv/box", "/app", "ask", "/anchor.json", "studio"}, more...)...)
+	if err != nil || !strings.Contains(out, `"runs":true`) {
+		t.Errorf("the container that ran all the time: %v %s", err, out)
+	}
+	m.run("kill", runsOn)
 	m.run("rm", "-r", "/srv/box")
 }
 
