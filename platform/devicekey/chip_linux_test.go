@@ -248,6 +248,52 @@ func TestOwnerPassword(t *testing.T) {
 	}
 }
 
+// A chip that takes no password for a while, because somebody has tried too many,
+// goes on for the agent: nothing of its is under that protection.
+func TestLockedOut(t *testing.T) {
+	tpm, dir := swtpm.New(t), stateDir(t)
+	openAt(t, dir, tpm.Socket).Close()
+	tp, err := connect(tpm.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tp.Close()
+	// TPM2_DictionaryAttackParameters (TPM 2.0 Part 3, 25.3), no try for 1000 seconds;
+	// go-tpm does not have it.
+	said, err := tp.Send([]byte{0x80, 2, 0, 0, 0, 39, 0, 0, 1, 0x3a, 0x40, 0, 0, 0xa, 0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0xe8, 0, 0, 3, 0xe8})
+	if err != nil || len(said) < 10 || !bytes.Equal(said[6:10], make([]byte, 4)) {
+		t.Fatalf("%v, % x", err, said)
+	}
+	parent, err := root(tp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer flush(tp, parent)
+	protected := signing()
+	protected.ObjectAttributes.NoDA = false
+	made, err := tpm2.Create{ParentHandle: parent, InPublic: tpm2.New2B(protected)}.Execute(tp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, _, err := loadObject(tp, parent, tpm2.Marshal(made.OutPublic), tpm2.Marshal(made.OutPrivate))
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256(nil)
+	_, err = tpm2.Sign{
+		KeyHandle: other, Digest: tpm2.TPM2BDigest{Buffer: digest[:]},
+		Validation: tpm2.TPMTTKHashCheck{Tag: tpm2.TPMSTHashCheck},
+	}.Execute(tp)
+	if !errors.Is(err, tpm2.TPMRCLockout) {
+		t.Fatalf("control: a key under the protection: %v", err)
+	}
+	flush(tp, other)
+	k := openAt(t, dir, tpm.Socket)
+	if n, err := k.Bump(); err != nil || !verifies(t, k, "locked out") {
+		t.Errorf("%d, %v", n, err)
+	}
+}
+
 // A file that lies is damage, not a crash.
 func TestChipFileDamage(t *testing.T) {
 	tpm, dir := swtpm.New(t), stateDir(t)
