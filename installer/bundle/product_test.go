@@ -159,6 +159,31 @@ func TestHookFails(t *testing.T) {
 	p.ok("uninstall", "--purge")
 }
 
+// The agent's socket has a name that the kernel can take (unix(7)); a folder that is
+// too long for it is refused before anything is there.
+func TestFolderTooLong(t *testing.T) {
+	v := newVendor(t, "acme")
+	p := newPlace(t, v.bundle(t, v.working(t, "CAD")), "acme-cad")
+	within := p.dir
+	rest := "/license-agent-acme-cad/run/agent.sock"
+	for _, more := range []int{0, 1} {
+		p.dir = within + "/" + strings.Repeat("ü", 5) + strings.Repeat("x", 107-len(within)-1-10-len(rest)+more)
+		text, err := p.run("install")
+		if more == 0 {
+			if err != nil {
+				t.Errorf("107 bytes: %v %s", err, text)
+			}
+			p.ok("start")
+			p.ok("uninstall", "--purge")
+			continue
+		}
+		if _, there := os.Stat(p.dir); err == nil || there == nil {
+			t.Errorf("108 bytes: %v %s", err, text)
+		}
+		contains(t, text, "LICENSE_AGENT_DIR is too long", "next: give a folder with a shorter name")
+	}
+}
+
 // Names of folders, the umask, variables and settings of whoever runs the stages
 // do not matter.
 func TestOddSurroundings(t *testing.T) {

@@ -182,6 +182,8 @@ workplace() {
 # the installed one does, by the trust anchor that it has: a bundle that is whole
 # but of somebody else is refused then.
 check() {
+	[ "$(printf %s "$socket" | wc -c)" -le 107 ] || # unix(7)
+		fail "LICENSE_AGENT_DIR is too long: no socket may be called $socket; nothing was changed" "give a folder with a shorter name"
 	workplace
 	tool=$agent
 	if [ ! -x "$tool" ]; then
