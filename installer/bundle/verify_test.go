@@ -16,6 +16,7 @@ import (
 
 	"licenseagent.example/activation/license"
 	"licenseagent.example/installer/bundle/manifest"
+	"licenseagent.example/platform/paths"
 )
 
 // Each format for each system, as a file and unpacked; and the same input gives the
@@ -334,7 +335,7 @@ func TestInstanceNames(t *testing.T) {
 		if c[2] != "" && got != c[2] {
 			t.Errorf("%v: %s", c, got)
 		}
-		if len(got) > 32 || got == "" {
+		if len(got) > paths.MaxInstance || got == "" {
 			t.Errorf("%v: %q", c, got)
 		}
 		if other, ok := seen[got]; ok {

@@ -1,6 +1,9 @@
 package paths
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // The packages, the unit and the documentation print these paths; a change here
 // is a change of the product.
@@ -22,6 +25,18 @@ func TestForLinux(t *testing.T) {
 		if err != nil || got != test.want {
 			t.Errorf("For(%q) = %+v, %v\nwant %+v", test.instance, got, err, test.want)
 		}
+	}
+}
+
+// ut_user of utmp(5) holds 32 bytes with the final zero, and systemd-sysusers
+// refuses a name that does not fit.
+func TestLongestUserFits(t *testing.T) {
+	p, err := For(strings.Repeat("x", MaxInstance))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Service) > 31 {
+		t.Errorf("%d bytes: %s", len(p.Service), p.Service)
 	}
 }
 
