@@ -403,6 +403,9 @@ func TestScriptletsInAnImage(t *testing.T) {
 	}
 }
 
+// instancesOfTwo is a machine with the package's own instances and somebody else's.
+const instancesOfTwo = "license-agent:x:1:1:License agent:/:/x\nlicense-agent-ours:x:2:2:License agent ours (package):/:/x\nlicense-agent-theirs:x:3:3:License agent:/:/x\n"
+
 func TestScriptletsRefuseANewerState(t *testing.T) {
 	for _, c := range []struct {
 		kind, stage string
@@ -414,17 +417,23 @@ func TestScriptletsRefuseANewerState(t *testing.T) {
 		{"rpm", "preinstall", []string{"2"}},
 		{"apk", "preinstall", []string{"1"}},
 		{"apk", "preupgrade", []string{"1", "9"}},
+		{"apk", "postupgrade", []string{"1", "9"}}, // apk goes on whatever the script before has said
 	} {
-		root := t.TempDir()
-		state := filepath.Join(root, "var/lib/license-agent")
-		for _, dir := range []string{state, filepath.Join(root, "run")} {
-			must(t, os.MkdirAll(dir, 0o755))
-		}
-		for schema, refused := range map[string]bool{"1": false, "2": true, "99": true} {
-			must(t, os.WriteFile(filepath.Join(state, "state.db"), []byte("\xed\x00license-agent-store "+schema+" 00112233 aabbccdd\x00"), 0o600))
-			_, said, err := rehearse(t, root, scriptlets(t, c.kind)[c.stage], c.args...)
-			if (err != nil) != refused || refused && !strings.Contains(said, "Install the newer version again") {
-				t.Errorf("%s %s %v with a state of format %s: %v %s", c.kind, c.stage, c.args, schema, err, said)
+		// Another vendor's instance has a program of its own, which may be newer.
+		for instance, refuses := range map[string]bool{"license-agent": true, "license-agent-ours": true, "license-agent-theirs": false} {
+			root := t.TempDir()
+			state := filepath.Join(root, "var/lib", instance)
+			for _, dir := range []string{state, filepath.Join(root, "run"), filepath.Join(root, "etc")} {
+				must(t, os.MkdirAll(dir, 0o755))
+			}
+			must(t, os.WriteFile(filepath.Join(root, "etc/passwd"), []byte(instancesOfTwo), 0o644))
+			for schema, newer := range map[string]bool{"1": false, "2": true, "99": true} {
+				must(t, os.WriteFile(filepath.Join(state, "state.db"), []byte("\xed\x00license-agent-store "+schema+" 00112233 aabbccdd\x00"), 0o600))
+				_, said, err := rehearse(t, root, scriptlets(t, c.kind)[c.stage], c.args...)
+				refused := newer && refuses
+				if (err != nil) != refused || refused && !strings.Contains(said, "Install the newer version again") {
+					t.Errorf("%s %s %v with a state of format %s of %s: %v %s", c.kind, c.stage, c.args, schema, instance, err, said)
+				}
 			}
 		}
 	}
@@ -437,8 +446,7 @@ func TestPurgeLeavesOtherVendorsAlone(t *testing.T) {
 	for _, dir := range []string{"run", "var/lib/license-agent", "var/lib/license-agent-ours", "var/lib/license-agent-theirs", "etc/license-agent", "etc/license-agent-theirs"} {
 		must(t, os.MkdirAll(filepath.Join(root, dir), 0o755))
 	}
-	must(t, os.WriteFile(filepath.Join(root, "etc/passwd"), []byte(
-		"license-agent:x:1:1:License agent:/:/x\nlicense-agent-ours:x:2:2:License agent ours (package):/:/x\nlicense-agent-theirs:x:3:3:License agent:/:/x\n"), 0o644))
+	must(t, os.WriteFile(filepath.Join(root, "etc/passwd"), []byte(instancesOfTwo), 0o644))
 	if _, said, err := rehearse(t, root, scriptlets(t, "deb")["postremove"], "purge"); err != nil {
 		t.Fatalf("%v %s", err, said)
 	}

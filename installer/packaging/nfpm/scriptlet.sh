@@ -16,10 +16,16 @@ has() { command -v "$1" >/dev/null 2>&1; }
 # A systemd that runs, not one that only lies on the disk of an image.
 booted() { [ -d "$root/run/systemd/system" ]; }
 
+# An instance of the template belongs to this package if its user was made for
+# it; private instances of other vendors have a user, units and a program of
+# their own. An image may have no users yet.
+instances() { sed -n "s/^\($name-[a-z0-9-]*\):[^:]*:[^:]*:[^:]*:License agent [a-z0-9-]* (package):.*/\1/p" "$root/etc/passwd" 2>/dev/null || true; }
+
 # A state written by a newer program is not touched by an older one, so the older
 # one would not start: refuse before anything is changed.
 refuse_downgrade() {
-	for state in "$root"/var/lib/$name "$root"/var/lib/$name-*; do
+	for each in $name $(instances); do
+		state=$root/var/lib/$each
 		[ -f "$state/state.db" ] || continue
 		newest=$(LC_ALL=C grep -a -o "$name-store [0-9][0-9]* " "$state/state.db" 2>/dev/null | cut -d' ' -f2 | sort -n | tail -n 1)
 		[ -n "$newest" ] || continue
@@ -140,10 +146,6 @@ removed() {
 	fi
 }
 
-# An instance of the template belongs to this package if its user was made for
-# it; private instances of other vendors have a user and units of their own.
-instances() { sed -n "s/^\($name-[a-z0-9-]*\):[^:]*:[^:]*:[^:]*:License agent [a-z0-9-]* (package):.*/\1/p" "$root/etc/passwd"; }
-
 purge() {
 	for each in $name $(instances); do
 		rm -rf "$root/var/lib/$each" "$root/etc/$each" "$root/run/$each"
@@ -187,7 +189,12 @@ main() {
 	rpm-postremove-0) removed; kept ;;
 	apk-preinstall-* | apk-preupgrade-*) refuse_downgrade ;;
 	apk-postinstall-*) fresh ;;
-	apk-postupgrade-*) upgraded ;;
+	apk-postupgrade-*)
+		# apk goes on although the script before the upgrade has refused it; what
+		# runs can read the state and must not give way to what cannot.
+		refuse_downgrade
+		upgraded
+		;;
 	apk-preremove-*) stop ;;
 	apk-postremove-*) removed; kept ;;
 	esac
