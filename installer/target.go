@@ -230,7 +230,11 @@ func (t Target) Uninstall(purge bool) (Plan, error) {
 	}
 	if purge {
 		steps = append(steps, t.gone(l.State, "licenses and device key"), t.gone(l.Config, "configuration and trust anchors"))
-		if !l.manager.systemd { // which has a journal
+		if l.manager.systemd {
+			for _, f := range l.manager.files {
+				steps = append(steps, t.gone(f.path+".d", "what was added to the unit"))
+			}
+		} else { // no journal
 			steps = append(steps, t.gone(l.Logs+".log", "what the service has said"))
 		}
 		steps = append(steps, l.manager.noUser(t)...)

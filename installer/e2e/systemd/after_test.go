@@ -92,7 +92,7 @@ func (l *life) afterUpgrade() {
 // clean says what is left of an installation.
 func (l *life) clean(t *testing.T) {
 	t.Helper()
-	l.run("sh", "-c", "rm -rf /etc/systemd/system/license-agent.service.d /etc/e2e.dmi /root/agent.deb /root/license-agent-*-linux-amd64")
+	l.run("sh", "-c", "rm -rf /etc/e2e.dmi /root/agent.deb /root/license-agent-*-linux-amd64")
 	l.run("systemctl", "daemon-reload")
 	// Addresses and sockets of the system's own do not belong to the comparison.
 	rest := slices.DeleteFunc(left(l.before, l.snapshot()), func(l string) bool { return strings.Contains(l, "/sys/fs/") })

@@ -439,23 +439,38 @@ func TestScriptletsRefuseANewerState(t *testing.T) {
 	}
 }
 
-// Purge removes what belongs to the package and to its instances, and nothing
-// of an instance that another vendor's package has made.
+// Purge removes what belongs to the package and to its instances, with what an
+// administrator has added to the units and the profile, and nothing of an instance
+// that another vendor's package has made. What is in /run goes before.
 func TestPurgeLeavesOtherVendorsAlone(t *testing.T) {
 	root := t.TempDir()
-	for _, dir := range []string{"run", "var/lib/license-agent", "var/lib/license-agent-ours", "var/lib/license-agent-theirs", "etc/license-agent", "etc/license-agent-theirs"} {
-		must(t, os.MkdirAll(filepath.Join(root, dir), 0o755))
+	kept := []string{
+		"run/license-agent-theirs", "var/lib/license-agent-theirs", "etc/license-agent-theirs", "etc/systemd/system/license-agent-theirs.service.d",
+		"etc/systemd/system/license-agent-theirs.socket.d", "etc/apparmor.d/local/other",
+	}
+	volatile := []string{"run/license-agent", "run/license-agent-ours"}
+	forgotten := []string{
+		"var/lib/license-agent", "var/lib/license-agent-ours", "etc/license-agent", "etc/license-agent-ours", "etc/apparmor.d/local/license-agent",
+		"etc/apparmor.d/disable/license-agent", "etc/systemd/system/license-agent.service.d", "etc/systemd/system/license-agent.socket.d",
+		"etc/systemd/system/license-agent@.service.d", "etc/systemd/system/license-agent@ours.service.d", "etc/systemd/system/license-agent-user@.service.d",
+	}
+	all := slices.Concat(kept, volatile, forgotten)
+	for _, path := range all {
+		must(t, os.MkdirAll(filepath.Join(root, filepath.Dir(path)), 0o755))
+		must(t, os.Mkdir(filepath.Join(root, path), 0o755))
 	}
 	must(t, os.WriteFile(filepath.Join(root, "etc/passwd"), []byte(instancesOfTwo), 0o644))
-	if _, said, err := rehearse(t, root, scriptlets(t, "deb")["postremove"], "purge"); err != nil {
-		t.Fatalf("%v %s", err, said)
-	}
-	for dir, stays := range map[string]bool{
-		"var/lib/license-agent": false, "var/lib/license-agent-ours": false, "etc/license-agent": false,
-		"var/lib/license-agent-theirs": true, "etc/license-agent-theirs": true,
-	} {
-		if _, err := os.Stat(filepath.Join(root, dir)); (err == nil) != stays {
-			t.Errorf("%s: stays %v, want %v", dir, err == nil, stays)
+	for _, c := range []struct {
+		arg  string
+		left []string
+	}{{"remove", slices.Concat(kept, forgotten)}, {"purge", kept}} {
+		if _, said, err := rehearse(t, root, scriptlets(t, "deb")["postremove"], c.arg); err != nil {
+			t.Fatalf("%s: %v %s", c.arg, err, said)
+		}
+		for _, path := range all {
+			if stays, want := exists(filepath.Join(root, path)), slices.Contains(c.left, path); stays != want {
+				t.Errorf("after %s: %s stays %v, want %v", c.arg, path, stays, want)
+			}
 		}
 	}
 }

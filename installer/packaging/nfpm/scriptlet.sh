@@ -120,7 +120,7 @@ stop() {
 		rc-service --ifstarted $name stop || true
 	fi
 	if has systemctl; then
-		for link in "$root"/etc/systemd/system/*.wants/$name@*; do
+		for link in "$root"/etc/systemd/system/*.wants/"$name"@*; do
 			[ -L "$link" ] && rm -f "$link" # instances of the template
 		done
 		systemctl disable $name.socket $name.service || true
@@ -138,7 +138,7 @@ removed() {
 		systemctl daemon-reload || true
 		systemctl reset-failed $name.service $name.socket "$name@*" "$name-user@*" 2>/dev/null || true
 	fi
-	rm -rf "$root/run/$name"
+	for each in $name $(instances); do rm -rf "$root/run/$each"; done
 	rm -f "$root/run/$name.dmi" "$root/run/$name.pid"
 	if ! has systemctl && has update-rc.d; then
 		rm -f /etc/init.d/$name
@@ -147,8 +147,13 @@ removed() {
 }
 
 purge() {
+	# What the administrator has added, too: seal.conf would ask a service that is
+	# installed again for a credential that goes here.
+	units=$root/etc/systemd/system confined=$root/etc/apparmor.d
+	rm -rf "$units/$name.service.d" "$units/$name.socket.d" "$units/$name"@*.d "$units/$name-user"@*.d
+	rm -rf "$confined/local/$name" "$confined/disable/$name" "$confined/force-complain/$name"
 	for each in $name $(instances); do
-		rm -rf "$root/var/lib/$each" "$root/etc/$each" "$root/run/$each"
+		rm -rf "$root/var/lib/$each" "$root/etc/${each:?}" "$root/run/$each"
 		rm -f "$root/var/log/$each.log"
 		[ -z "$root" ] || continue
 		if has userdel; then
@@ -162,7 +167,11 @@ purge() {
 	fi
 }
 
-kept() { say "licenses and configuration stay in /var/lib/$name and /etc/$name; remove them by hand to forget them: rm -r /var/lib/$name /etc/$name"; }
+kept() {
+	places="/var/lib/$name /etc/$name"
+	[ ! -d "$root/etc/systemd/system/$name.service.d" ] || places="$places /etc/systemd/system/$name.service.d"
+	say "licenses and configuration stay; remove them by hand to forget them: rm -r $places"
+}
 
 main() {
 	kind=$1 stage=$2
