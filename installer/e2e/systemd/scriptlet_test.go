@@ -131,6 +131,54 @@ func TestUpgradeWithAnUnreadableConfiguration(t *testing.T) {
 	}
 }
 
+// Where policy-rc.d forbids it, as builders of images and administrators do, nothing
+// is started, and what runs is left alone; the service is enabled all the same. The
+// control: nothing else that policy-rc.d says keeps it from its start.
+func TestScriptletsKeepToThePolicy(t *testing.T) {
+	script := scriptlets(t, "deb")["postinstall"]
+	for _, code := range []string{"101", "0", "104", "none"} {
+		for _, c := range []struct{ manager, arg, call string }{
+			{"systemd", "", "systemctl start license-agent.socket license-agent.service"},
+			{"systemd", "1.0.0-1", "systemctl try-restart license-agent.service"},
+			{"sysv", "", "license-agent start"},
+			{"sysv", "1.0.0-1", "license-agent restart"},
+		} {
+			root := t.TempDir()
+			write := func(name, text string) {
+				must(t, os.MkdirAll(filepath.Dir(filepath.Join(root, name)), 0o755))
+				must(t, os.WriteFile(filepath.Join(root, name), []byte(text), 0o755))
+			}
+			if code != "none" {
+				write("usr/sbin/policy-rc.d", "#!/bin/sh\nexit "+code+"\n")
+			}
+			must(t, os.MkdirAll(filepath.Join(root, "run"), 0o755))
+			must(t, os.MkdirAll(filepath.Join(root, "etc/init.d"), 0o755))
+			write("usr/share/license-agent/license-agent.sysv", "#!/bin/sh\necho license-agent $1 >>"+filepath.Join(root, "calls")+"\n")
+			tools := []string{"useradd", "groupadd", "getent", "update-rc.d"}
+			enabled := "update-rc.d license-agent defaults"
+			if c.manager == "systemd" {
+				tools, enabled = append(tools, "systemctl", "systemd-sysusers"), "systemctl enable license-agent.socket license-agent.service"
+				must(t, os.MkdirAll(filepath.Join(root, "run/systemd/system"), 0o755))
+			}
+			calls, said, err := rehearseWith(t, root, tools, script, "configure", c.arg)
+			if err != nil {
+				t.Fatalf("%v %s", err, said)
+			}
+			b, _ := os.ReadFile(filepath.Join(root, "calls")) // no call, no file
+			calls = append(calls, strings.Split(string(b), "\n")...)
+			if started := slices.Contains(calls, c.call); started == (code == "101") {
+				t.Errorf("policy-rc.d ends with %s, %s: %v, want %q: %v", code, c.manager, calls, c.call, code != "101")
+			}
+			if c.arg == "" && !slices.Contains(calls, enabled) {
+				t.Errorf("policy-rc.d ends with %s, %s: not enabled: %v", code, c.manager, calls)
+			}
+			if (code == "101") != strings.Contains(said, "policy-rc.d") {
+				t.Errorf("policy-rc.d ends with %s, %s: %s", code, c.manager, said)
+			}
+		}
+	}
+}
+
 // On a plain Alpine, which has busybox's tools for accounts only.
 func TestScriptletsByBusybox(t *testing.T) {
 	has := []string{"adduser", "addgroup", "rc-update", "rc-service"}

@@ -21,6 +21,16 @@ booted() { [ -d "$root/run/systemd/system" ]; }
 # their own. An image may have no users yet.
 instances() { sed -n "s/^\($name-[a-z0-9-]*\):[^:]*:[^:]*:[^:]*:License agent [a-z0-9-]* (package):.*/\1/p" "$root/etc/passwd" 2>/dev/null || true; }
 
+# Builders of images forbid starts, and so may an administrator: a process, and
+# its device key, would else become part of the image (invoke-rc.d(8), Debian).
+allowed() { # ACTION
+	code=0
+	[ ! -x "$root/usr/sbin/policy-rc.d" ] || "$root/usr/sbin/policy-rc.d" $name "$1" >/dev/null 2>&1 || code=$?
+	[ $code = 101 ] || return 0
+	say "/usr/sbin/policy-rc.d forbids the $1; what runs or does not run stays so"
+	return 1
+}
+
 # A state written by a newer program is not touched by an older one, so the older
 # one would not start: refuse before anything is changed.
 refuse_downgrade() {
@@ -63,15 +73,15 @@ fresh() {
 	if has systemctl; then
 		booted && systemctl daemon-reload
 		systemctl enable $name.socket $name.service || say "not enabled; do it by: systemctl enable --now $name.socket $name.service"
-		if booted; then
+		if booted && allowed start; then
 			systemctl start $name.socket $name.service || say "did not start; see: journalctl -u $name"
 		fi
 	elif has update-rc.d; then # Debian without systemd, also one with OpenRC
 		# Not shipped in /etc/init.d: systemd would make a unit of it when the
 		# package is removed and its own unit is gone.
-		install -m 0755 /usr/share/$name/$name.sysv /etc/init.d/$name
+		install -m 0755 "$root/usr/share/$name/$name.sysv" "$root/etc/init.d/$name"
 		update-rc.d $name defaults || true
-		/etc/init.d/$name start || say "did not start; see: /var/log/$name.log"
+		! allowed start || "$root/etc/init.d/$name" start || say "did not start; see: /var/log/$name.log"
 	elif has rc-update; then
 		rc-update add $name default || true
 	fi
@@ -93,9 +103,10 @@ startable() {
 upgraded() {
 	create_user
 	confine
-	if ! has systemctl && has update-rc.d; then install -m 0755 /usr/share/$name/$name.sysv /etc/init.d/$name; fi
+	if ! has systemctl && has update-rc.d; then install -m 0755 "$root/usr/share/$name/$name.sysv" "$root/etc/init.d/$name"; fi
+	if booted; then systemctl daemon-reload; fi
+	allowed restart || return 0
 	if booted; then
-		systemctl daemon-reload
 		units=
 		if startable; then units=$name.service; fi
 		for unit in $(systemctl list-units --plain --no-legend --full "$name@*.service" | cut -d ' ' -f 1); do
@@ -105,7 +116,7 @@ upgraded() {
 		# shellcheck disable=SC2086 # one argument each
 		[ -z "$units" ] || systemctl try-restart $units || say "did not start; see: journalctl -u $name"
 	elif has update-rc.d; then
-		if /etc/init.d/$name status >/dev/null 2>&1 && startable; then /etc/init.d/$name restart || true; fi
+		if "$root/etc/init.d/$name" status >/dev/null 2>&1 && startable; then "$root/etc/init.d/$name" restart || true; fi
 	elif has rc-service; then
 		if startable; then rc-service --ifstarted $name restart || true; fi
 	fi
@@ -114,8 +125,8 @@ upgraded() {
 stop() {
 	if booted; then
 		systemctl stop $name.socket $name.service "$name@*.socket" "$name@*.service" "$name-user@*.service" || true
-	elif has update-rc.d && [ -x /etc/init.d/$name ]; then
-		/etc/init.d/$name stop || true
+	elif has update-rc.d && [ -x "$root/etc/init.d/$name" ]; then
+		"$root/etc/init.d/$name" stop || true
 	elif has rc-service; then
 		rc-service --ifstarted $name stop || true
 	fi
@@ -141,7 +152,7 @@ removed() {
 	for each in $name $(instances); do rm -rf "$root/run/$each"; done
 	rm -f "$root/run/$name.dmi" "$root/run/$name.pid"
 	if ! has systemctl && has update-rc.d; then
-		rm -f /etc/init.d/$name
+		rm -f "$root/etc/init.d/$name"
 		update-rc.d $name remove || true
 	fi
 }
