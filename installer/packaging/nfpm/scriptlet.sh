@@ -198,7 +198,9 @@ main() {
 		if [ -z "${2:-}" ] || [ -e "$root/run/$name.fresh" ]; then fresh; else upgraded; fi
 		rm -f "$root/run/$name.fresh"
 		;;
-	deb-postinstall-abort-*) if booted; then systemctl start $name.socket $name.service || true; fi ;;
+	# Before a removal it was stopped and disabled; before an upgrade nothing was
+	# done, so that nothing is to be taken back: what is stopped stays stopped.
+	deb-postinstall-abort-remove) fresh ;;
 	deb-preremove-remove) stop ;;
 	deb-postremove-remove) removed ;;
 	deb-postremove-abort-install) rm -f "$root/run/$name.fresh" ;;
