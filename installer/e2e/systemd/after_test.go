@@ -41,18 +41,22 @@ func (l *life) afterUpgrade() {
 	})
 
 	l.step("an older package refuses a newer state", func(t *testing.T) {
-		l.put("/var/lib/license-agent-later/state.db", []byte("\x00\x00license-agent-store 999 0011223344556677 deadbeef\x00"), 0o600)
+		// One has a user of the template's, the other a program of its own.
+		l.run("systemctl", "start", "license-agent-user@later.service")
+		for _, instance := range []string{"later", "theirs"} {
+			l.put("/var/lib/license-agent-"+instance+"/state.db", []byte("\x00\x00license-agent-store 999 0011223344556677 deadbeef\x00"), 0o600)
+		}
 		_, b := l.packageFile("OLD", "_amd64.deb")
 		l.put("/root/agent.deb", b, 0o644)
 		out, err := l.try("dpkg", "-i", "/root/agent.deb")
-		if err == nil || !strings.Contains(out, "too old") || !strings.Contains(out, "format 999") {
+		if err == nil || !strings.Contains(out, "too old") || !strings.Contains(out, "format 999") || !strings.Contains(out, "license-agent-later") || strings.Contains(out, "license-agent-theirs") {
 			t.Errorf("%v %s", err, out)
 		}
 		if v := l.run("license-agent", "version"); !strings.Contains(v, "1.1.0") {
 			t.Errorf("the refusal changed the program: %s", v)
 		}
 		l.active()
-		l.run("rm", "-r", "/var/lib/license-agent-later")
+		l.run("rm", "-r", "/var/lib/license-agent-later", "/var/lib/license-agent-theirs")
 		if audit := l.run("dpkg", "--audit"); audit != "" {
 			t.Errorf("dpkg is left in between: %s", audit)
 		}
