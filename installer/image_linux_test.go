@@ -370,6 +370,19 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: %s", what, diff)
 		}
 	}
+	// An instance of the package's template has user, folders and socket of the same
+	// names as one of ours; the control is one that somebody else has made.
+	for comment, want := range map[string]error{"License agent cad (package)": ErrPackaged, "License agent": nil} {
+		w := &world{root: image(t)}
+		must(t, os.WriteFile(w.at("etc/passwd"), []byte("license-agent-cad-2:x:8:8:License agent cad-2 (package):/:/x\nlicense-agent-cad:x:9:9:"+comment+":/:/x\n"), 0o644))
+		target := w.target(false)
+		target.Instance = "cad"
+		_, errInstall := target.Install(nil)
+		_, errUninstall := target.Uninstall(true)
+		if !errors.Is(errInstall, want) || !errors.Is(errUninstall, want) || want != nil && !strings.Contains(errInstall.Error(), "license-agent@cad.service") {
+			t.Errorf("beside the user %q: %v, %v", comment, errInstall, errUninstall)
+		}
+	}
 	for registered, manager := range map[string]string{
 		"usr/lib/systemd/system/license-agent.service": "linux-systemd",
 		"lib/systemd/system/license-agent.service":     "linux-systemd",

@@ -99,6 +99,13 @@ func (t Target) layout() (layout, error) {
 			}
 		}
 	}
+	// An instance of the package's template has the same user, folders and socket,
+	// and goes with the package. Its user is told by license-agent-user@.service.
+	if templated, err := t.line("/etc/passwd", p.Service+":", ":License agent "+t.Instance+" (package):"); err != nil {
+		return layout{}, err
+	} else if templated {
+		return layout{}, fmt.Errorf("%w (%s@%s.service): go on with that one, or use --instance with another name", ErrPackaged, paths.Program, t.Instance)
+	}
 	if t.Run == nil {
 		t.Run = command
 	}
@@ -246,7 +253,10 @@ func (t Target) Uninstall(purge bool) (Plan, error) {
 func (t Target) windows() bool { return t.platform() == "windows-service" }
 
 // account says whether a line of passwd(5) or group(5) has this name.
-func (t Target) account(file, name string) (bool, error) {
+func (t Target) account(file, name string) (bool, error) { return t.line(file, name+":", "") }
+
+// line says whether a line of a file begins so and has this in it.
+func (t Target) line(file, begin, within string) (bool, error) {
 	f, err := os.Open(t.at(file))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -257,7 +267,7 @@ func (t Target) account(file, name string) (bool, error) {
 	defer f.Close() //nolint:errcheck // read only
 	sc := bufio.NewScanner(f)
 	for sc.Scan() {
-		if strings.HasPrefix(sc.Text(), name+":") {
+		if strings.HasPrefix(sc.Text(), begin) && strings.Contains(sc.Text(), within) {
 			return true, nil
 		}
 	}

@@ -19,6 +19,9 @@ func (l *life) afterUpgrade() {
 			_, err := l.try("license-agent", "--instance", "cad", "diagnose", "--output", "json")
 			return err == nil
 		})
+		if out, err := l.try("license-agent", "--instance", "cad", "install"); err == nil || !said(out, "license-agent@cad.service") {
+			t.Errorf("an installation of the same name beside it: %v %s", err, out)
+		}
 		if user := l.run("stat", "-c", "%U", "/proc/"+l.show("license-agent@cad.service", "MainPID")); user != "license-agent-cad" {
 			t.Errorf("it runs as %s", user)
 		}
