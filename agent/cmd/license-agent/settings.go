@@ -144,9 +144,10 @@ func parseConfig(path, text string) (map[string]string, error) {
 		keys = append(keys, key)
 	}
 	sort.Strings(keys)
+	sort.Strings(names)
 	for _, key := range keys {
-		if i := sort.SearchStrings(sorted(names), key); i >= len(names) || sorted(names)[i] != key {
-			return nil, fmt.Errorf("%s: unknown key %q, did you mean %q?", path, key, nearest(key, names))
+		if i := sort.SearchStrings(names, key); i >= len(names) || names[i] != key {
+			return nil, unknownKey(path, text, key, names)
 		}
 		text, err := asText(raw[key])
 		if err != nil {
@@ -157,10 +158,30 @@ func parseConfig(path, text string) (map[string]string, error) {
 	return out, nil
 }
 
-func sorted(names []string) []string {
-	out := append([]string(nil), names...)
-	sort.Strings(out)
-	return out
+// unknownKey names the line and what may be meant: a slip of the pen has a near
+// name, and a key that another version had may have none.
+func unknownKey(path, text, key string, names []string) error {
+	line := ""
+	if n := lineOf(text, key); n > 0 {
+		line = fmt.Sprintf("line %d: ", n)
+	}
+	near := nearest(key, names)
+	if distance(key, near) > 1+len(key)/3 {
+		return fmt.Errorf("%s: %sunknown key %q, known are %s", path, line, key, strings.Join(names, ", "))
+	}
+	return fmt.Errorf("%s: %sunknown key %q, did you mean %q?", path, line, key, near)
+}
+
+// lineOf is the first line that begins with a key or the table of that name, as
+// it is usually written; 0 if there is none. The parser does not keep it.
+func lineOf(text, key string) int {
+	for i, line := range strings.Split(text, "\n") {
+		rest, ok := strings.CutPrefix(strings.TrimLeft(line, " \t[\"'"), key)
+		if ok && strings.Trim(rest[:min(1, len(rest))], " \t=.]\"'") == "" {
+			return i + 1
+		}
+	}
+	return 0
 }
 
 // asText turns a TOML value into the form that flags have.

@@ -34,10 +34,13 @@ func TestParseConfig(t *testing.T) {
 		{"warn_days = 3", "warn_days=3"},
 		{`admin_groups = ["wheel", 7]`, "admin_groups=wheel,7"},
 		{`proxy = "direct"`, "proxy=direct"},
-		{"warn_day = 3", `did you mean "warn_days"?`},
-		{"loglevel = 'x'", `did you mean "log_level"?`},
+		{"warn_day = 3", `f: line 1: unknown key "warn_day", did you mean "warn_days"?`},
+		{"# loglevel = 1\n\nproxy = ''\n  loglevel = 'x'", `f: line 4: unknown key "loglevel", did you mean "log_level"?`},
+		{"warn_days_more = 1\n'warn_day' = 1", `f: line 2: unknown key "warn_day",`}, // the first by name
+		{"server.url = 'x'", `f: line 1: unknown key "server", known are admin_groups, log_format,`},
+		{"\"\\u0061\" = 1", `f: unknown key "a", known are`},
 		{"warn_days = 3.5", "want a text, a number or a list"},
-		{"[section]\nx = 1", "unknown key"},
+		{"\r\n[section]\r\nx = 1", `f: line 2: unknown key "section"`},
 		{"warn_days = 1\nwarn_days = 2", "line 2"},
 		{"= 1", "line 1"},
 	} {
