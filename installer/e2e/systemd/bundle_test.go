@@ -110,7 +110,7 @@ func TestBundles(t *testing.T) {
 	m.put("/etc/e2e.dmi", dmi("SN-7Q4W-0042", "BN-9K2M-0077"), 0o400)
 	vendors := map[string]merchant{"acme": startVendor(t, "acme", m.host), "other": startVendor(t, "other", m.host)}
 	for name := range vendors {
-		m.put("/etc/systemd/system/license-agent-"+name+"-cad.service.d/dmi.conf", []byte("[Service]\nLoadCredential=dmi:/etc/e2e.dmi\n"), 0o644)
+		m.put("/run/systemd/system/license-agent-"+name+"-cad.service.d/dmi.conf", []byte("[Service]\nLoadCredential=dmi:/etc/e2e.dmi\n"), 0o644)
 	}
 	files := map[string][]byte{}
 	for name, v := range vendors {

@@ -84,6 +84,15 @@ func TestSealedByTheSystem(t *testing.T) {
 	if m.phase() != "active" {
 		t.Errorf("on its own machine the phase is %q", m.phase())
 	}
+
+	// Purged and installed again it starts as on the first day: the drop-in has gone
+	// with the credential that it names.
+	m.run("dpkg", "-P", "license-agent")
+	m.dpkg("NEW")
+	m.active()
+	if st := m.status(); st.KeyTier != "file" {
+		t.Errorf("purged and installed again the tier is %q", st.KeyTier)
+	}
 }
 
 // sealed is the same with the TPM, by the option that the file names. Only the chip
