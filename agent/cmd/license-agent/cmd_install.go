@@ -203,7 +203,9 @@ func (a *app) installProblem(err error) error {
 		return a.problem(api.CodePermission, err)
 	}
 	e := a.asProblem(err)
-	if e.Code == api.CodeInternal { // nothing that the running agent could meet
+	// Nothing that the running agent could meet, or a folder of the system's, which is
+	// not to be closed as the agent's own are.
+	if e.Code == api.CodeInternal || e.Code == api.CodeStateUnsafe {
 		e = api.NewError(api.CodeInstall, a.language())
 	}
 	return fmt.Errorf("%w: %w", e, err) // the code that fits, and the step that failed

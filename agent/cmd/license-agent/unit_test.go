@@ -198,6 +198,21 @@ func TestEveryFailureHasItsCode(t *testing.T) {
 	}
 }
 
+// A folder that others may change is the system's while something is installed; what
+// the disk says has the same next step at any time.
+func TestFailuresOfAnInstallation(t *testing.T) {
+	a := &app{env: func(string) string { return "" }, stderr: &bytes.Buffer{}}
+	for cause, code := range map[error]string{
+		securefile.ErrMode: api.CodeInstall, securefile.ErrOwner: api.CodeInstall, errors.New("else"): api.CodeInstall,
+		syscall.EROFS: api.CodeStorage, syscall.EIO: api.CodeStorage, syscall.ENOSPC: api.CodeStorageFull,
+	} {
+		err := a.installProblem(&securefile.Error{Path: "/x", Err: cause})
+		if e := (*api.Error)(nil); !errors.As(err, &e) || e.Code != code {
+			t.Errorf("%v: %v, want %s", cause, err, code)
+		}
+	}
+}
+
 // The code is one line; where it comes from does not change it.
 func TestReadCode(t *testing.T) {
 	dir := t.TempDir()
