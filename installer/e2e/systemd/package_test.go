@@ -372,14 +372,14 @@ func TestScriptlets(t *testing.T) {
 // a later one would be taken for the first.
 func TestAbortedInstallation(t *testing.T) {
 	root := t.TempDir()
-	run := filepath.Join(root, "run")
-	must(t, os.Mkdir(run, 0o755))
+	lib := filepath.Join(root, "var/lib")
+	must(t, os.MkdirAll(lib, 0o755))
 	for _, c := range []struct {
 		stage, arg string
 		left       int
 	}{{"preinstall", "install", 1}, {"postremove", "abort-install", 0}} {
 		_, said, err := rehearse(t, root, scriptlets(t, "deb")[c.stage], c.arg)
-		left, errRead := os.ReadDir(run)
+		left, errRead := os.ReadDir(lib)
 		must(t, errRead)
 		if err != nil || len(left) != c.left {
 			t.Errorf("%s %s: %v %s, left %v", c.stage, c.arg, err, said, left)

@@ -179,6 +179,32 @@ func TestScriptletsKeepToThePolicy(t *testing.T) {
 	}
 }
 
+// Installed again after a removal, and the power fails before dpkg configures it:
+// nothing of /run is left, and it is enabled and started all the same.
+func TestInstallationOverAReboot(t *testing.T) {
+	for _, first := range []bool{true, false} {
+		root := t.TempDir()
+		for _, dir := range []string{"run/systemd/system", "etc", "var/lib"} {
+			must(t, os.MkdirAll(filepath.Join(root, dir), 0o755))
+		}
+		if first {
+			if _, said, err := rehearse(t, root, scriptlets(t, "deb")["preinstall"], "install", "1.0.0-1", "1.1.0-1"); err != nil {
+				t.Fatalf("%v %s", err, said)
+			}
+		}
+		must(t, os.RemoveAll(filepath.Join(root, "run")))
+		must(t, os.MkdirAll(filepath.Join(root, "run/systemd/system"), 0o755))
+		calls, said, err := rehearse(t, root, scriptlets(t, "deb")["postinstall"], "configure", "1.0.0-1")
+		if enabled := slices.Contains(calls, "systemctl enable license-agent.socket license-agent.service"); err != nil || enabled != first {
+			t.Errorf("after a removal %v: %v, enabled %v: %s", first, err, enabled, said)
+		}
+		left, err := os.ReadDir(filepath.Join(root, "var/lib"))
+		if err != nil || len(left) != 0 {
+			t.Errorf("left: %v %v", left, err)
+		}
+	}
+}
+
 // On a plain Alpine, which has busybox's tools for accounts only.
 func TestScriptletsByBusybox(t *testing.T) {
 	has := []string{"adduser", "addgroup", "rc-update", "rc-service"}

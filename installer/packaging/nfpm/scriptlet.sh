@@ -9,6 +9,7 @@ set -e
 name=license-agent
 schema=@SCHEMA@ # the newest state that this version of the program can read
 root=${LICENSE_AGENT_ROOT:-} # tests only
+mark=$root/var/lib/$name.fresh # deb: installed, and not configured yet; outlives a reboot
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
 say() { echo "license-agent: $*"; }
@@ -150,7 +151,7 @@ removed() {
 		systemctl reset-failed $name.service $name.socket "$name@*" "$name-user@*" 2>/dev/null || true
 	fi
 	for each in $name $(instances); do rm -rf "$root/run/$each"; done
-	rm -f "$root/run/$name.dmi" "$root/run/$name.pid"
+	rm -f "$root/run/$name.dmi" "$root/run/$name.pid" "$mark"
 	if ! has systemctl && has update-rc.d; then
 		rm -f "$root/etc/init.d/$name"
 		update-rc.d $name remove || true
@@ -191,19 +192,19 @@ main() {
 	deb-preinstall-install)
 		refuse_downgrade
 		# After a removal without purge dpkg configures as if it were an upgrade.
-		: >"$root/run/$name.fresh"
+		: >"$mark"
 		;;
 	deb-preinstall-upgrade | rpm-preinstall-[12]) refuse_downgrade ;;
 	deb-postinstall-configure)
-		if [ -z "${2:-}" ] || [ -e "$root/run/$name.fresh" ]; then fresh; else upgraded; fi
-		rm -f "$root/run/$name.fresh"
+		if [ -z "${2:-}" ] || [ -e "$mark" ]; then fresh; else upgraded; fi
+		rm -f "$mark"
 		;;
 	# Before a removal it was stopped and disabled; before an upgrade nothing was
 	# done, so that nothing is to be taken back: what is stopped stays stopped.
 	deb-postinstall-abort-remove) fresh ;;
 	deb-preremove-remove) stop ;;
 	deb-postremove-remove) removed ;;
-	deb-postremove-abort-install) rm -f "$root/run/$name.fresh" ;;
+	deb-postremove-abort-install) rm -f "$mark" ;;
 	deb-postremove-purge) purge ;;
 	rpm-postinstall-1) fresh ;;
 	rpm-postinstall-*) upgraded ;;
