@@ -96,10 +96,12 @@ func (m *machine) staged(dir, stage string, args ...string) string {
 	return out
 }
 
-// sweep removes what a stage that was killed could not.
+// sweep removes what a stage that was killed could not, and what a systemd-sysusers
+// that was killed with it has left, see onDisk.
 func (m *machine) sweep() {
 	m.t.Helper()
 	m.run("find", "/tmp", "-name", ".license-agent-acme-cad.*", "-prune", "-exec", "rm", "-r", "{}", "+")
+	m.run("find", "/etc", "-name", ".#*", "-delete")
 }
 
 // Two vendors with products of the same name, really installed: services, users,
