@@ -14,6 +14,7 @@ import (
 	"licenseagent.example/agent/localapi"
 	"licenseagent.example/platform/devicekey"
 	"licenseagent.example/platform/ipc"
+	"licenseagent.example/platform/paths"
 	"licenseagent.example/platform/securefile"
 	"licenseagent.example/store"
 )
@@ -52,7 +53,7 @@ func (a *app) report(err error) int {
 	if errors.As(err, &unlicensed{}) {
 		return api.ExitNotLicensed
 	}
-	e := a.asProblem(err)
+	e := a.named(a.asProblem(err))
 	cause := strings.TrimPrefix(strings.TrimPrefix(err.Error(), e.Error()), ": ")
 	if inside := (*api.Error)(nil); cause == e.Message || cause == err.Error() && errors.As(err, &inside) {
 		cause = "" // it would be the same sentence once more
@@ -78,6 +79,21 @@ func (a *app) report(err error) int {
 		fmt.Fprintf(a.stderr, "  %s %s\n", a.label("request"), e.RequestID)
 	}
 	return api.Exit(e)
+}
+
+// named lets a next step speak of the service of this instance. It has one name
+// where install has made it, and another where the package's template has.
+func (a *app) named(e *api.Error) *api.Error {
+	if a.instance == "" || e.Code != api.CodeNotRunning {
+		return e
+	}
+	told, service := *e, paths.ServiceName(a.instance)
+	told.Hint = strings.NewReplacer(
+		"systemctl start "+paths.Program, "systemctl start "+service+" / "+paths.Program+"@"+a.instance,
+		" start "+paths.Program, " start "+service,
+		paths.Program+" run", paths.Program+" run --instance "+a.instance,
+	).Replace(e.Hint)
+	return &told
 }
 
 // asProblem finds the code of any error: the one inside it, or the one that

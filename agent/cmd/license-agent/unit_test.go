@@ -213,6 +213,25 @@ func TestFailuresOfAnInstallation(t *testing.T) {
 	}
 }
 
+// Who asks an instance that does not run is not sent to start another one.
+func TestNextStepNamesTheInstance(t *testing.T) {
+	for _, lang := range []string{api.English, api.Chinese} {
+		for instance, want := range map[string][]string{
+			"":    {"systemctl start license-agent,", "sc start license-agent,", "license-agent run"},
+			"cad": {"systemctl start license-agent-cad / license-agent@cad,", "sc start license-agent-cad,", "license-agent run --instance cad"},
+		} {
+			var said bytes.Buffer
+			a := &app{env: func(string) string { return "" }, stderr: &said, lang: lang, instance: instance}
+			a.report(fmt.Errorf("%w: x", api.NewError(api.CodeNotRunning, lang)))
+			for _, w := range want {
+				if !strings.Contains(strings.ReplaceAll(said.String(), "，", ","), w) {
+					t.Errorf("%s, instance %q: %q is not said: %s", lang, instance, w, said.String())
+				}
+			}
+		}
+	}
+}
+
 // The code is one line; where it comes from does not change it.
 func TestReadCode(t *testing.T) {
 	dir := t.TempDir()
