@@ -71,6 +71,7 @@ func (t Target) manage(l layout) (manager, error) {
 		m.sysusers = "/etc/sysusers.d/" + l.Service + ".conf"
 		dir := "/etc/systemd/system"
 		want[packaging.Socket], want[packaging.Service] = path.Join(dir, l.Service+".socket"), path.Join(dir, l.Service+".service")
+		want[packaging.Generator] = path.Join("/etc/systemd/system-generators", l.Service)
 		m.links = named(
 			t.at(path.Join(dir, "sockets.target.wants", l.Service+".socket")),
 			t.at(path.Join(dir, "multi-user.target.wants", l.Service+".service")),
@@ -95,7 +96,7 @@ func (t Target) manage(l layout) (manager, error) {
 	default:
 		return m, fmt.Errorf("%w: %s is not supported", service.ErrNoManager, platform)
 	}
-	for _, name := range []string{packaging.Socket, packaging.Service, packaging.OpenRC, packaging.SysV} {
+	for _, name := range []string{packaging.Socket, packaging.Service, packaging.Generator, packaging.OpenRC, packaging.SysV} {
 		to := want[name]
 		if to == "" {
 			continue
@@ -104,9 +105,9 @@ func (t Target) manage(l layout) (manager, error) {
 		if err != nil {
 			return m, err
 		}
-		mode := securefile.PublicFile
-		if !m.systemd {
-			mode = 0o755
+		mode := fs.FileMode(0o755)
+		if name == packaging.Socket || name == packaging.Service {
+			mode = securefile.PublicFile
 		}
 		m.files = append(m.files, managed{to, text, mode})
 	}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -165,7 +166,11 @@ func (t Target) Install(program []byte) (Plan, error) {
 		return Plan{}, err
 	}
 	steps := []Step{l.manager.remember()}
-	for _, dir := range []string{"/usr", "/usr/local", bin, "/etc", path.Dir(l.manager.files[0].path)} {
+	dirs := []string{"/usr", "/usr/local", bin, "/etc"}
+	for _, f := range l.manager.files {
+		dirs = append(dirs, path.Dir(f.path))
+	}
+	for _, dir := range slices.Compact(dirs) {
 		steps = append(steps, t.directory(dir))
 	}
 	if l.manager.sysusers != "" {
@@ -225,6 +230,9 @@ func (t Target) Uninstall(purge bool) (Plan, error) {
 	steps := []Step{l.manager.disable()}
 	for _, f := range l.manager.files {
 		steps = append(steps, t.absent(f.path))
+		if dir := path.Dir(f.path); path.Base(dir) == "system-generators" { // most machines have none
+			steps = append(steps, t.vacant(dir))
+		}
 	}
 	steps = append(steps, l.manager.forget())
 	if purge && l.manager.sysusers != "" {
@@ -238,8 +246,8 @@ func (t Target) Uninstall(purge bool) (Plan, error) {
 	if purge {
 		steps = append(steps, t.gone(l.State, "licenses and device key"), t.gone(l.Config, "configuration and trust anchors"))
 		if l.manager.systemd {
-			for _, f := range l.manager.files {
-				steps = append(steps, t.gone(f.path+".d", "what was added to the unit"))
+			for _, unit := range []string{".socket", ".service"} {
+				steps = append(steps, t.gone("/etc/systemd/system/"+l.Service+unit+".d", "what was added to the unit"))
 			}
 		} else { // no journal
 			steps = append(steps, t.gone(l.Logs+".log", "what the service has said"))

@@ -30,6 +30,9 @@ const (
 	TemplateSocket  = "license-agent@.socket"
 	TemplateUser    = "license-agent-user@.service"
 
+	// What a machine does whose table of serial numbers cannot be read, systemd.generator(7).
+	Generator = "license-agent.generator"
+
 	// Drop-ins for the service, for who wants the device key kept better than in a
 	// file: docs/adr/0007-device-key-in-the-tpm.md.
 	TPM  = "tpm.conf"
@@ -95,6 +98,10 @@ func Text(file string, n Names) (string, error) {
 	if n.Instance == "%i" {
 		also = " license-agent-user@%i.service"
 	}
+	all := Service + " " + TemplateService // of the packages
+	if n.Service != name {
+		all = n.Unit + ".service"
+	}
 	// The pairs that keep a text stand for what belongs to the program and not to
 	// the instance. strings.Replacer takes the first pair that fits at a place.
 	return strings.NewReplacer(
@@ -110,6 +117,7 @@ func Text(file string, n Names) (string, error) {
 		"=-license-agent\n", "=-license-agent\n",
 		"Requires="+Socket, "Requires="+n.Unit+".socket"+also,
 		"After="+Socket, "After="+n.Unit+".socket"+also,
+		Service+" "+TemplateService, all,
 		Socket, n.Unit+".socket",
 		Service, n.Unit+".service",
 		name, n.Service,

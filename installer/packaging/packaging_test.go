@@ -29,7 +29,7 @@ func text(t *testing.T, file string, n Names) string {
 }
 
 func all() []string {
-	return []string{Service, Socket, Sysusers, TemplateService, TemplateSocket, TemplateUser, Config, OpenRC, SysV, TPM, Seal, AppArmor}
+	return []string{Service, Socket, Sysusers, TemplateService, TemplateSocket, TemplateUser, Generator, Config, OpenRC, SysV, TPM, Seal, AppArmor}
 }
 
 // What the packages ship is the file itself, to the byte.
@@ -73,9 +73,10 @@ func TestNamesOfAnInstance(t *testing.T) {
 			"Requires=license-agent-cad.socket\n", "Also=license-agent-cad.socket\n", "StateDirectory=license-agent-cad\n",
 			"RuntimeDirectory=license-agent-cad\n", "ConfigurationDirectory=license-agent-cad\n", "man:license-agent(1)",
 		},
-		Socket:   {"ListenStream=/run/license-agent-cad/agent.sock\n"},
-		Sysusers: {"license-agent-cad -", "license-admin"},
-		Config:   {"license-agent run --instance cad --check-config\n", `option of "license-agent run"`},
+		Socket:    {"ListenStream=/run/license-agent-cad/agent.sock\n"},
+		Sysusers:  {"license-agent-cad -", "license-admin"},
+		Generator: {"for unit in license-agent-cad.service; do\n"},
+		Config:    {"license-agent run --instance cad --check-config\n", `option of "license-agent run"`},
 		OpenRC: {
 			`command="/opt/cad/bin/license-agent"`, `command_args="run --instance cad"`,
 			`command_user="license-agent-cad:license-agent-cad"`, `pidfile="/run/license-agent-cad.pid"`,
@@ -233,7 +234,7 @@ func TestUnitsVerify(t *testing.T) {
 }
 
 func TestScriptsParse(t *testing.T) {
-	for _, file := range []string{OpenRC, SysV} {
+	for _, file := range []string{OpenRC, SysV, Generator} {
 		for _, n := range []Names{{}, {Service: "license-agent-cad", Instance: "cad", Program: "/opt/cad/license-agent"}} {
 			cmd := exec.Command("sh", "-n")
 			cmd.Stdin = strings.NewReader(text(t, file, n))

@@ -39,7 +39,7 @@ func units() []string {
 	return []string{
 		"/usr/lib/systemd/system/license-agent.service", "/usr/lib/systemd/system/license-agent.socket",
 		"/usr/lib/systemd/system/license-agent@.service", "/usr/lib/systemd/system/license-agent@.socket",
-		"/usr/lib/systemd/system/license-agent-user@.service", "/usr/lib/sysusers.d/license-agent.conf",
+		"/usr/lib/systemd/system/license-agent-user@.service", "/usr/lib/systemd/system-generators/license-agent", "/usr/lib/sysusers.d/license-agent.conf",
 	}
 }
 
