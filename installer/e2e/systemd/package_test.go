@@ -473,4 +473,11 @@ func TestPurgeLeavesOtherVendorsAlone(t *testing.T) {
 			}
 		}
 	}
+	// Tools that know no purge say what it would remove, of the same instances.
+	for _, kind := range []string{"rpm", "apk"} {
+		_, said, err := rehearse(t, root, scriptlets(t, kind)["postremove"], "0")
+		if want := " rm -r /var/lib/license-agent /etc/license-agent /var/lib/license-agent-ours /etc/license-agent-ours\n"; err != nil || !strings.HasSuffix(said, want) {
+			t.Errorf("%s: %v %s, want %s", kind, err, said, want)
+		}
+	}
 }

@@ -234,6 +234,10 @@ func TestScriptletsByBusybox(t *testing.T) {
 		if diff := cmp.Diff(c.want, calls); diff != "" {
 			t.Errorf("%s: %s", c.stage, diff)
 		}
+		// Packages of Alpine start nothing, and who follows the manual activates next.
+		if told := strings.Contains(said, "rc-service license-agent start"); told != (c.stage == "postinstall") {
+			t.Errorf("%s: said %q", c.stage, said)
+		}
 	}
 }
 

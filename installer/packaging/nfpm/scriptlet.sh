@@ -85,6 +85,7 @@ fresh() {
 		! allowed start || "$root/etc/init.d/$name" start || say "did not start; see: /var/log/$name.log"
 	elif has rc-update; then
 		rc-update add $name default || true
+		say "it starts at the next boot, and now by: rc-service $name start"
 	fi
 }
 
@@ -180,9 +181,10 @@ purge() {
 }
 
 kept() {
-	places="/var/lib/$name /etc/$name"
+	places=
+	for each in $name $(instances); do places="$places /var/lib/$each /etc/$each"; done
 	[ ! -d "$root/etc/systemd/system/$name.service.d" ] || places="$places /etc/systemd/system/$name.service.d"
-	say "licenses and configuration stay; remove them by hand to forget them: rm -r $places"
+	say "licenses and configuration stay; remove them by hand to forget them: rm -r$places"
 }
 
 main() {
