@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -164,6 +165,13 @@ func (a *app) change(ctx context.Context, verb string, o installOptions) error {
 	if os.Geteuid() > 0 { // -1 on Windows
 		return a.problem(api.CodePermission, errors.New("installing and removing changes the system: run it as root"))
 	}
+	wait, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	release, err := installer.Target{Root: o.root}.Exclusive(wait)
+	if err != nil {
+		return a.installProblem(fmt.Errorf("nothing was changed: %w", err))
+	}
+	defer release()
 	p, err := a.planOf(verb, o)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@
 package systemd
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
@@ -124,6 +125,47 @@ func TestInterrupted(t *testing.T) {
 	t.Logf("%d installations cut off at random points, %d of them in between: all installed or clean after one more run", cut, between)
 	if between == 0 {
 		t.Error("the control: none was cut off in between, so this shows nothing")
+	}
+}
+
+// Several runs at once, as of configuration management and of an administrator
+// beside it: each succeeds, and what is there is an installation or nothing.
+func TestAtOnce(t *testing.T) {
+	program, root := agentProgram(t, "NEW"), disk(t, base(t))
+	all := func(runs ...[]string) {
+		t.Helper()
+		said := make([]bytes.Buffer, len(runs))
+		cmds := make([]*exec.Cmd, len(runs))
+		for i, argv := range runs {
+			cmds[i] = exec.Command(program, append(argv, "--root", root)...)
+			cmds[i].Stdout, cmds[i].Stderr = &said[i], &said[i]
+			must(t, cmds[i].Start())
+		}
+		for i, cmd := range cmds {
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("%v: %v %s", runs[i], err, said[i].String())
+			}
+		}
+	}
+	install, purge := []string{"install"}, []string{"uninstall", "--purge"}
+	all(install)
+	installed := onDisk(t, root)
+	all(purge)
+	clean := onDisk(t, root)
+	for n := range 20 {
+		all(install, install, install)
+		if diff := cmp.Diff(installed, onDisk(t, root)); diff != "" {
+			t.Fatalf("installed at once, %d: %s", n, diff)
+		}
+		all(purge, install, purge)
+		now := onDisk(t, root)
+		if cmp.Diff(clean, now) != "" && cmp.Diff(installed, now) != "" {
+			t.Fatalf("neither installed nor removed, %d: %s", n, cmp.Diff(clean, now))
+		}
+		all(purge, purge)
+		if diff := cmp.Diff(clean, onDisk(t, root)); diff != "" {
+			t.Fatalf("removed at once, %d: %s", n, diff)
+		}
 	}
 }
 
