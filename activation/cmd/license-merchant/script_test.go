@@ -204,7 +204,7 @@ func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 	cmd := exec.Command("license-merchant", append([]string{"serve", "--listen", "127.0.0.1:0"}, args[1:]...)...)
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("WORK"), "TMPDIR=" + ts.Getenv("TMPDIR")}
-	for _, name := range []string{"SOFTHSM2_CONF", merchanttest.Variable, schemasVariable} {
+	for _, name := range []string{"GORACE", "SOFTHSM2_CONF", merchanttest.Variable, schemasVariable} {
 		if value := ts.Getenv(name); value != "" {
 			cmd.Env = append(cmd.Env, name+"="+value)
 		}

@@ -307,7 +307,7 @@ func handover(ts *testscript.TestScript, _ bool, args []string) {
 	file, err := ln.File()
 	ts.Check(err)
 	cmd := exec.Command("/bin/sh", "-c", "export LISTEN_PID=$$ LISTEN_FDS=1; exec license-agent run")
-	for _, name := range []string{"PATH", "HOME", "WORK", "LICENSE_AGENT_SMBIOS_FILE"} {
+	for _, name := range []string{"PATH", "HOME", "WORK", "GORACE", "LICENSE_AGENT_SMBIOS_FILE"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	cmd.Env = append(cmd.Env, "LICENSE_AGENT_DIR="+ts.MkAbs(args[0]))
