@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // afterUpgrade is the rest of a life with a package.
@@ -142,6 +144,7 @@ func (l *life) upgradeByItself(t *testing.T) {
 		}
 	}
 	is("1.0.0")
+	state := l.kept()
 	fresh := l.archive("NEW")
 	stop := l.traffic(50)
 	time.Sleep(time.Second) // polls nothing: traffic before
@@ -152,6 +155,9 @@ func (l *life) upgradeByItself(t *testing.T) {
 	l.run(fresh, "upgrade")
 	l.active()
 	is("1.1.0")
+	if diff := cmp.Diff(state, l.kept()); diff != "" {
+		t.Error(diff)
+	}
 	time.Sleep(time.Second) // polls nothing: traffic after
 	if sum := stop(); sum.Failed != 0 {
 		t.Errorf("%+v", sum)
