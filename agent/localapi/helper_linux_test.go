@@ -48,7 +48,7 @@ func public(t *testing.T) (dir, binary string) {
 // as prepares a child under another user.
 func as(binary, mode, socket string, uid, gid uint32, groups []uint32, env ...string) *exec.Cmd {
 	cmd := exec.Command(binary)
-	cmd.Env = append([]string{"LOCALAPI_HELPER=" + mode, "LOCALAPI_SOCKET=" + socket}, env...)
+	cmd.Env = append([]string{"LOCALAPI_HELPER=" + mode, "LOCALAPI_SOCKET=" + socket, "GORACE=" + os.Getenv("GORACE")}, env...)
 	cmd.Stderr = os.Stderr
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: gid, Groups: groups}, Pdeathsig: syscall.SIGKILL}

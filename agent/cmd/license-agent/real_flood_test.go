@@ -75,7 +75,7 @@ func drown(t *testing.T, c command, helper string, idle, slow, least int, long t
 	check0(t, r.activate(code))
 	as := func(uid uint32, mode string, env ...string) *exec.Cmd {
 		cmd := exec.Command(helper)
-		cmd.Env = append([]string{"LOCALAPI_HELPER=" + mode, "LOCALAPI_SOCKET=" + filepath.Join(dir, "license-agent", "run", "agent.sock")}, env...)
+		cmd.Env = append([]string{"LOCALAPI_HELPER=" + mode, "LOCALAPI_SOCKET=" + filepath.Join(dir, "license-agent", "run", "agent.sock"), "GORACE=" + os.Getenv("GORACE")}, env...)
 		cmd.Dir, cmd.Stderr = "/", os.Stderr
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}, Pdeathsig: syscall.SIGKILL}
 		return cmd
