@@ -123,6 +123,15 @@ func TestLifeOnWindows(t *testing.T) {
 
 	w.ok("install", "installed")
 	w.ok("install", "installed")
+	hook := filepath.Join(w.home, "bin", "hooks", "start.cmd")
+	whole := must[[]byte](t)(os.ReadFile(hook))
+	check(t, os.WriteFile(hook, []byte("@exit /b 7\r\n"), 0o644))
+	out, err := w.stage("start")
+	if err == nil {
+		t.Error("the hook failed, and start did not")
+	}
+	contains(t, out, `bin\hooks\start.cmd has failed (7)`, `run this again: scripts\start.cmd`)
+	check(t, os.WriteFile(hook, whole, 0o644))
 	w.ok("start", "hook start")
 	w.ok("start")
 	w.ok("poststart", "no valid license yet")
@@ -196,8 +205,11 @@ func TestTwoVendorsOnWindows(t *testing.T) {
 	evil := newVendor(t, "evil")
 	o := forWindows(t, evil, "evil product.exe")
 	o.Instance = "other-my-cad"
-	if out, err := place("evil", o, evil).stage("install"); err == nil || !strings.Contains(out, "belongs to another vendor (other.json)") {
-		t.Errorf("a bundle that claims the other's instance: %v %s", err, out)
+	claims := place("evil", o, evil)
+	for _, stage := range []string{"install", "poststart", "start", "restart", "prestop", "stop", "update", "uninstall"} {
+		if out, err := claims.stage(stage); err == nil || !strings.Contains(out, "belongs to another vendor (other.json)") {
+			t.Errorf("%s of a bundle that claims the other's instance: %v %s", stage, err, out)
+		}
 	}
 	if out, err := products[0].stage("uninstall", "--purge"); err != nil {
 		t.Errorf("uninstall: %v %s", err, out)

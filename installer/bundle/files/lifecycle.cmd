@@ -19,6 +19,7 @@ set "where=%here%"
 if exist "%run%\home" set /p where=<"%run%\home"
 set "where=%where:"=%"
 if "%stage%"=="app" goto :app
+call :own || exit /b 1
 for %%S in (install poststart start restart prestop stop update uninstall) do if "%%S"=="%stage%" goto :%stage%
 call :fail "unknown stage %stage%" "one of install, poststart, start, restart, prestop, stop, update, uninstall"
 exit /b 1
@@ -86,6 +87,15 @@ if exist "%run%" rd /s /q "%run%"
 "%here%\bin\license-agent.exe" uninstall --instance %instance% %option%
 exit /b %errorlevel%
 
+rem own: what another vendor has installed is not for this package to start, to stop
+rem or to remove, as is tried where install was refused.
+:own
+for /f "delims=" %%F in ('dir /b "%base%\config\anchors\*.json" 2^>nul') do if /i not "%%F"=="%issuer%.json" (
+  call :fail "the instance %instance% belongs to another vendor (%%F)" "ask the vendor for a bundle with another --instance; nothing was changed"
+  exit /b 1
+)
+exit /b 0
+
 rem check: the agent inside looks at the bundle before anything is changed; once
 rem installed, the installed one does, by the trust anchor that it has.
 :check
@@ -97,10 +107,6 @@ if exist "%anchor%" (
   "%tool%" verify-bundle "%here%" >nul
 )
 if errorlevel 1 ( echo %software%: nothing was changed& exit /b 1 )
-for /f "delims=" %%F in ('dir /b "%base%\config\anchors\*.json" 2^>nul') do if /i not "%%F"=="%issuer%.json" (
-  call :fail "the instance %instance% belongs to another vendor (%%F)" "ask the vendor for a bundle with another --instance; nothing was changed"
-  exit /b 1
-)
 rem A key that this version does not know would stop the agent at its next start.
 if not exist "%base%\config\agent.toml" exit /b 0
 "%here%\bin\license-agent.exe" run --check-config --instance %instance% >nul
@@ -173,7 +179,9 @@ exit /b 0
 :hook
 if not exist "%here%\bin\hooks\%1.cmd" exit /b 0
 call "%here%\bin\hooks\%1.cmd"
-exit /b %errorlevel%
+if not errorlevel 1 exit /b 0
+call :fail "%here%\bin\hooks\%1.cmd has failed (%errorlevel%)" "mend what it says above and run this again: scripts\%stage%.cmd"
+exit /b 1
 
 :fail
 >&2 echo %software%: %~1
