@@ -383,6 +383,22 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("beside the user %q: %v, %v", comment, errInstall, errUninstall)
 		}
 	}
+	// No user is made for a longer name; where tools that take it have made one, the
+	// instance goes on. It can be removed in any case.
+	for user, want := range map[string]error{"": paths.ErrInstance, "license-agent-acme-my-cad-desktop:x:9:9::/:/x\n": nil} {
+		w := &world{root: image(t)}
+		must(t, os.WriteFile(w.at("etc/passwd"), []byte(user), 0o644))
+		must(t, os.MkdirAll(w.at("usr/local/bin"), 0o755))
+		must(t, os.WriteFile(w.at("usr/local/bin/license-agent-acme-my-cad-desktop"), []byte("old"), 0o755))
+		target := w.target(false)
+		target.Instance = "acme-my-cad-desktop"
+		_, errInstall := target.Install(nil)
+		_, errUpgrade := target.Upgrade(nil)
+		_, errUninstall := target.Uninstall(true)
+		if !errors.Is(errInstall, want) || !errors.Is(errUpgrade, want) || errUninstall != nil {
+			t.Errorf("user %q: %v, %v, %v", user, errInstall, errUpgrade, errUninstall)
+		}
+	}
 	for registered, manager := range map[string]string{
 		"usr/lib/systemd/system/license-agent.service": "linux-systemd",
 		"lib/systemd/system/license-agent.service":     "linux-systemd",

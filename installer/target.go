@@ -165,6 +165,9 @@ func (t Target) Install(program []byte) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
+	if err := t.canHaveUser(l); err != nil {
+		return Plan{}, err
+	}
 	steps := []Step{l.manager.remember()}
 	dirs := []string{"/usr", "/usr/local", bin, "/etc"}
 	for _, f := range l.manager.files {
@@ -189,6 +192,18 @@ func (t Target) Install(program []byte) (Plan, error) {
 		steps = append(steps, t.file(f.path, []byte(f.text), f.mode, false))
 	}
 	return Plan{append(steps, l.manager.enable(), l.manager.start())}, nil
+}
+
+// canHaveUser refuses a name that is too long for the user of a service. Where the
+// user is there, made by tools that take more, the instance goes on.
+func (t Target) canHaveUser(l layout) error {
+	if len(t.Instance) <= paths.MaxUser {
+		return nil
+	}
+	if there, err := t.account("/etc/passwd", l.Service); err != nil || there {
+		return err
+	}
+	return fmt.Errorf("%w: no user can be called %s; nothing was changed; use --instance with a name of at most %d characters", paths.ErrInstance, l.Service, paths.MaxUser)
 }
 
 // Upgrade is Install on a machine that has the instance, and ErrMissing

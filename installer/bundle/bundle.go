@@ -130,7 +130,7 @@ func (o Options) manifest() (manifest.Manifest, license.Anchor, error) {
 		return m, anchor, fmt.Errorf("%w: %w", ErrInput, err)
 	}
 	if m.Instance == "" {
-		m.Instance = Instance(anchor.Issuer, o.Name)
+		m.Instance = Instance(anchor.Issuer, o.Name, longest(m))
 	}
 	if err := paths.ValidInstance(m.Instance); err != nil {
 		return m, anchor, fmt.Errorf("%w: %w", ErrInput, err)
@@ -154,9 +154,26 @@ func (o Options) fits() error {
 	return nil
 }
 
+// longest is how long the name of an instance may be that nobody has chosen.
+func longest(m manifest.Manifest) int {
+	if m.Windows() {
+		return paths.MaxInstance
+	}
+	return paths.MaxUser
+}
+
+// former is the name that a bundle of this product had while it might be longer,
+// and nothing if it is the same: machines that have it go on with it.
+func (o Options) former(m manifest.Manifest) string {
+	if name := Instance(m.Issuer, m.Name, paths.MaxInstance); o.Instance == "" && name != m.Instance {
+		return name
+	}
+	return ""
+}
+
 // Instance names the private instance of a product: readable where possible, and
 // never the same for two vendors, also when their products have the same name.
-func Instance(issuer, product string) string {
+func Instance(issuer, product string, most int) string {
 	slug := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
 			return r
@@ -168,11 +185,11 @@ func Instance(issuer, product string) string {
 	}
 	slug = strings.Trim(slug, "-")
 	// A hyphen in the vendor's name would let two vendors meet.
-	if len(slug) <= paths.MaxInstance && !strings.Contains(issuer, "-") && issuer+"-"+strings.ReplaceAll(strings.ToLower(product), " ", "-") == slug {
+	if len(slug) <= most && !strings.Contains(issuer, "-") && issuer+"-"+strings.ReplaceAll(strings.ToLower(product), " ", "-") == slug {
 		return slug // nothing was lost but spaces and capitals
 	}
 	sum := sha256.Sum256([]byte(issuer + "\x00" + product))
 	tail := hex.EncodeToString(sum[:4])
-	slug = strings.Trim(slug[:min(len(slug), paths.MaxInstance-len(tail)-1)], "-")
+	slug = strings.Trim(slug[:min(len(slug), most-len(tail)-1)], "-")
 	return strings.TrimPrefix(slug+"-"+tail, "-")
 }

@@ -331,11 +331,11 @@ func TestInstanceNames(t *testing.T) {
 		{"a.very.long.name.of.a.vendor", "with a product that is called so", ""},
 		{"a.very.long.name.of.a.vendor", "with a product that is called no", ""},
 	} {
-		got := Instance(c[0], c[1])
+		got := Instance(c[0], c[1], paths.MaxUser)
 		if c[2] != "" && got != c[2] {
 			t.Errorf("%v: %s", c, got)
 		}
-		if len(got) > paths.MaxInstance || got == "" {
+		if len(got) > paths.MaxUser || got == "" {
 			t.Errorf("%v: %q", c, got)
 		}
 		if other, ok := seen[got]; ok {

@@ -23,16 +23,22 @@ import (
 // the instance without a name.
 const Program = "license-agent"
 
-// MaxInstance is the longest instance name in bytes. The user of an instance is
-// "license-agent-NAME", and utmp(5) leaves 31 bytes for a user's name: with one
-// more systemd-sysusers(8) makes no user, and the service could not start.
-const MaxInstance = 17
+// MaxInstance is the longest instance name in bytes. It keeps the socket path
+// far below the 108 bytes of sockaddr_un (unix(7)).
+const MaxInstance = 32
+
+// MaxUser is the longest name of an instance that a user of Linux is made for. The
+// user is "license-agent-NAME", and utmp(5) leaves 31 bytes for a user's name: with
+// one more systemd-sysusers(8) makes none, and the service could not start. Longer
+// names are in use where there is no such user, on Windows and below a folder, and
+// where useradd(8) has made one.
+const MaxUser = 17
 
 // SocketName is the file name of the socket inside Paths.Runtime.
 const SocketName = "agent.sock"
 
 var (
-	// ErrInstance is returned when an instance name is not 1 to 17 lower-case
+	// ErrInstance is returned when an instance name is not 1 to 32 lower-case
 	// ASCII letters, digits and inner hyphens.
 	ErrInstance = errors.New("paths: not an instance name")
 	// ErrNotAbsolute is returned when a directory is relative: the meaning of a

@@ -31,7 +31,7 @@ func TestForLinux(t *testing.T) {
 // ut_user of utmp(5) holds 32 bytes with the final zero, and systemd-sysusers
 // refuses a name that does not fit.
 func TestLongestUserFits(t *testing.T) {
-	p, err := For(strings.Repeat("x", MaxInstance))
+	p, err := For(strings.Repeat("x", MaxUser))
 	if err != nil {
 		t.Fatal(err)
 	}

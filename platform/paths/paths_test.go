@@ -9,7 +9,7 @@ import (
 )
 
 func TestValidInstance(t *testing.T) {
-	for _, name := range []string{"", "a", "my-cad", "0", "cad2026", strings.Repeat("x", MaxInstance)} {
+	for _, name := range []string{"", "a", "my-cad", "0", "cad2026", strings.Repeat("x", 32)} {
 		if err := ValidInstance(name); err != nil {
 			t.Errorf("ValidInstance(%q) = %v", name, err)
 		}

@@ -46,7 +46,7 @@ signature by the key of use "bundle". Scripts in the folder hooks of the product
 	f.StringVar(&o.Format, "format", "tar.gz", strings.Join(manifest.Formats(), ", "))
 	f.StringVar(&o.Target, "target", runtime.GOOS+"/"+runtime.GOARCH, "system: "+strings.Join(manifest.Targets(), ", "))
 	f.StringVar(&o.Agent, "agent", "", "license-agent program for that system (default: the one beside this program)")
-	f.StringVar(&o.Instance, "instance", "", "name of the private instance (default: made of vendor and product)")
+	f.StringVar(&o.Instance, "instance", "", "name of the private instance, at most 17 characters where Linux makes it a user (default: made of vendor and product)")
 	f.StringVar(&o.Out, "out", ".", "folder for the package")
 	c.AddCommand(a.bundleVerifyCmd())
 	return c

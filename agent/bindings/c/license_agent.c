@@ -1372,7 +1372,7 @@ license_agent *la_new(const char *anchor_text, size_t size, const la_options *op
     la->options = *o;
     la->timeout_ms = o->timeout_ms > 0 ? o->timeout_ms : 5000;
     snprintf(la->language, sizeof la->language, "%s", o->language != NULL && strcmp(o->language, "zh-CN") == 0 ? "zh-CN" : "en");
-    int ok = nm.n == 0 || (made_of(nm, 17, "-") && nm.s[0] != '-' && nm.s[nm.n - 1] != '-' && ok_name(nm));
+    int ok = nm.n == 0 || (made_of(nm, 32, "-") && nm.s[0] != '-' && nm.s[nm.n - 1] != '-' && ok_name(nm));
 #ifdef _WIN32
     snprintf(path, sizeof path, "\\\\.\\pipe\\license-agent%s%s", nm.n ? "-" : "", name);
     const char *chosen = o->socket != NULL && *o->socket ? o->socket : path;

@@ -19,7 +19,7 @@ namespace Example.LicenseAgent
     internal sealed class Transport
     {
         const int MaxAnswer = 1 << 20, MaxHeader = 16 << 10;
-        static readonly Regex Status = new Regex("\\AHTTP/1\\.[01] ([0-9]{3})(?: [^\\r\\n]*)?\\z"), Instance = new Regex("\\A[a-z0-9](?:[a-z0-9-]{0,15}[a-z0-9])?\\z");
+        static readonly Regex Status = new Regex("\\AHTTP/1\\.[01] ([0-9]{3})(?: [^\\r\\n]*)?\\z"), Instance = new Regex("\\A[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?\\z");
 
         readonly string path, language;
         readonly HashSet<uint> expect;

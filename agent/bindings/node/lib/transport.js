@@ -12,7 +12,7 @@ const { connect, installed } = require('./relay');
 
 const MAX_ANSWER = 1 << 20;
 const MAX_HEADER = 16 << 10;
-const INSTANCE = /^[a-z0-9](?:[a-z0-9-]{0,15}[a-z0-9])?$/;
+const INSTANCE = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/;
 
 /** Where the agent of an instance listens; "" for an impossible name. */
 function socketPath(instance = '', platform = process.platform) {

@@ -23,7 +23,7 @@ if os.name == "nt":
 
 MAX_ANSWER, MAX_HEADER = 1 << 20, 16 << 10
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: [^\r\n]*)?\r\n")
-_INSTANCE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,15}[a-z0-9])?")
+_INSTANCE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 
 
 _PIPE = re.compile(r"\\\\\.\\pipe\\[^\\/]{1,240}")

@@ -20,7 +20,7 @@ import jdk.net.ExtendedSocketOptions;
 
 /** Where the agent listens, and whether it is the agent who does. */
 final class Endpoint {
-    private static final Pattern INSTANCE = Pattern.compile("[a-z0-9](?:[a-z0-9-]{0,15}[a-z0-9])?");
+    private static final Pattern INSTANCE = Pattern.compile("[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?");
     private static final int TYPE = 0170000;
     private static final int LINK = 0120000;
     private static final int SOCKET = 0140000;
