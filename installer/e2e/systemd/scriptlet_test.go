@@ -287,3 +287,28 @@ at gone: $(accounts) $(gone) $(ls -d /etc/license-agent /var/lib/license-agent /
 		t.Error(diff)
 	}
 }
+
+// A configuration that was changed is read again after a removal and an
+// installation, although rpm itself puts it aside; an anchor stays anyway.
+func TestRpmKeepsTheConfiguration(t *testing.T) {
+	root := t.TempDir()
+	file, _ := packageFile(t, "NEW", ".x86_64.rpm")
+	rpm := func(args ...string) {
+		tool(t, append([]string{"rpm", "--root", root, "--nodeps", "--noscripts"}, args...)...)
+	}
+	config := filepath.Join(root, "etc/license-agent/agent.toml")
+	tool(t, "rpm", "--root", root, "--initdb")
+	for range 2 {
+		rpm("-i", "--ignorearch", file)
+		must(t, os.WriteFile(config, []byte("log_level = \"debug\"\n"), 0o644))
+		rpm("-e", "license-agent")
+		if _, said, err := rehearse(t, root, scriptlets(t, "rpm")["postremove"], "0"); err != nil {
+			t.Fatalf("%v %s", err, said)
+		}
+		must(t, os.RemoveAll(filepath.Join(root, "usr/bin"))) // of the rehearsal
+	}
+	rpm("-i", "--ignorearch", file)
+	if got, err := os.ReadFile(config); err != nil || string(got) != "log_level = \"debug\"\n" {
+		t.Errorf("after the next installation: %v %s", err, got)
+	}
+}

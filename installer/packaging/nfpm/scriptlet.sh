@@ -159,6 +159,13 @@ removed() {
 	fi
 }
 
+# rpm puts a configuration that was changed aside, and the next installation would
+# begin with the default one.
+put_back() {
+	saved=$root/etc/$name/agent.toml.rpmsave
+	[ ! -f "$saved" ] || [ -e "${saved%.rpmsave}" ] || mv "$saved" "${saved%.rpmsave}"
+}
+
 purge() {
 	# What the administrator has added, too: seal.conf would ask a service that is
 	# installed again for a credential that goes here.
@@ -211,7 +218,7 @@ main() {
 	rpm-postinstall-1) fresh ;;
 	rpm-postinstall-*) upgraded ;;
 	rpm-preremove-0) stop ;;
-	rpm-postremove-0) removed; kept ;;
+	rpm-postremove-0) removed; put_back; kept ;;
 	apk-preinstall-* | apk-preupgrade-*) refuse_downgrade ;;
 	apk-postinstall-*) fresh ;;
 	apk-postupgrade-*)
