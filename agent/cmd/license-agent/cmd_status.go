@@ -44,7 +44,7 @@ func (a *app) runStatus(ctx context.Context, o statusOptions) error {
 	}
 	st, err := patiently(ctx, cl, o.wait)
 	if err != nil {
-		return a.silent(err)
+		return a.silent(ctx, err)
 	}
 	if o.product != "" {
 		kept := []api.License{}

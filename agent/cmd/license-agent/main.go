@@ -40,6 +40,7 @@ type app struct {
 	rand           io.Reader
 	version        string
 	executable     func() (string, error)
+	systemctl      func(context.Context, ...string) (string, error) // nil: systemd's own
 
 	// Options of every command.
 	instance, dir, socket, output, lang string

@@ -148,14 +148,21 @@ func (a *app) remount() string {
 }
 
 // silent adds to an agent's silence what keeps it from starting where it cannot say
-// so itself: systemd, which has to make its directory, gives up before it runs.
-func (a *app) silent(err error) error {
+// so itself: systemd, which has to make its directory and to open its credentials,
+// gives up before it runs.
+func (a *app) silent(ctx context.Context, err error) error {
 	e := (*api.Error)(nil)
 	if !errors.As(err, &e) || e.Code != api.CodeNotRunning && e.Code != api.CodeTimeout {
 		return err
 	}
 	p, errLayout := a.layout()
-	if errLayout != nil || !securefile.ReadOnly(p.State) {
+	if errLayout != nil {
+		return err
+	}
+	if !securefile.ReadOnly(p.State) {
+		if told := a.unstarted(ctx, *e); told != nil {
+			return told
+		}
 		return err
 	}
 	told := *e

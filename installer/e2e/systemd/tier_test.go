@@ -71,6 +71,13 @@ func TestSealedByTheSystem(t *testing.T) {
 		}
 	}
 	said("Failed to set up credentials")
+	// So what an operator types next says it, whoever he is.
+	for _, lang := range []string{"en", "zh-CN"} {
+		out, err := n.try("setpriv", "--reuid", "nobody", "--clear-groups", "license-agent", "status", "--lang", lang)
+		if err == nil || !strings.Contains(out, "license-agent.service (status=243)") || !strings.Contains(out, "seal.conf") {
+			t.Errorf("status does not say it: %v %s", err, out)
+		}
+	}
 	// With a credential made there the agent starts, and it is its turn to say it.
 	n.run("systemctl", "stop", "license-agent.socket", service)
 	n.run("sh", "-ec", "head -c 32 /dev/urandom | systemd-creds encrypt --name=device-seal - /etc/license-agent/device-seal.cred")
