@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -89,9 +90,12 @@ func TestRPM(t *testing.T) {
 		t.Errorf("the upgrade replaced the configuration: %q %v", b, err)
 	}
 	tool(t, "rpm", "--root", root, "-e", "--nodeps", "--noscripts", "license-agent")
-	if _, err := os.Stat(filepath.Join(root, "usr/bin/license-agent")); err == nil {
-		t.Error("the program is left")
-	}
+	must(t, filepath.WalkDir(root, func(name string, _ fs.DirEntry, err error) error {
+		if strings.Contains(filepath.Base(name), "license-agent") && filepath.Dir(name) != filepath.Join(root, "etc") { // the configuration, see above
+			t.Errorf("%s is left", name)
+		}
+		return err
+	}))
 }
 
 // segments splits an apk, which is several gzip streams one after the other,
