@@ -408,7 +408,7 @@ func TestScriptletsInAnImage(t *testing.T) {
 }
 
 // instancesOfTwo is a machine with the package's own instances and somebody else's.
-const instancesOfTwo = "license-agent:x:1:1:License agent:/:/x\nlicense-agent-ours:x:2:2:License agent ours (package):/:/x\nlicense-agent-theirs:x:3:3:License agent:/:/x\n"
+const instancesOfTwo = "license-agent:x:1:1:License agent:/:/x\nlicense-agent-ours:x:2:2:License agent ours (package):/:/x\nlicense-agent-Ours_2:x:4:4:License agent Ours_2 (package):/:/x\nlicense-agent-theirs:x:3:3:License agent:/:/x\n"
 
 func TestScriptletsRefuseANewerState(t *testing.T) {
 	for _, c := range []struct {
@@ -452,9 +452,9 @@ func TestPurgeLeavesOtherVendorsAlone(t *testing.T) {
 		"run/license-agent-theirs", "var/lib/license-agent-theirs", "etc/license-agent-theirs", "etc/systemd/system/license-agent-theirs.service.d",
 		"etc/systemd/system/license-agent-theirs.socket.d", "etc/apparmor.d/local/other",
 	}
-	volatile := []string{"run/license-agent", "run/license-agent-ours"}
+	volatile := []string{"run/license-agent", "run/license-agent-ours", "run/license-agent-Ours_2"}
 	forgotten := []string{
-		"var/lib/license-agent", "var/lib/license-agent-ours", "etc/license-agent", "etc/license-agent-ours", "etc/apparmor.d/local/license-agent",
+		"var/lib/license-agent", "var/lib/license-agent-ours", "etc/license-agent", "etc/license-agent-ours", "var/lib/license-agent-Ours_2", "etc/license-agent-Ours_2", "etc/apparmor.d/local/license-agent",
 		"etc/apparmor.d/disable/license-agent", "etc/systemd/system/license-agent.service.d", "etc/systemd/system/license-agent.socket.d",
 		"etc/systemd/system/license-agent@.service.d", "etc/systemd/system/license-agent@ours.service.d", "etc/systemd/system/license-agent-user@.service.d",
 	}
@@ -480,7 +480,7 @@ func TestPurgeLeavesOtherVendorsAlone(t *testing.T) {
 	// Tools that know no purge say what it would remove, of the same instances.
 	for _, kind := range []string{"rpm", "apk"} {
 		_, said, err := rehearse(t, root, scriptlets(t, kind)["postremove"], "0")
-		if want := " rm -r /var/lib/license-agent /etc/license-agent /var/lib/license-agent-ours /etc/license-agent-ours\n"; err != nil || !strings.HasSuffix(said, want) {
+		if want := " rm -r /var/lib/license-agent /etc/license-agent /var/lib/license-agent-ours /etc/license-agent-ours /var/lib/license-agent-Ours_2 /etc/license-agent-Ours_2\n"; err != nil || !strings.HasSuffix(said, want) {
 			t.Errorf("%s: %v %s, want %s", kind, err, said, want)
 		}
 	}

@@ -19,8 +19,9 @@ booted() { [ -d "$root/run/systemd/system" ]; }
 
 # An instance of the template belongs to this package if its user was made for
 # it; private instances of other vendors have a user, units and a program of
-# their own. An image may have no users yet.
-instances() { sed -n "s/^\($name-[a-z0-9-]*\):[^:]*:[^:]*:[^:]*:License agent [a-z0-9-]* (package):.*/\1/p" "$root/etc/passwd" 2>/dev/null || true; }
+# their own. systemd makes a user for names, too, that the agent then refuses. An
+# image may have no users yet.
+instances() { sed -n "s/^\($name-[A-Za-z0-9_-]*\):[^:]*:[^:]*:[^:]*:License agent [A-Za-z0-9_-]* (package):.*/\1/p" "$root/etc/passwd" 2>/dev/null || true; }
 
 # Builders of images forbid starts, and so may an administrator: a process, and
 # its device key, would else become part of the image (invoke-rc.d(8), Debian).
