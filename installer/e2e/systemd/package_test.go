@@ -216,14 +216,22 @@ func TestSizeAndArchive(t *testing.T) {
 	_, b := packageFile(t, "NEW", "linux-amd64.tar.gz")
 	z, err := gzip.NewReader(bytes.NewReader(b))
 	must(t, err)
+	var names []string
 	for r := tar.NewReader(z); ; {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		must(t, err)
+		names = append(names, h.Name)
 		if h.Uid != 0 || h.Gid != 0 || h.Mode&0o022 != 0 || !strings.HasPrefix(h.Name, "license-agent-1.1.0-linux-amd64/") {
 			t.Errorf("%s: owner %d:%d, mode %o", h.Name, h.Uid, h.Gid, h.Mode)
+		}
+	}
+	// What the packages have in /usr/share/license-agent, for who installs without one.
+	for _, name := range []string{"seal.conf", "tpm.conf"} {
+		if !slices.Contains(names, "license-agent-1.1.0-linux-amd64/service/"+name) {
+			t.Errorf("%s is not in the archive", name)
 		}
 	}
 }
