@@ -193,6 +193,8 @@ workplace() {
 check() {
 	[ "$(printf %s "$socket" | wc -c)" -le 107 ] || # unix(7)
 		fail "LICENSE_AGENT_DIR is too long: no socket may be called $socket; nothing was changed" "give a folder with a shorter name"
+	[ -n "$private" ] || [ ${#service} -le 31 ] || grep -q "^$service:" /etc/passwd || # utmp(5)
+		fail "no user of this system can be called $service; nothing was changed" "ask the vendor for a package with a shorter --instance, or keep everything below one folder: LICENSE_AGENT_DIR=/some/folder sh scripts/$stage.sh"
 	workplace
 	tool=$agent
 	if [ ! -x "$tool" ]; then

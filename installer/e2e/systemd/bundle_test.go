@@ -40,13 +40,15 @@ func agentProgram(t *testing.T, version string) string {
 }
 
 // bundle makes a vendor's package of a small product.
-func (v merchant) bundle(t *testing.T, version string) []byte {
+func (v merchant) bundle(t *testing.T, version string, more ...string) []byte {
 	t.Helper()
 	dir := t.TempDir()
 	product := filepath.Join(dir, "product")
 	must(t, os.WriteFile(product, []byte("#!/bin/sh\necho started "+version+"\ntrap 'exit 0' TERM\nwhile :; do sleep 0.2; done\n"), 0o755))
-	out, err := exec.Command(need(t, "E2E_MERCHANT"), "--dir", v.dir, "bundle", "--name", "CAD", "--version", version, "--app", product,
-		"--agent", agentProgram(t, map[string]string{"1.0": "OLD", "2.0": "NEW"}[version]), "--out", dir, "--format", "tar.gz").CombinedOutput()
+	out, err := exec.Command(need(t, "E2E_MERCHANT"), append([]string{
+		"--dir", v.dir, "bundle", "--name", "CAD", "--version", version, "--app", product,
+		"--agent", agentProgram(t, map[string]string{"1.0": "OLD", "2.0": "NEW"}[version]), "--out", dir, "--format", "tar.gz",
+	}, more...)...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v %s", err, out)
 	}
