@@ -98,12 +98,14 @@ func (m *machine) staged(dir, stage string, args ...string) string {
 	return out
 }
 
-// sweep removes what a stage that was killed could not, and what a systemd-sysusers
-// that was killed with it has left, see onDisk.
+// sweep removes what a stage that was killed could not, and what the tools for
+// accounts that were killed with it have left, see onDisk: groupdel locks by a file
+// that is named after its process.
 func (m *machine) sweep() {
 	m.t.Helper()
 	m.run("find", "/tmp", "-name", ".license-agent-acme-cad.*", "-prune", "-exec", "rm", "-r", "{}", "+")
 	m.run("find", "/etc", "-name", ".#*", "-delete")
+	m.run("find", "/etc", "-maxdepth", "1", "-regextype", "egrep", "-regex", "/etc/g?(passwd|group|shadow)\\.[0-9]+", "-delete")
 }
 
 // Two vendors with products of the same name, really installed: services, users,
