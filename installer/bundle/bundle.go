@@ -162,15 +162,6 @@ func longest(m manifest.Manifest) int {
 	return paths.MaxUser
 }
 
-// former is the name that a bundle of this product had while it might be longer,
-// and nothing if it is the same: machines that have it go on with it.
-func (o Options) former(m manifest.Manifest) string {
-	if name := Instance(m.Issuer, m.Name, paths.MaxInstance); o.Instance == "" && name != m.Instance {
-		return name
-	}
-	return ""
-}
-
 // Instance names the private instance of a product: readable where possible, and
 // never the same for two vendors, also when their products have the same name.
 func Instance(issuer, product string, most int) string {

@@ -174,7 +174,7 @@ func executable(root *os.Root, name string, mode fs.FileMode) (bool, error) {
 
 // scripts are one per stage, the life cycle itself, and what it is told.
 func (o Options) scripts(m manifest.Manifest, start []string) ([]item, error) {
-	suffix, settings := ".sh", shell(m, o.former(m), start)
+	suffix, settings := ".sh", shell(m, start)
 	if m.Windows() {
 		var err error
 		if settings, err = batch(m, start); err != nil {
@@ -213,10 +213,10 @@ func lines(script string, m manifest.Manifest) string {
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // shell writes settings.sh.
-func shell(m manifest.Manifest, former string, start []string) string {
+func shell(m manifest.Manifest, start []string) string {
 	var b strings.Builder
 	b.WriteString("# What lifecycle.sh is told about this bundle. Signed with everything else.\n# shellcheck shell=sh disable=SC2034,SC2016\n")
-	for _, v := range [][2]string{{"name", m.Name}, {"software", m.Software}, {"version", m.Version}, {"instance", m.Instance}, {"former", former}, {"issuer", strings.TrimRight(m.Issuer, ".")}} {
+	for _, v := range [][2]string{{"name", m.Name}, {"software", m.Software}, {"version", m.Version}, {"instance", m.Instance}, {"issuer", strings.TrimRight(m.Issuer, ".")}} {
 		fmt.Fprintf(&b, "%s=%s\n", v[0], quote(v[1]))
 	}
 	b.WriteString("start_command() { \"$@\"")

@@ -19,7 +19,7 @@ func TestShellcheck(t *testing.T) {
 	name := `it's "$(touch /tmp/x)" a\b`
 	settings := filepath.Join(t.TempDir(), "settings.sh")
 	m := manifest.Manifest{Name: name, Software: manifest.Software(name), Version: "1", Instance: "acme-x", Issuer: "acme"}
-	check(t, os.WriteFile(settings, []byte(shell(m, "", []string{"a b'c", "$HOME", "--x=`id`"})), 0o644))
+	check(t, os.WriteFile(settings, []byte(shell(m, []string{"a b'c", "$HOME", "--x=`id`"})), 0o644))
 	out, err := exec.Command(path, "-s", "sh", settings, "files/stage.sh", "files/lifecycle.sh").CombinedOutput()
 	if err != nil {
 		t.Errorf("%s", out)

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -342,5 +343,20 @@ func TestInstanceNames(t *testing.T) {
 			t.Errorf("%v and %s are both %s", c, other, got)
 		}
 		seen[got] = fmt.Sprint(c)
+	}
+}
+
+// Where a user limits the name of an instance it is short, and Windows, where none
+// does, has the longer ones.
+func TestDefaultNamePerSystem(t *testing.T) {
+	v := newVendor(t, "acme")
+	for _, target := range []string{"linux/" + runtime.GOARCH, "windows/amd64"} {
+		o := v.options(t, "My CAD Professional")
+		o.Target, o.Agent = target, must[string](t)(standIn[target]())
+		m, _, err := o.manifest()
+		check(t, err)
+		if m.Windows() && m.Instance != "acme-my-cad-professional" || !m.Windows() && len(m.Instance) > paths.MaxUser {
+			t.Errorf("%s: %s", target, m.Instance)
+		}
 	}
 }

@@ -8,7 +8,7 @@
 # As root the agent becomes a service of the machine. With LICENSE_AGENT_DIR=DIR
 # everything stays below DIR, without root and without a service manager: start
 # and stop then take the agent with them.
-# shellcheck disable=SC2154 # name, software, version, instance, former, issuer: settings.sh
+# shellcheck disable=SC2154 # name, software, version, instance, issuer: settings.sh
 set -eu
 umask 022
 
@@ -21,15 +21,6 @@ fail() { # WHAT NEXT
 here=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 # shellcheck source=/dev/null
 . "$here/scripts/settings.sh"
-# Bundles of this product had a longer name of the instance once. Where it is
-# installed it goes on, with its licenses; as root only if it has its user.
-if [ -n "$former" ]; then
-	place=/etc/license-agent-$former
-	[ -z "${LICENSE_AGENT_DIR:-}" ] || place=$LICENSE_AGENT_DIR/license-agent-$former/etc
-	if [ -f "$place/anchors/$issuer.json" ]; then
-		if [ -n "${LICENSE_AGENT_DIR:-}" ] || grep -q "^license-agent-$former:" /etc/passwd; then instance=$former; fi
-	fi
-fi
 service=license-agent-$instance
 stage=${1:-}
 [ $# -eq 0 ] || shift
