@@ -4,23 +4,39 @@ rem Each stage looks first what is there, so that one that was cut off is finish
 rem by running it again, and one that is finished does nothing.
 rem   lifecycle.cmd install|poststart|start|restart|prestop|stop|update|uninstall [--purge]
 setlocal EnableExtensions DisableDelayedExpansion
+rem What the caller has set is not for here: a variable of this name hides the code.
+set "errorlevel="
+set product="%~f0" app
 for %%I in ("%~dp0..") do set "here=%%~fI"
-call "%here%\scripts\settings.cmd"
+rem "call" reads its line twice, so it gets the name of a variable: a folder may have
+rem a percent sign in its name.
+call "%%here%%\scripts\settings.cmd"
 set "stage=%~1"
 set "option=%~2"
+rem Tools by their full name: cmd looks into the current folder first, which anybody
+rem may have written to.
+set "system=%SystemRoot%\System32"
+rem A cmd of 32 bits is told another folder than the one that the agent is in.
+set "programs=%ProgramFiles%"
+if defined ProgramW6432 set "programs=%ProgramW6432%"
 set "service=license-agent-%instance%"
-set "agent=%ProgramFiles%\%service%\license-agent.exe"
+set "agent=%programs%\%service%\license-agent.exe"
 set "base=%ProgramData%\%service%"
 set "anchor=%base%\config\anchors\%issuer%.json"
 set "run=%base%\bundle"
 set "LICENSE_AGENT_INSTANCE=%instance%"
+set "LICENSE_AGENT_SOCKET="
 rem Where the product runs: this folder, or the one of the version before.
 set "where=%here%"
 if exist "%run%\home" set /p where=<"%run%\home"
 set "where=%where:"=%"
 if "%stage%"=="app" goto :app
+if defined LICENSE_AGENT_DIR (
+  call :fail "LICENSE_AGENT_DIR is set, and on Windows the agent is always a service; nothing was changed" "run this again without it: set LICENSE_AGENT_DIR="
+  exit /b 1
+)
 call :own || exit /b 1
-for %%S in (install poststart start restart prestop stop update uninstall) do if "%%S"=="%stage%" goto :%stage%
+for %%S in (install poststart start restart prestop stop update uninstall) do if /i "%%S"=="%stage%" goto :%%S
 call :fail "unknown stage %stage%" "one of install, poststart, start, restart, prestop, stop, update, uninstall"
 exit /b 1
 
@@ -54,10 +70,12 @@ exit /b %errorlevel%
 :restart
 call :installed || exit /b 1
 call :finish || exit /b 1
+call :hook stop || exit /b 1
 call :launch
 exit /b %errorlevel%
 
 :stop
+if not exist "%run%" exit /b 0
 call :finish || exit /b 1
 call :hook stop
 exit /b %errorlevel%
@@ -82,7 +100,7 @@ exit /b %errorlevel%
 :uninstall
 if not "%option%"=="" if not "%option%"=="--purge" ( call :fail "unknown option %option%" "use --purge, or nothing" & exit /b 1 )
 call :finish || exit /b 1
-if exist "%run%\home" call :hook uninstall
+if exist "%run%\home" ( call :hook uninstall || exit /b 1 )
 if exist "%run%" rd /s /q "%run%"
 "%here%\bin\license-agent.exe" uninstall --instance %instance% %option%
 exit /b %errorlevel%
@@ -90,27 +108,32 @@ exit /b %errorlevel%
 rem own: what another vendor has installed is not for this package to start, to stop
 rem or to remove, as is tried where install was refused.
 :own
-for /f "delims=" %%F in ('dir /b "%base%\config\anchors\*.json" 2^>nul') do if /i not "%%F"=="%issuer%.json" (
-  call :fail "the instance %instance% belongs to another vendor (%%F)" "ask the vendor for a bundle with another --instance; nothing was changed"
-  exit /b 1
-)
-exit /b 0
+pushd "%base%\config\anchors" 2>nul || exit /b 0
+set "other="
+for %%F in (*.json) do if /i not "%%F"=="%issuer%.json" set "other=%%F"
+popd
+if not defined other exit /b 0
+call :fail "the instance %instance% belongs to another vendor (%%other%%)" "ask the vendor for a bundle with another --instance; nothing was changed"
+exit /b 1
 
 rem check: the agent inside looks at the bundle before anything is changed; once
 rem installed, the installed one does, by the trust anchor that it has.
 :check
 set "tool=%agent%"
 if not exist "%tool%" set "tool=%here%\bin\license-agent.exe"
+rem With a dot: of a whole drive the name ends with a backslash, which would make the
+rem quotation mark after it part of the name.
 if exist "%anchor%" (
-  "%tool%" verify-bundle "%here%" --anchor "%anchor%" >nul
+  "%tool%" verify-bundle "%here%\." --anchor "%anchor%" >nul
 ) else (
-  "%tool%" verify-bundle "%here%" >nul
+  "%tool%" verify-bundle "%here%\." >nul
 )
-if errorlevel 1 ( echo %software%: nothing was changed& exit /b 1 )
+rem Not "if errorlevel 1": the code of a program that crashes is below 0.
+if %errorlevel% neq 0 ( echo %software%: nothing was changed& exit /b 1 )
 rem A key that this version does not know would stop the agent at its next start.
 if not exist "%base%\config\agent.toml" exit /b 0
 "%here%\bin\license-agent.exe" run --check-config --instance %instance% >nul
-if errorlevel 1 (
+if %errorlevel% neq 0 (
   call :fail "the agent in this package cannot read %base%\config\agent.toml: see above; nothing was changed" "mend or remove the line and run this again"
   exit /b 1
 )
@@ -133,15 +156,16 @@ call :fail "%name% is not installed" "run: scripts\install.cmd"
 exit /b 1
 
 :launch
-sc query %service% | findstr RUNNING >nul || net start %service% >nul 2>&1
-for /l %%N in (1,1,30) do call :answers && goto :up || ping -n 2 127.0.0.1 >nul
+"%system%\net.exe" start %service% >nul 2>&1
+for /l %%N in (1,1,30) do call :answers && goto :up || call :second
 call :fail "the service %service% does not answer" "read the event log of the system"
 exit /b 1
 :up
 call :hook start || exit /b 1
 call :alive && exit /b 0
-start "" /b /d "%here%\scripts" cmd /d /c lifecycle.cmd app <nul >nul 2>&1
-for /l %%N in (1,1,15) do call :alive && exit /b 0 || ping -n 2 127.0.0.1 >nul
+call :held && ( call :fail "%name% has ended, and something that it has started still runs" "end that in the task manager and run this again" & exit /b 1 )
+start "" /b "%system%\cmd.exe" /d /v:off /c %%product%% <nul >nul 2>&1
+for /l %%N in (1,1,15) do call :alive && exit /b 0 || call :second
 call :fail "%name% does not start" "read %run%\app.log"
 exit /b 1
 
@@ -151,39 +175,64 @@ rem answers: exit code 4 says that nobody listens.
 if %errorlevel% equ 4 exit /b 1
 exit /b 0
 
-rem app: what launch starts. The product's output goes to a log.
+rem app: what launch starts. The product's output goes to a log, which is open as
+rem long as the product or something that it has started with it runs.
 :app
-cd /d "%here%\bin"
+cd /d "%here%\bin" || exit /b 1
 "%here%\bin\%program%" %arguments% >>"%run%\app.log" 2>&1 <nul
 exit /b %errorlevel%
 
-rem alive: the file of a program that runs cannot be opened for writing. This is
-rem about the file in that folder, whatever else has the same name.
+rem held: what cmd writes to cannot be opened for writing once more.
+:held
+if not exist "%run%\app.log" exit /b 1
+( >>"%run%\app.log" call ) 2>nul && exit /b 1
+exit /b 0
+
+rem alive: neither can the file of a program that runs, whatever else has the same
+rem name; but nor can one in a folder that is for reading, so that says little alone.
 :alive
+call :held || exit /b 1
+if not exist "%where%\bin\%program%" exit /b 0
 ( >>"%where%\bin\%program%" call ) 2>nul && exit /b 1
 exit /b 0
 
-rem finish: programs are ended by name, so it must be the only one of that name.
-:finish
-call :alive || exit /b 0
-set "count=0"
-for /f "delims=" %%L in ('tasklist /fo csv /nh ^| findstr /i /c:"%program%"') do set /a count+=1
-if %count% gtr 1 ( call :fail "%count% programs are called %program%" "end the one in %where%\bin by hand, in the task manager, and run this again" & exit /b 1 )
-taskkill /im "%program%" >nul 2>&1
-for /l %%N in (1,1,5) do call :alive && ping -n 2 127.0.0.1 >nul
-call :alive && taskkill /f /im "%program%" >nul 2>&1
-for /l %%N in (1,1,5) do call :alive && ping -n 2 127.0.0.1 >nul
-call :alive && ( call :fail "%name% does not end" "end %program% in the task manager" & exit /b 1 )
+:second
+"%system%\ping.exe" -n 2 127.0.0.1 >nul
 exit /b 0
 
+rem finish: programs are ended by name, so it must be the only one of that name.
+rem Some Windows cannot end a program together with what it has started (/t).
+:finish
+call :held || exit /b 0
+set "count=0"
+"%system%\tasklist.exe" /fo csv /nh >"%run%\tasks" || exit /b 1
+for /f "usebackq delims=," %%L in ("%run%\tasks") do if /i "%%~L"=="%program%" set /a count+=1
+del "%run%\tasks"
+if %count% gtr 1 ( call :fail "%count% programs are called %program%" "end the one in %%where%%\bin by hand, in the task manager, and run this again" & exit /b 1 )
+call :end
+for /l %%N in (1,1,5) do call :held && call :second
+call :held && call :end /f
+for /l %%N in (1,1,5) do call :held && call :second
+call :held && ( call :fail "%name%, or something that it has started, does not end" "end %program% and what belongs to it in the task manager and run this again" & exit /b 1 )
+exit /b 0
+
+:end
+"%system%\taskkill.exe" %1 /t /im "%program%" >nul 2>&1 || "%system%\taskkill.exe" %1 /im "%program%" >nul 2>&1
+exit /b 0
+
+rem hook: in a cmd of its own, whose variables, folder and "exit" are not ours.
 :hook
 if not exist "%here%\bin\hooks\%1.cmd" exit /b 0
-call "%here%\bin\hooks\%1.cmd"
-if not errorlevel 1 exit /b 0
-call :fail "%here%\bin\hooks\%1.cmd has failed (%errorlevel%)" "mend what it says above and run this again: scripts\%stage%.cmd"
+"%system%\cmd.exe" /d /v:off /s /c ""%%here%%\bin\hooks\%1.cmd""
+if %errorlevel% equ 0 exit /b 0
+call :fail "%%here%%\bin\hooks\%1.cmd has failed (%errorlevel%)" "mend what it says above and run this again: scripts\%stage%.cmd"
 exit /b 1
 
+rem fail: what it says may have & in it, as a folder may.
 :fail
->&2 echo %software%: %~1
->&2 echo   next: %~2
+set "what=%~1"
+set "next=%~2"
+setlocal EnableDelayedExpansion
+>&2 echo %software%: !what!
+>&2 echo   next: !next!
 exit /b 1
