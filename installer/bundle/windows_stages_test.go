@@ -1,0 +1,59 @@
+//go:build wine
+
+package bundle
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const parentSource = `package main
+
+import ("fmt"; "os"; "os/exec"; "time")
+
+func main() {
+	fmt.Println("started", os.Args[1:])
+	helper := exec.Command(os.Args[0][:len(os.Args[0])-len("my product.exe")] + "helper.exe")
+	helper.Stdout, helper.Stderr = os.Stdout, os.Stderr
+	if err := helper.Start(); err != nil {
+		fmt.Println(err)
+	}
+	time.Sleep(time.Hour) // stands for a product that works
+}
+`
+
+// A product of two programs, the first of which ends without the other: nothing
+// is started beside what is left, and what cannot be found by its name is named.
+func TestProductOfTwoProgramsOnWindows(t *testing.T) {
+	v := newVendor(t, "acme")
+	o, dir := forWindows(t, v, "my product.exe"), folder(t)
+	check(t, os.Rename(filepath.Join(o.App, "my product.exe"), filepath.Join(o.App, "helper.exe")))
+	compile(t, filepath.Join(o.App, "my product.exe"), parentSource)
+	w := windows{t, filepath.Join(dir, "unpacked one")}
+	check(t, os.Rename(unpack(t, v.bundle(t, o)), w.home))
+	t.Cleanup(func() { w.stage("uninstall", "--purge") }) //nolint:errcheck // after a failure
+	ofHelper := func(line string) bool { return strings.Contains(line, "helper.exe") }
+	t.Cleanup(func() { w.kill(ofHelper) })
+
+	w.ok("install", "installed")
+	w.ok("start", "hook start")
+	until(t, func() bool { return len(w.processes(ofHelper)) == 1 })
+	w.kill(ofApp)
+	if out, err := w.stage("poststart"); err == nil || !strings.Contains(out, "has ended") {
+		t.Errorf("poststart of what is left: %v %s", err, out)
+	}
+	if out, err := w.stage("start"); err == nil || !strings.Contains(out, "has ended, and something that it has started still runs") {
+		t.Errorf("start beside what is left: %v %s", err, out)
+	}
+	if out, err := w.stage("stop"); err == nil || !strings.Contains(out, "or something that it has started, does not end") {
+		t.Errorf("stop of what is left: %v %s", err, out)
+	}
+	if n := len(w.processes(ofProduct)); n != 0 {
+		t.Errorf("%d products beside what was left", n)
+	}
+	w.kill(ofHelper)
+	w.ok("stop")
+	w.ok("start", "hook start")
+}
