@@ -3,6 +3,7 @@ package installer
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -26,15 +27,25 @@ func holdFile(folder, name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := windows.CreateFile(path, windows.GENERIC_WRITE|windows.DELETE, 0, nil, windows.OPEN_ALWAYS, windows.FILE_ATTRIBUTE_TEMPORARY|windows.FILE_FLAG_DELETE_ON_CLOSE, 0)
-	switch {
-	// Denied is also what Windows says of a file that is about to go.
-	case errors.Is(err, windows.ERROR_SHARING_VIOLATION), errors.Is(err, windows.ERROR_ACCESS_DENIED):
-		return nil, fmt.Errorf("%w: %w", ErrBusy, err)
-	case err != nil:
-		return nil, fmt.Errorf("lock %s: %w", full, err)
+	for tries := 1; ; tries++ {
+		h, err := windows.CreateFile(path, windows.GENERIC_WRITE|windows.DELETE, 0, nil, windows.OPEN_ALWAYS, windows.FILE_ATTRIBUTE_TEMPORARY|windows.FILE_FLAG_DELETE_ON_CLOSE, 0)
+		switch {
+		case err == nil:
+			return os.NewFile(uintptr(h), full), nil
+		case errors.Is(err, windows.ERROR_SHARING_VIOLATION):
+			return nil, fmt.Errorf("%w: %w", ErrBusy, err)
+		case !errors.Is(err, windows.ERROR_ACCESS_DENIED):
+			return nil, fmt.Errorf("lock %s: %w", full, err)
+		}
+		// Denied is what Windows says of a file that is about to go, and to somebody who
+		// may not write here. The first may be gone when it is looked for, once.
+		if _, err := os.Lstat(full); !errors.Is(err, fs.ErrNotExist) {
+			return nil, ErrBusy
+		}
+		if tries == 5 {
+			return nil, fmt.Errorf("lock %s: %w", full, err)
+		}
 	}
-	return os.NewFile(uintptr(h), full), nil
 }
 
 func letGo(f *os.File) {
