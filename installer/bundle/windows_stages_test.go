@@ -3,10 +3,13 @@
 package bundle
 
 import (
+	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 const parentSource = `package main
@@ -56,4 +59,46 @@ func TestProductOfTwoProgramsOnWindows(t *testing.T) {
 	w.kill(ofHelper)
 	w.ok("stop")
 	w.ok("start", "hook start")
+}
+
+// Two runs of a stage at once: one product is started, and both removals end with
+// nothing left.
+func TestStagesAtOnceOnWindows(t *testing.T) {
+	v := newVendor(t, "acme")
+	o, dir := forWindows(t, v, "my product.exe"), folder(t)
+	w := windows{t, filepath.Join(dir, "unpacked one")}
+	check(t, os.Rename(unpack(t, v.bundle(t, o)), w.home))
+	t.Cleanup(func() { w.stage("uninstall", "--purge") }) //nolint:errcheck // after a failure
+	// By another name of the folder: each has its own file of commands.
+	beside := windows{t, filepath.Join(folder(t), "unpacked one")}
+	check(t, os.Symlink(w.home, beside.home))
+	both := func(stage string, args ...string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		one, two := w.command(ctx, w.line(stage, args...)), beside.command(ctx, beside.line(stage, args...))
+		check(t, one.Start())
+		check(t, two.Start())
+		for _, c := range []*exec.Cmd{one, two} {
+			if err := c.Wait(); err != nil {
+				t.Errorf("%s at once: %v", stage, err)
+			}
+		}
+	}
+	w.ok("install", "installed")
+	both("start")
+	if n := len(w.processes(ofProduct)); n != 1 {
+		t.Errorf("%d products", n)
+	}
+	both("stop")
+	if n := len(w.processes(ofProduct)); n != 0 {
+		t.Errorf("%d products after stop", n)
+	}
+	both("uninstall", "--purge")
+	drive := filepath.Join(os.Getenv("WINE_PREFIX"), "drive_c")
+	for _, place := range []string{`Program Files/license-agent-acme-my-cad`, `ProgramData/license-agent-acme-my-cad`, `Program Files/.license-agent-install.lock`} {
+		if _, err := os.Lstat(filepath.Join(drive, place)); err == nil {
+			t.Errorf("left: %s", place)
+		}
+	}
 }

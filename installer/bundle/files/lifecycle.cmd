@@ -162,10 +162,11 @@ call :fail "the service %service% does not answer" "read the event log of the sy
 exit /b 1
 :up
 call :hook start || exit /b 1
+rem Another start may be doing the same, and have the log open already.
 call :alive && exit /b 0
-call :held && ( call :fail "%name% has ended, and something that it has started still runs" "end that in the task manager and run this again" & exit /b 1 )
-start "" /b "%system%\cmd.exe" /d /v:off /c %%product%% <nul >nul 2>&1
+call :held || start "" /b "%system%\cmd.exe" /d /v:off /c %%product%% <nul >nul 2>&1
 for /l %%N in (1,1,15) do call :alive && exit /b 0 || call :second
+call :held && ( call :fail "%name% has ended, and something that it has started still runs" "end that in the task manager and run this again" & exit /b 1 )
 call :fail "%name% does not start" "read %run%\app.log"
 exit /b 1
 
@@ -205,9 +206,10 @@ rem Some Windows cannot end a program together with what it has started (/t).
 :finish
 call :held || exit /b 0
 set "count=0"
-"%system%\tasklist.exe" /fo csv /nh >"%run%\tasks" || exit /b 1
-for /f "usebackq delims=," %%L in ("%run%\tasks") do if /i "%%~L"=="%program%" set /a count+=1
-del "%run%\tasks"
+rem "for" starts a cmd, which Wine would take from the current folder.
+pushd "%system%"
+for /f "delims=," %%L in ('%system%\tasklist.exe /fo csv /nh') do if /i "%%~L"=="%program%" set /a count+=1
+popd
 if %count% gtr 1 ( call :fail "%count% programs are called %program%" "end the one in %%where%%\bin by hand, in the task manager, and run this again" & exit /b 1 )
 call :end
 for /l %%N in (1,1,5) do call :held && call :second
