@@ -6,23 +6,10 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 )
-
-// compile makes a Windows program of one source file.
-func compile(t *testing.T, out, source string) {
-	t.Helper()
-	src := filepath.Join(t.TempDir(), "x.go")
-	check(t, os.WriteFile(src, []byte(source), 0o644))
-	build := exec.Command("go", "build", "-o", out, src)
-	build.Env = append(os.Environ(), "GOOS=windows", "GOARCH=amd64", "CGO_ENABLED=0")
-	if said, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%s", said)
-	}
-}
 
 // What the caller has in its environment and in its current folder is not for the
 // stages: variables with the names of the scripts' own, options of cmd's commands,

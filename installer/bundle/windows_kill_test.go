@@ -63,8 +63,9 @@ func ofService(line string) bool {
 // With its folder: the stages look for programs of this name by other programs.
 func ofProduct(line string) bool { return strings.Contains(line, `bin\my product.exe`) }
 
-// ofApp is the product and the cmd that waits for it and has its log open.
-func ofApp(line string) bool { return ofProduct(line) || strings.Contains(line, "lifecycle.cmd app") }
+// ofApp is the product and the cmd that waits for it and has its log open, whose
+// command line is the name of a variable.
+func ofApp(line string) bool { return ofProduct(line) || strings.Contains(line, "%product%") }
 
 // kill ends processes until there are none, and says whether there was one. In
 // Wine that is TerminateProcess.
@@ -174,8 +175,7 @@ func TestStagesKilledOnWindows(t *testing.T) {
 	check(t, os.Rename(unpack(t, v.bundle(t, o)), next.home))
 	t.Cleanup(func() { next.stage("uninstall", "--purge") }) //nolint:errcheck // after a failure
 
-	drive := filepath.Join(os.Getenv("WINE_PREFIX"), "drive_c")
-	program, data := filepath.Join(drive, "Program Files", "license-agent-acme-my-cad"), filepath.Join(drive, "ProgramData", "license-agent-acme-my-cad")
+	program, data := places("acme-my-cad")
 	clean := map[string]string{"service": "0", "product": "0"}
 	kills, between := 0, 0
 	// comes waits for a state and says what is missing. It waits because a program

@@ -95,9 +95,9 @@ func TestStagesAtOnceOnWindows(t *testing.T) {
 		t.Errorf("%d products after stop", n)
 	}
 	both("uninstall", "--purge")
-	drive := filepath.Join(os.Getenv("WINE_PREFIX"), "drive_c")
-	for _, place := range []string{`Program Files/license-agent-acme-my-cad`, `ProgramData/license-agent-acme-my-cad`, `Program Files/.license-agent-install.lock`} {
-		if _, err := os.Lstat(filepath.Join(drive, place)); err == nil {
+	program, data := places("acme-my-cad")
+	for _, place := range []string{program, data, filepath.Join(filepath.Dir(program), ".license-agent-install.lock")} {
+		if _, err := os.Lstat(place); err == nil {
 			t.Errorf("left: %s", place)
 		}
 	}

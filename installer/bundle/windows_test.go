@@ -73,19 +73,30 @@ func folder(t *testing.T) string {
 	return dir
 }
 
+// compile makes a Windows program of one source file.
+func compile(t *testing.T, out, source string) {
+	t.Helper()
+	src := filepath.Join(t.TempDir(), "x.go")
+	check(t, os.WriteFile(src, []byte(source), 0o644))
+	build := exec.Command("go", "build", "-o", out, src)
+	build.Env = append(os.Environ(), "GOOS=windows", "GOARCH=amd64", "CGO_ENABLED=0")
+	if said, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%s", said)
+	}
+}
+
+// places are where an instance is on this Windows: its program and its data.
+func places(instance string) (program, data string) {
+	drive, name := filepath.Join(os.Getenv("WINE_PREFIX"), "drive_c"), "license-agent-"+instance
+	return filepath.Join(drive, "Program Files", name), filepath.Join(drive, "ProgramData", name)
+}
+
 // forWindows are options for a bundle of a product that runs and has a hook.
 func forWindows(t *testing.T, v *vendor, product string) Options {
 	t.Helper()
 	o := v.working(t, "My CAD")
 	app := t.TempDir()
-	src := filepath.Join(app, "x.go")
-	check(t, os.WriteFile(src, []byte(productSource), 0o644))
-	build := exec.Command("go", "build", "-o", filepath.Join(app, product), src)
-	build.Env = append(os.Environ(), "GOOS=windows", "GOARCH=amd64", "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%s", out)
-	}
-	check(t, os.Remove(src))
+	compile(t, filepath.Join(app, product), productSource)
 	check(t, os.MkdirAll(filepath.Join(app, "hooks"), 0o755))
 	check(t, os.WriteFile(filepath.Join(app, "hooks", "start.cmd"), []byte("@echo hook start\r\n"), 0o644))
 	o.App, o.Start, o.Target, o.Agent, o.Format = app, []string{product, "--port=1"}, "windows/amd64", agent(t, "windows/amd64"), "zip"
@@ -113,8 +124,7 @@ func TestLifeOnWindows(t *testing.T) {
 	if out, err := bad.stage("install"); err == nil || !strings.Contains(out, "plugin.dll is not a file of the vendor") || !strings.Contains(out, "nothing was changed") {
 		t.Errorf("a changed bundle: %v %s", err, out)
 	}
-	drive := filepath.Join(os.Getenv("WINE_PREFIX"), "drive_c")
-	program, data := filepath.Join(drive, "Program Files", "license-agent-acme-my-cad"), filepath.Join(drive, "ProgramData", "license-agent-acme-my-cad")
+	program, data := places("acme-my-cad")
 	for _, place := range []string{program, data} {
 		if _, err := os.Stat(place); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("a refused bundle left %s", place)
@@ -183,9 +193,9 @@ func TestTwoVendorsOnWindows(t *testing.T) {
 		return w
 	}
 	var products []windows
-	drive := filepath.Join(os.Getenv("WINE_PREFIX"), "drive_c")
 	data := func(issuer string) string {
-		return filepath.Join(drive, "ProgramData", "license-agent-"+issuer+"-my-cad")
+		_, data := places(issuer + "-my-cad")
+		return data
 	}
 	for _, issuer := range []string{"acme", "other"} {
 		v := newVendor(t, issuer)
