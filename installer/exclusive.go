@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 )
 
@@ -42,10 +41,4 @@ func (t Target) Exclusive(ctx context.Context) (release func(), err error) {
 			return nil, fmt.Errorf("%w: %w", err, ctx.Err())
 		}
 	}
-}
-
-// isFolder reports whether there is a folder of that name.
-func isFolder(name string) bool {
-	fi, err := os.Lstat(name)
-	return err == nil && fi.IsDir()
 }

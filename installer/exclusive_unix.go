@@ -14,10 +14,11 @@ import (
 // lockFolder is /run, where only root may write and nothing lives over a boot. An
 // image without it is one that nothing else changes.
 func (t Target) lockFolder() (string, error) {
-	if folder := t.at("/run"); isFolder(folder) {
-		return folder, nil
+	folder := t.at("/run")
+	if fi, err := os.Lstat(folder); err != nil || !fi.IsDir() {
+		return "", nil // an image without one
 	}
-	return "", nil
+	return folder, nil
 }
 
 // holdFile makes a file and locks it by flock(2). The file is removed by whoever

@@ -225,19 +225,26 @@ func TestNoChipAtFirst(t *testing.T) {
 	}
 }
 
+// direct talks to a chip past the code under test.
+func direct(t *testing.T, chip *swtpm.TPM) transport.TPM {
+	t.Helper()
+	tp, err := connect(chip.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tp.Close() }) //nolint:errcheck // the chip goes too
+	return tp
+}
+
 // An owner password is named, because the administrator can do something about it.
 func TestOwnerPassword(t *testing.T) {
 	tpm, dir := swtpm.New(t), stateDir(t)
 	openAt(t, dir, tpm.Socket).Close()
-	tp, err := connect(tpm.Socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tp.Close()
+	tp := direct(t, tpm)
 	if _, err := (tpm2.HierarchyChangeAuth{AuthHandle: tpm2.TPMRHOwner, NewAuth: tpm2.TPM2BAuth{Buffer: []byte("taken")}}).Execute(tp); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Places{TPM: tpm.Socket}.Open(stateDir(t), rand.Reader)
+	_, err := Places{TPM: tpm.Socket}.Open(stateDir(t), rand.Reader)
 	if !errors.Is(err, ErrChip) || !strings.Contains(err.Error(), "owner password of the TPM is set; take it away, or set tpm to nothing") {
 		t.Error(err)
 	}
@@ -253,11 +260,7 @@ func TestOwnerPassword(t *testing.T) {
 func TestLockedOut(t *testing.T) {
 	tpm, dir := swtpm.New(t), stateDir(t)
 	openAt(t, dir, tpm.Socket).Close()
-	tp, err := connect(tpm.Socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tp.Close()
+	tp := direct(t, tpm)
 	// TPM2_DictionaryAttackParameters (TPM 2.0 Part 3, 25.3), no try for 1000 seconds;
 	// go-tpm does not have it.
 	said, err := tp.Send([]byte{0x80, 2, 0, 0, 0, 39, 0, 0, 1, 0x3a, 0x40, 0, 0, 0xa, 0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0xe8, 0, 0, 3, 0xe8})

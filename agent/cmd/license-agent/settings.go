@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -146,7 +147,7 @@ func parseConfig(path, text string) (map[string]string, error) {
 	sort.Strings(keys)
 	sort.Strings(names)
 	for _, key := range keys {
-		if i := sort.SearchStrings(names, key); i >= len(names) || names[i] != key {
+		if !slices.Contains(names, key) {
 			return nil, unknownKey(path, text, key, names)
 		}
 		text, err := asText(raw[key])
