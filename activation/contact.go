@@ -128,11 +128,11 @@ func (l *Lifecycle) exchange(ctx context.Context, key Key, what func(*view) (Rec
 	if err := l.Observed(); err != nil {
 		return Held{}, "", err
 	}
+	defer l.changed()
 	p, err := l.prepare(key, what)
 	if err != nil {
 		return Held{}, "", err
 	}
-	defer l.changed()
 	defer l.free(key)
 	ans, err := l.send(ctx, key, p)
 	if err != nil {
@@ -160,7 +160,11 @@ func (l *Lifecycle) prepare(key Key, what func(*view) (Record, error)) (Pending,
 	if l.busy[key] {
 		return Pending{}, fmt.Errorf("%w: it is on its way", ErrOutstanding)
 	}
-	rec, err := what(l.snap.Load())
+	v := l.snap.Load()
+	rec, err := what(v)
+	if e := v.exact(key); e != nil && errors.Is(err, ErrDevice) {
+		return Pending{}, l.fruitless(v, e, err) // who asks for the status in a week is told too
+	}
 	if err != nil {
 		return Pending{}, err
 	}
@@ -291,7 +295,12 @@ func (l *Lifecycle) failed(key Key, p Pending, cause error) error {
 	if e == nil || e.rec.Pending == nil || e.rec.Pending.Nonce != p.Nonce {
 		return cause
 	}
-	r := l.cfg.Clock()
+	return l.fruitless(v, e, cause)
+}
+
+// fruitless writes down why a contact brought nothing, and when the next is made.
+func (l *Lifecycle) fruitless(v *view, e *entry, cause error) error {
+	key, r := e.rec.Key, l.cfg.Clock()
 	now, _ := v.clock.Believe(r)
 	rec := e.rec
 	rec.Failures++

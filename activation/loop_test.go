@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,6 +79,44 @@ func TestRetryRhythm(t *testing.T) {
 	w.merchant.Before = nil
 	w.renew()
 	if h := w.held(); h.Failures != 0 || h.LastError != "" {
+		t.Errorf("after a success: %+v", h)
+	}
+}
+
+// silent is the key of a chip that may not answer.
+type silent struct {
+	license.Signer
+	is bool
+}
+
+func (s *silent) Sign(message []byte) ([]byte, error) {
+	if s.is {
+		return nil, fmt.Errorf("%w: nobody there", activation.ErrDevice)
+	}
+	return s.Signer.Sign(message)
+}
+
+// A device key that does not sign is no reason to try each minute, nor one that
+// only a log knows.
+func TestDeviceKeyThatDoesNotSign(t *testing.T) {
+	w := newWorld(t, activationtest.Offer{})
+	chip := &silent{Signer: w.machine.Key}
+	w.machine.Key = chip
+	w.start()
+	w.activate()
+	chip.is = true
+	for failures := range 5 {
+		_, err := w.agent.Renew(t.Context(), key())
+		w.fails(err, activation.ErrDevice)
+		w.start() // it is remembered over a restart
+		h, now := w.held(), w.machine.Clock.Wall()
+		if h.Failures != failures+1 || !strings.Contains(h.LastError, "nobody there") || h.Pending != "" || !h.Verdict.Runs || h.NextTry <= now {
+			t.Errorf("after %d failures: next in %d s, %+v", failures+1, h.NextTry-now, h)
+		}
+		w.machine.Clock.Advance(h.NextTry - now)
+	}
+	chip.is = false
+	if h := w.renew(); h.Failures != 0 || h.LastError != "" {
 		t.Errorf("after a success: %+v", h)
 	}
 }

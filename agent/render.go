@@ -105,6 +105,8 @@ func (d *Daemon) lastError(h activation.Held, lang string) *api.Error {
 		return nil
 	case strings.Contains(text, activation.ErrUnreachable.Error()):
 		code = api.CodeUnreachable
+	case strings.Contains(text, activation.ErrDevice.Error()):
+		code = api.CodeDeviceKey
 	case strings.Contains(text, activation.ErrWrongAnswer.Error()):
 		code = api.CodeWrongAnswer
 	case strings.Contains(text, activation.ErrAnswer.Error()):

@@ -182,10 +182,13 @@ func (a *app) licenseRows(t *table, l api.License) {
 	t.optional(a.label("features"), strings.Join(l.Features, ", "))
 	t.optional(a.label("limits"), limits(l.Limits))
 	t.optional(a.label("pending"), l.Pending)
+	next := v.NextStep
 	if e := l.LastError; e != nil {
 		t.row(a.label("error"), e.Error())
+		if next == "" {
+			next = e.Hint
+		}
 	}
-	next := v.NextStep
 	if next == "" {
 		next = a.label("nothing")
 	}

@@ -63,6 +63,9 @@ func proveChip(t *testing.T, bin string) {
 			t.Errorf("%s without the chip: %v", what, told)
 		}
 	}
+	if l, ok := r.only(); !ok || l.LastError == nil || l.LastError.Code != api.CodeDeviceKey {
+		t.Errorf("who asks for the status later is told: %+v", l.LastError)
+	}
 	tpm.Start(t)
 	check0(t, check(r))
 	r.kill() // -9
