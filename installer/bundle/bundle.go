@@ -99,7 +99,7 @@ func Build(o Options) (string, manifest.Manifest, error) {
 		return "", m, err
 	}
 	// What was just made must pass what every customer will check.
-	if _, err := manifest.Verify(path, &anchor); err != nil {
+	if _, err := manifest.Verify(path, &anchor, nil); err != nil {
 		return "", m, errors.Join(fmt.Errorf("the bundle just made does not verify: %w", err), os.Remove(path))
 	}
 	return path, m, nil

@@ -74,7 +74,7 @@ func refused(t *testing.T, v *vendor, what, format string, archive []byte, want 
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "My-CAD."+format)
 	check(t, os.WriteFile(file, archive, 0o644))
-	if m, err := manifest.Verify(file, &v.anchor); !errors.Is(err, want) || m != nil || !strings.Contains(err.Error(), why) {
+	if m, err := manifest.Verify(file, &v.anchor, nil); !errors.Is(err, want) || m != nil || !strings.Contains(err.Error(), why) {
 		t.Errorf("%s, %s: %v, want %v, %q", format, what, err, want, why)
 	}
 }
@@ -92,7 +92,7 @@ func TestHostileTar(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "My-CAD.tar")
 	check(t, os.WriteFile(file, again(t, whole, nil, tar.Header{Name: "bin/", Typeflag: tar.TypeDir, Mode: 0o755}), 0o644))
-	if _, err := manifest.Verify(file, &v.anchor); err != nil {
+	if _, err := manifest.Verify(file, &v.anchor, nil); err != nil {
 		t.Fatalf("control: written again, with a folder: %v", err)
 	}
 	for _, h := range []tar.Header{
@@ -196,7 +196,7 @@ func TestHostileZip(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "My-CAD.zip")
 	check(t, os.WriteFile(file, rewritten(nil), 0o644))
-	if _, err := manifest.Verify(file, &v.anchor); err != nil {
+	if _, err := manifest.Verify(file, &v.anchor, nil); err != nil {
 		t.Fatalf("control: written again: %v", err)
 	}
 	for _, name := range []string{"bin/Product", "bin/product", "../evil", "/evil", "lib/", "../evil/"} {
@@ -211,7 +211,7 @@ func TestHostileZip(t *testing.T) {
 	}
 	refused(t, v, "another name in a field", "zip", rewritten(func(h *zip.FileHeader) { h.Extra = append([]byte{0x75, 0x70, 9, 0, 1, 0, 0, 0, 0}, "evil"...) }), manifest.ErrAltered, "bin/share/empty")
 	refused(t, v, "cut off", "zip", whole[:len(whole)-1], manifest.ErrAltered, "")
-	if _, err := manifest.Verify(filepath.Join(t.TempDir(), "x.rar"), nil); !errors.Is(err, os.ErrNotExist) {
+	if _, err := manifest.Verify(filepath.Join(t.TempDir(), "x.rar"), nil, nil); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
 }

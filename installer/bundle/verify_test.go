@@ -45,7 +45,7 @@ func madeAndVerified(t *testing.T, target, format string) {
 		t.Errorf("%s", file)
 	}
 	for _, path := range []string{file, unpack(t, file)} {
-		m, err := manifest.Verify(path, &v.anchor)
+		m, err := manifest.Verify(path, &v.anchor, nil)
 		if err != nil {
 			t.Errorf("%s: %v", path, err)
 			continue
@@ -83,7 +83,7 @@ func madeAndVerified(t *testing.T, target, format string) {
 	}
 	moved := filepath.Join(t.TempDir(), "other."+format)
 	check(t, os.Rename(file, moved))
-	m := must[*manifest.Manifest](t)(manifest.Verify(moved, nil))
+	m := must[*manifest.Manifest](t)(manifest.Verify(moved, nil, nil))
 	if manifest.ProperName(moved, m) == nil {
 		t.Error("another name passes")
 	}
@@ -216,7 +216,7 @@ func TestTampered(t *testing.T) {
 	for _, c := range tampered() {
 		dir := unpack(t, file)
 		c.spoil(t, dir, v)
-		if m, err := manifest.Verify(dir, &v.anchor); !errors.Is(err, c.want) || m != nil {
+		if m, err := manifest.Verify(dir, &v.anchor, nil); !errors.Is(err, c.want) || m != nil {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
 		if listOnly(t, dir) {
@@ -226,6 +226,25 @@ func TestTampered(t *testing.T) {
 	t.Logf("%d of %d refused; a list of digests alone lets %d pass", len(tampered()), len(tampered()), fooled)
 	if fooled < 8 {
 		t.Errorf("the control passes only %d: the test shows nothing", fooled)
+	}
+}
+
+// Who has stolen a key that was taken back packs the key set of the time before.
+// Who knows a later one of this vendor refuses, and nobody else's counts.
+func TestKeyTakenBack(t *testing.T) {
+	v := newVendor(t, "acme")
+	file := v.bundle(t, v.options(t, "My CAD"))
+	later := v.set
+	later.Version, later.Revoked = 2, []string{license.KeyID(v.signsThis.Public())}
+	if m, err := manifest.Verify(file, &v.anchor, &later); !errors.Is(err, manifest.ErrUntrusted) || !errors.Is(err, license.ErrKeyRevoked) || m != nil {
+		t.Errorf("%v", err)
+	}
+	same, foreign := v.set, later
+	foreign.Issuer = "other"
+	for what, held := range map[string]*license.KeySet{"none": nil, "the same": &same, "another vendor's": &foreign} {
+		if _, err := manifest.Verify(file, &v.anchor, held); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
 
@@ -243,7 +262,7 @@ func TestOneByte(t *testing.T) {
 		at := n * 7919 % len(b)
 		b[at] ^= 4
 		check(t, os.WriteFile(p, b, 0o644))
-		if _, err := manifest.Verify(dir, &v.anchor); err == nil {
+		if _, err := manifest.Verify(dir, &v.anchor, nil); err == nil {
 			t.Errorf("%s: byte %d changed and nobody noticed", p, at)
 		} else if !errors.Is(err, manifest.ErrAltered) && !errors.Is(err, manifest.ErrUntrusted) && !errors.Is(err, manifest.ErrNotBundle) {
 			t.Errorf("%s: %v has no class", p, err)
@@ -253,7 +272,7 @@ func TestOneByte(t *testing.T) {
 		n++
 		return nil
 	}))
-	if _, err := manifest.Verify(dir, &v.anchor); err != nil || n < 15 {
+	if _, err := manifest.Verify(dir, &v.anchor, nil); err != nil || n < 15 {
 		t.Errorf("put back, %d files: %v", n, err)
 	}
 	for _, format := range manifest.Formats() {
@@ -265,12 +284,12 @@ func TestOneByte(t *testing.T) {
 			b := slices.Clone(whole)
 			b[len(b)/4*(i+1)-1] ^= 1
 			check(t, os.WriteFile(bad, b, 0o644))
-			if _, err := manifest.Verify(bad, &v.anchor); err == nil {
+			if _, err := manifest.Verify(bad, &v.anchor, nil); err == nil {
 				t.Errorf("%s: a changed byte passes", format)
 			}
 		}
 		check(t, os.WriteFile(bad, whole[:len(whole)*2/3], 0o644))
-		if _, err := manifest.Verify(bad, &v.anchor); !errors.Is(err, manifest.ErrAltered) {
+		if _, err := manifest.Verify(bad, &v.anchor, nil); !errors.Is(err, manifest.ErrAltered) {
 			t.Errorf("%s cut off: %v", format, err)
 		}
 	}

@@ -37,7 +37,7 @@ func (a *app) runBundleVerify(file, anchorFile string) error {
 	case named || !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	m, err := manifest.Verify(file, anchor)
+	m, err := manifest.Verify(file, anchor, nil)
 	if err != nil {
 		return err
 	}

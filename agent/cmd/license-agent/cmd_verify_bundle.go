@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -18,27 +20,29 @@ func (a *app) verifyBundleCmd() *cobra.Command {
 		Use:   "verify-bundle PATH",
 		Short: "Verify a vendor's package, unpacked or as a file, before it is installed",
 		Long: `Reads every file of the package and compares it with the list that the vendor has
-signed. With --anchor the vendor is the one of that file; without it the trust
-anchor inside the package decides, which shows that the package is whole.
+signed. With --anchor the vendor is the one of that file, and a key that the
+agent knows to be revoked counts no more; without it the trust anchor inside the
+package decides, which shows that the package is whole.
 
 ` + exitHelp,
 		Args: a.args(cobra.ExactArgs(1)),
-		RunE: func(_ *cobra.Command, args []string) error { return a.runVerifyBundle(args[0], anchor) },
+		RunE: func(c *cobra.Command, args []string) error { return a.runVerifyBundle(c.Context(), args[0], anchor) },
 	}
 	c.Flags().StringVar(&anchor, "anchor", "", "trust anchor file of the vendor")
 	return c
 }
 
-func (a *app) runVerifyBundle(path, anchorFile string) error {
+func (a *app) runVerifyBundle(ctx context.Context, path, anchorFile string) error {
 	var anchor *license.Anchor
+	var held *license.KeySet
 	if anchorFile != "" {
 		list, err := a.anchorsFor(anchorFile)
 		if err != nil {
 			return err
 		}
-		anchor = &list[0]
+		anchor, held = &list[0], a.heldKeySet(ctx, list[0])
 	}
-	m, err := manifest.Verify(path, anchor)
+	m, err := manifest.Verify(path, anchor, held)
 	switch {
 	case errors.Is(err, manifest.ErrAltered), errors.Is(err, manifest.ErrUntrusted), errors.Is(err, manifest.ErrNotBundle), errors.Is(err, manifest.ErrTooLarge):
 		return a.problem(api.CodeBadFile, err)
@@ -50,4 +54,36 @@ func (a *app) runVerifyBundle(path, anchorFile string) error {
 	}
 	_, err = fmt.Fprintf(a.stdout, "%s: %s %s (%s), %s, %d files\n", filepath.Base(path), printable(m.Name), m.Version, m.Issuer, m.Target, m.Files)
 	return err
+}
+
+// heldKeySet asks the agent for the vendor's newest key set that it knows. There
+// is none, nil, before the first activation and while no agent answers: the key
+// set inside the package decides then.
+func (a *app) heldKeySet(ctx context.Context, an license.Anchor) *license.KeySet {
+	c, err := a.client()
+	if err != nil {
+		return nil
+	}
+	defer c.Close()
+	st, err := c.Status(ctx)
+	if err != nil {
+		return nil
+	}
+	for _, l := range st.Licenses {
+		if l.Issuer != an.Issuer {
+			continue
+		}
+		f, err := c.Files(ctx, api.KeyRequest{Issuer: l.Issuer, Product: l.Product})
+		if err != nil {
+			continue
+		}
+		env, err := base64.StdEncoding.DecodeString(f.KeySet)
+		if err != nil {
+			continue
+		}
+		if set, err := license.OpenKeySet(an, nil, env); err == nil {
+			return set // all licenses of a vendor have one
+		}
+	}
+	return nil
 }

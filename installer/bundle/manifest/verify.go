@@ -27,11 +27,13 @@ type seen struct {
 // every file is the one that the vendor signed and nothing else is there. With
 // an anchor the vendor is the one of that anchor, and the bundle's own anchor
 // decides nothing; without one it shows that the bundle is whole, and that
-// whoever made it holds the keys of the anchor inside.
+// whoever made it holds the keys of the anchor inside. held is a key set of this
+// vendor that the caller knows from elsewhere, nil for none: the keys that it takes
+// back are taken back, whatever the one inside says.
 //
 // Errors wrap ErrAltered, ErrNotBundle, ErrUntrusted, ErrTooLarge, or are of the
 // file system.
-func Verify(path string, anchor *license.Anchor) (*Manifest, error) {
+func Verify(path string, anchor *license.Anchor, held *license.KeySet) (*Manifest, error) {
 	src, err := open(path)
 	if err != nil {
 		return nil, err
@@ -45,7 +47,7 @@ func Verify(path string, anchor *license.Anchor) (*Manifest, error) {
 			return nil, fmt.Errorf("%w: %s is missing", ErrNotBundle, name)
 		}
 	}
-	m, err := s.manifest(anchor)
+	m, err := s.manifest(anchor, held)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +115,7 @@ func kept(name string) bool {
 }
 
 // manifest opens the signed manifest.
-func (s *seen) manifest(anchor *license.Anchor) (*Manifest, error) {
+func (s *seen) manifest(anchor *license.Anchor, held *license.KeySet) (*Manifest, error) {
 	inside, err := license.ParseAnchor(s.small[Anchor])
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrAltered, Anchor, err)
@@ -127,6 +129,10 @@ func (s *seen) manifest(anchor *license.Anchor) (*Manifest, error) {
 	set, err := license.OpenKeySet(*anchor, nil, s.small[KeySet])
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrUntrusted, KeySet, err)
+	}
+	// Who has stolen a key packs the key set of the time before it was taken back.
+	if held != nil && held.Issuer == set.Issuer {
+		set.Revoked = slices.Sorted(slices.Values(append(set.Revoked, held.Revoked...)))
 	}
 	m := new(Manifest)
 	if err := set.OpenBundle(s.small[Signed], m); err != nil {

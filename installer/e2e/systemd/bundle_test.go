@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +56,24 @@ func (v merchant) bundle(t *testing.T, version string, more ...string) []byte {
 	b, err := os.ReadFile(filepath.Join(dir, "CAD.tar.gz"))
 	must(t, err)
 	return b
+}
+
+// takeBack revokes the key that has signed bundles until now.
+func (v merchant) takeBack(t *testing.T) {
+	t.Helper()
+	keys := func(args ...string) string {
+		out, err := exec.Command(need(t, "E2E_MERCHANT"), append(append([]string{"--dir", v.dir, "keys"}, args...), "--yes")...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v %s", err, out)
+		}
+		return string(out)
+	}
+	found := regexp.MustCompile(`(sha256:[0-9a-f]+), which signs every bundle`).FindStringSubmatch(keys("publish"))
+	if found == nil {
+		t.Fatal("no key for bundles")
+	}
+	keys("rotate", "--lead", "now")
+	keys("revoke", found[1])
 }
 
 // unpacked puts a bundle onto the machine as the marketplace does.
@@ -280,6 +299,28 @@ func TestBundles(t *testing.T) {
 			t.Errorf("left: %s", out)
 		}
 		m.run("umount", "/tmp", "/var/tmp")
+	})
+
+	t.Run("the key of the package is taken back", func(t *testing.T) {
+		v := vendors["acme"]
+		m.staged("/opt/acme2", "update")
+		v.takeBack(t)
+		m.run("license-agent-acme-cad", "renew", "--instance", "acme-cad")
+		was, pid := m.snapshot(), m.show("license-agent-acme-cad.service", "MainPID")
+		for _, stage := range []string{"install", "update"} {
+			if out, err := m.stage("/opt/acme2", stage); err == nil || !strings.Contains(out, "signing key revoked") || !strings.Contains(out, "nothing was changed") {
+				t.Errorf("%s: %v %s", stage, err, out)
+			}
+		}
+		if diff := left(was, m.snapshot()); len(diff) != 0 || pid != m.show("license-agent-acme-cad.service", "MainPID") {
+			t.Errorf("it changed %v", diff)
+		}
+		m.staged("/opt/acme2", "restart") // what is installed goes on
+		licensed("acme")
+		m.run("rm", "-r", "/opt/acme2")
+		m.unpacked(v.bundle(t, "2.0"), "/opt/acme2") // signed with the key that follows
+		m.staged("/opt/acme2", "update")
+		licensed("acme")
 	})
 
 	m.staged("/opt/acme2", "uninstall", "--purge")
