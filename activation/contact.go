@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"licenseagent.example/activation/license"
@@ -163,10 +164,13 @@ func (l *Lifecycle) prepare(key Key, what func(*view) (Record, error)) (Pending,
 	v := l.snap.Load()
 	rec, err := what(v)
 	if e := v.exact(key); e != nil && errors.Is(err, ErrDevice) {
-		return Pending{}, l.fruitless(v, e, err) // who asks for the status in a week is told too
+		return Pending{}, l.unsigned(v, e, err)
 	}
 	if err != nil {
 		return Pending{}, err
+	}
+	if strings.Contains(rec.LastError, ErrDevice.Error()) {
+		rec.LastError = "" // it signs again
 	}
 	c := l.ticked()
 	c.put(rec)
@@ -295,12 +299,7 @@ func (l *Lifecycle) failed(key Key, p Pending, cause error) error {
 	if e == nil || e.rec.Pending == nil || e.rec.Pending.Nonce != p.Nonce {
 		return cause
 	}
-	return l.fruitless(v, e, cause)
-}
-
-// fruitless writes down why a contact brought nothing, and when the next is made.
-func (l *Lifecycle) fruitless(v *view, e *entry, cause error) error {
-	key, r := e.rec.Key, l.cfg.Clock()
+	r := l.cfg.Clock()
 	now, _ := v.clock.Believe(r)
 	rec := e.rec
 	rec.Failures++
@@ -330,6 +329,29 @@ func (l *Lifecycle) fruitless(v *view, e *entry, cause error) error {
 	default:
 		c.put(rec)
 	}
+	if err := l.apply(c); err != nil {
+		return errors.Join(cause, err)
+	}
+	return cause
+}
+
+// unsigned writes down that the device key did not sign a request: who asks for the
+// status in a week is told too. Nothing has left the machine, so it costs nothing of
+// what spares the merchant, and a chip that is back is asked again soon.
+func (l *Lifecycle) unsigned(v *view, e *entry, cause error) error {
+	r := l.cfg.Clock()
+	now, _ := v.clock.Believe(r)
+	rec := e.rec
+	rec.LastError = cause.Error()
+	switch {
+	case rec.NextTry == 0: // given back: nothing more is asked
+	case Decide(l.inputs(v, e, r)).Runs:
+		rec.NextTry = now + DeviceEvery
+	default:
+		rec.NextTry = now + RetryBase
+	}
+	c := l.ticked()
+	c.put(rec)
 	if err := l.apply(c); err != nil {
 		return errors.Join(cause, err)
 	}

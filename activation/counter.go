@@ -84,7 +84,14 @@ func (l *Lifecycle) catchUp(held int64) {
 	if l.cfg.Counter.Bump == nil || l.count == 0 || held != l.count+1 {
 		return
 	}
-	if n, err := l.cfg.Counter.Bump(); err == nil {
+	n, err := l.cfg.Counter.Read() // an earlier Bump may have counted, and its answer was lost
+	if err != nil {
+		return
+	}
+	if l.count = n; held != n+1 {
+		return
+	}
+	if n, err = l.cfg.Counter.Bump(); err == nil {
 		l.count = n
 	}
 }

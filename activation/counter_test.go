@@ -16,6 +16,7 @@ type chip struct {
 	n      int64
 	broken bool // neither reads nor counts
 	stuck  bool // reads, does not count
+	mute   bool // counts, and its answer is lost
 }
 
 func (c *chip) counter() activation.Counter {
@@ -31,6 +32,9 @@ func (c *chip) counter() activation.Counter {
 				return 0, errDisk
 			}
 			c.n++
+			if c.mute {
+				return 0, errDisk
+			}
 			return c.n, nil
 		},
 	}
@@ -150,8 +154,8 @@ func TestPutBackIsSettledByOneStep(t *testing.T) {
 }
 
 // Whatever happens to an honest machine, it is never called a copy: crashes
-// between writing and counting, a chip that does not count for a while, one that
-// cannot be read at a start, a disk that fails.
+// between writing and counting, a chip that does not count for a while, one whose
+// answer is lost, one that cannot be read at a start, a disk that fails.
 func TestHonestMachineIsNeverCalledPutBack(t *testing.T) {
 	c := &chip{n: 7}
 	w := newWorld(t, activationtest.Offer{Renew: 3 * days, Grace: 14 * days})
@@ -174,6 +178,7 @@ func TestHonestMachineIsNeverCalledPutBack(t *testing.T) {
 		case 5:
 			disk.failAt, disk.visible = i%3+1, i%2 == 0
 		}
+		c.mute = i%5 == 2
 		w.machine.Clock.Advance(step)
 		if _, err := w.agent.Renew(t.Context(), key()); err != nil && !errors.Is(err, activation.ErrStore) {
 			t.Fatal(i, err)

@@ -97,27 +97,48 @@ func (s *silent) Sign(message []byte) ([]byte, error) {
 }
 
 // A device key that does not sign is no reason to try each minute, nor one that
-// only a log knows.
+// only a log knows. It takes nothing of the budget for contacts, and when the chip
+// is back the renewal follows soon, however long it was away.
 func TestDeviceKeyThatDoesNotSign(t *testing.T) {
-	w := newWorld(t, activationtest.Offer{})
+	w := newWorld(t, activationtest.Offer{Renew: 3 * days, Grace: days})
 	chip := &silent{Signer: w.machine.Key}
 	w.machine.Key = chip
 	w.start()
 	w.activate()
 	chip.is = true
-	for failures := range 5 {
+	fails := func(wait int64) {
+		t.Helper()
 		_, err := w.agent.Renew(t.Context(), key())
 		w.fails(err, activation.ErrDevice)
 		w.start() // it is remembered over a restart
 		h, now := w.held(), w.machine.Clock.Wall()
-		if h.Failures != failures+1 || !strings.Contains(h.LastError, "nobody there") || h.Pending != "" || !h.Verdict.Runs || h.NextTry <= now {
-			t.Errorf("after %d failures: next in %d s, %+v", failures+1, h.NextTry-now, h)
+		if h.Failures != 0 || !strings.Contains(h.LastError, "nobody there") || h.Pending != "" || h.NextTry != now+wait {
+			t.Fatalf("next in %d s, want %d: %+v", h.NextTry-now, wait, h)
 		}
-		w.machine.Clock.Advance(h.NextTry - now)
+		w.machine.Clock.Advance(wait)
 	}
+	for w.held().Verdict.Runs {
+		fails(activation.DeviceEvery)
+	}
+	fails(activation.RetryBase)
+	_, err := w.agent.OfflineRequest(license.RequestRenew, activation.RequestOptions{Key: key()})
+	w.fails(err, activation.ErrDevice)
 	chip.is = false
-	if h := w.renew(); h.Failures != 0 || h.LastError != "" {
+	if due := w.agent.Due().Contact; !slices.Contains(due, key()) {
+		w.machine.Clock.Advance(activation.RetryBase)
+	}
+	if due := w.agent.Due().Contact; !slices.Contains(due, key()) {
+		t.Errorf("the chip is back, contacts due: %v", due)
+	}
+	if h := w.renew(); h.LastError != "" || !h.Verdict.Runs {
 		t.Errorf("after a success: %+v", h)
+	}
+	// A request file that was signed tells the same.
+	chip.is = true
+	fails(activation.DeviceEvery)
+	chip.is = false
+	if _, err := w.agent.OfflineRequest(license.RequestRenew, activation.RequestOptions{Key: key()}); err != nil || w.held().LastError != "" {
+		t.Errorf("%v %q", err, w.held().LastError)
 	}
 }
 

@@ -15,6 +15,8 @@ const (
 	RetryCap = 4 * 3600
 	// RetryBase is the pause after the first failure at most.
 	RetryBase = 60
+	// DeviceEvery is the pause after a request that the device key did not sign.
+	DeviceEvery = 600
 	// CalmSteps are the doublings that a retry starts with when the license
 	// runs for days anyway: a day of use must be told by its evening, not within
 	// the minute, and a million offices that find the merchant away together
