@@ -59,10 +59,13 @@ func (d *Daemon) listen(ctx context.Context, key activation.Key) {
 	failures := 0
 	for ctx.Err() == nil {
 		id, poll, err := d.life.Poll(key)
-		if err != nil {
+		if errors.Is(err, activation.ErrNotActivated) {
 			return
 		}
-		news, err := d.cfg.Notices(ctx, key.Issuer, id, poll)
+		news := false
+		if err == nil { // else a chip that does not sign, which is asked rarely too
+			news, err = d.cfg.Notices(ctx, key.Issuer, id, poll)
+		}
 		wait := noticePause
 		switch {
 		case ctx.Err() != nil:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,9 +16,25 @@ import (
 
 // desk is the merchant's side of the notices.
 type desk struct {
+	key   *chip // nil: the device key that every rig has
 	mu    sync.Mutex
 	asked []time.Time
 	do    func(n int) (bool, error)
+}
+
+// chip is a device key that may be away. Who asks it without end gets it back, so
+// that a test ends.
+type chip struct {
+	license.Signer
+	away  atomic.Bool
+	asked atomic.Int64
+}
+
+func (c *chip) Sign(message []byte) ([]byte, error) {
+	if c.asked.Add(1) < 1000 && c.away.Load() {
+		return nil, fmt.Errorf("%w: nobody there", activation.ErrDevice)
+	}
+	return c.Signer.Sign(message)
 }
 
 func (d *desk) notices(ctx context.Context, issuer, licenseID string, poll []byte) (bool, error) {
@@ -54,6 +71,10 @@ func (d *desk) run(t *testing.T, activated bool, f func(r *rig)) {
 		r := start(t, func(c *Config) {
 			c.Notices, c.Uniform = d.notices, func() float64 { return 0.5 }
 			c.Boot = func() int64 { return int64(time.Since(began)/time.Second) + 1000 }
+			if d.key != nil {
+				d.key.Signer = c.Activation.Device
+				c.Activation.Device = d.key
+			}
 		})
 		if activated {
 			r.activate()
@@ -65,6 +86,27 @@ func (d *desk) run(t *testing.T, activated bool, f func(r *rig)) {
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// A chip that does not sign the question is asked rarely, and the questions go on
+// when it is back.
+func TestNoticesWithoutTheDeviceKey(t *testing.T) {
+	d := &desk{key: &chip{}}
+	d.run(t, true, func(*rig) {
+		pass(time.Minute)
+		d.key.away.Store(true)
+		was := d.key.asked.Load()
+		pass(10 * time.Hour)
+		if n := d.key.asked.Load() - was; n < 2 || n > 100 {
+			t.Errorf("asked for %d signatures in ten hours", n)
+		}
+		d.key.away.Store(false)
+		before := d.count()
+		pass(2 * time.Hour)
+		if d.count() == before {
+			t.Error("no question since the chip is back")
 		}
 	})
 }
