@@ -3,7 +3,9 @@ package localapi
 import (
 	"context"
 	"errors"
+	"sync"
 	"syscall"
+	"time"
 
 	"licenseagent.example/activation"
 	"licenseagent.example/agent/api"
@@ -88,4 +90,29 @@ func codeOf(err error) string {
 		return api.CodeBusy
 	}
 	return api.CodeInternal
+}
+
+// loudPause is the least time between two errors of one code in the log.
+const loudPause = time.Minute
+
+// loud keeps what any local user can cause without end, such as a check while the
+// chip of the device key is away, from filling the disk with the log.
+type loud struct {
+	mu   sync.Mutex
+	last map[string]time.Time // by code; the zero value has said nothing
+}
+
+// may says whether an error of this code is to be seen by the operator again.
+func (l *loud) may(code string, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last, said := l.last[code]
+	if since := now.Sub(last); said && since >= 0 && since < loudPause {
+		return false
+	}
+	if l.last == nil {
+		l.last = map[string]time.Time{}
+	}
+	l.last[code] = now
+	return true
 }

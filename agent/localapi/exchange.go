@@ -100,7 +100,7 @@ func (x *exchange) fail(err error) {
 	e := translate(err, x.lang())
 	e.RequestID = x.s.requestID()
 	level := slog.LevelDebug
-	if status := api.Lookup(e.Code).HTTP; status >= 500 && status != http.StatusBadGateway {
+	if status := api.Lookup(e.Code).HTTP; status >= 500 && status != http.StatusBadGateway && x.s.loud.may(e.Code, x.s.cfg.Now()) {
 		level = slog.LevelError
 	}
 	x.s.log.Log(x.r.Context(), level, "request failed", "request", e.RequestID, "path", x.path(), "user", x.caller.User, "code", e.Code, "cause", e.Cause, "error", err)

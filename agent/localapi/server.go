@@ -87,6 +87,7 @@ type Server struct {
 	gate     *gate
 	requests atomic.Uint64
 	rejected rejections
+	loud     loud
 	statuses [2]statusCache // English, Chinese
 	leading  atomic.Pointer[leading]
 	buffers  sync.Pool // of *[]byte, answers to checks
