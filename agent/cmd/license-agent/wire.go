@@ -131,7 +131,9 @@ func (a *app) wire(p paths.Paths, s settings, redact *agent.Redactor, log *slog.
 		Activation: activation.Config{
 			Store: out.store, Anchors: anchors, Device: signer{key}, Clock: read, Rand: a.rand,
 			Observe: func() fingerprint.Device { return collector.Collect(context.Background()) },
-			Counter: counter(key),
+			Counter: counter(key, func(err error) {
+				log.Warn("the counter in the TPM cannot be read: files put back from an older copy would not be noticed", "error", redact.Error(err))
+			}),
 			Issuer:  issuers, Warn: warn * 86400, AgentVersion: "license-agent/" + a.version,
 		},
 		Version: a.build(), KeyTier: key.Tier(), CrossCheck: collector.CrossCheck, Sockets: func() []string { return ownSockets(p.Socket) },
@@ -319,12 +321,21 @@ func (s signer) Sign(message []byte) ([]byte, error) {
 	return sig, err
 }
 
-// counter is the counter of a key in a chip, nothing for other keys.
-func counter(key *devicekey.Key) activation.Counter {
+// counter is the counter of a key in a chip, nothing for other keys. failed is told
+// what the life cycle cannot judge: a chip that is away, or somebody who has put
+// another counter in its place.
+func counter(key *devicekey.Key, failed func(error)) activation.Counter {
 	if !key.HasCounter() {
 		return activation.Counter{}
 	}
-	return activation.Counter{Read: key.Count, Bump: key.Bump}
+	read := func() (int64, error) {
+		n, err := key.Count()
+		if err != nil {
+			failed(err)
+		}
+		return n, err
+	}
+	return activation.Counter{Read: read, Bump: key.Bump}
 }
 
 // credential is the file of one credential that the service manager has handed
