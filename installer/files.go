@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"licenseagent.example/platform/securefile"
 )
@@ -24,7 +25,8 @@ func (t Target) directory(path string) Step {
 	at := t.at(path)
 	made := false
 	return Step{
-		Text: "create directory " + path,
+		Text:    "create directory " + path,
+		Changes: []string{path},
 		Done: func(context.Context) (bool, error) {
 			fi, err := os.Lstat(at)
 			if errors.Is(err, fs.ErrNotExist) {
@@ -58,7 +60,8 @@ func (t Target) file(path string, content []byte, mode fs.FileMode, keep bool) S
 	at := t.at(path)
 	var before *saved
 	return Step{
-		Text: fmt.Sprintf("write %s (%d bytes, mode %04o)", path, len(content), mode),
+		Text:    fmt.Sprintf("write %s (%d bytes, mode %04o)", path, len(content), mode),
+		Changes: []string{path},
 		Done: func(context.Context) (bool, error) {
 			s, err := save(at)
 			if err != nil || s == nil {
@@ -86,7 +89,8 @@ func (t Target) absent(path string) Step {
 	at := t.at(path)
 	var before *saved
 	return Step{
-		Text: "remove " + path,
+		Text:    "remove " + path,
+		Changes: []string{path, partial(path)},
 		Done: func(context.Context) (bool, error) {
 			_, err := os.Lstat(at)
 			_, errPart := os.Lstat(partial(at))
@@ -112,7 +116,8 @@ func (t Target) absent(path string) Step {
 func (t Target) gone(path, what string) Step {
 	at := t.at(path)
 	return Step{
-		Text: "remove " + path + " with " + what,
+		Text:    "remove " + path + " with " + what,
+		Changes: []string{path},
 		Done: func(context.Context) (bool, error) {
 			_, err := os.Lstat(at)
 			return errors.Is(err, fs.ErrNotExist), nil
@@ -137,6 +142,14 @@ func (t Target) vacant(path string) Step {
 				return true, nil
 			}
 			return len(in) > 0, err
+		},
+		After: func(changed []string) (bool, error) {
+			in, err := os.ReadDir(at)
+			if errors.Is(err, fs.ErrNotExist) {
+				return false, nil
+			}
+			stays := slices.ContainsFunc(in, func(e fs.DirEntry) bool { return !slices.Contains(changed, filepath.Join(path, e.Name())) })
+			return !stays, err
 		},
 		Do: func(context.Context) error {
 			t.point("rmdir")

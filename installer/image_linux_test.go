@@ -75,6 +75,7 @@ type world struct {
 	calls []string
 	fail  string // a command that begins so fails
 	hook  func(string)
+	pid   int // of the service, where it is a real process
 }
 
 func (w *world) at(p string) string { return filepath.Join(w.root, p) }
@@ -114,7 +115,7 @@ func (w *world) run(_ context.Context, argv ...string) (string, error) {
 		return "", w.links(strings.Contains(line, " enable "), argv)
 	case strings.HasPrefix(line, "systemctl show -p ActiveState"):
 		if _, err := os.Stat(w.at("run/active")); err == nil {
-			return "ActiveState=active\nMainPID=0\nNeedDaemonReload=no", nil
+			return fmt.Sprintf("ActiveState=active\nMainPID=%d\nNeedDaemonReload=no", w.pid), nil
 		}
 		return "ActiveState=inactive\nMainPID=0\nNeedDaemonReload=no", nil
 	case strings.HasPrefix(line, "systemctl show -p LoadState"):

@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Step is one change to the machine.
@@ -25,6 +26,13 @@ type Step struct {
 	// Done says whether the machine is already as Do would make it. nil means
 	// never.
 	Done func(context.Context) (bool, error)
+	// Changes are the places that Do makes or removes, for the After of later steps.
+	Changes []string
+	// After says whether Do is needed, whatever Done says, because steps before it
+	// change these places. It is asked by a plan that is only looked at, when they
+	// have not been changed yet, and again when they have been. nil means that what
+	// goes before makes no difference.
+	After func(changed []string) (bool, error)
 	// Do makes the change. It may be called again after it was interrupted.
 	Do func(context.Context) error
 	// Undo takes it back, also when Do failed half-way. nil means that there is no
@@ -41,28 +49,45 @@ type Line struct {
 	Needed bool   `json:"needed"` // false: the machine is so already
 }
 
-// Look says for each step whether it is needed now. It changes nothing. Steps
-// look at the machine as it is, not as earlier steps will have made it.
+// Look says for each step whether it is needed, after the steps before it. It
+// changes nothing.
 func (p Plan) Look(ctx context.Context) ([]Line, error) {
 	var out []Line
+	var changed []string
 	for _, s := range p.Steps {
 		if s.Text == "" {
 			continue
 		}
-		done, err := s.done(ctx)
+		needed, err := s.needed(ctx, changed)
 		if err != nil {
 			return out, fmt.Errorf("%s: %w", s.Text, err)
 		}
-		out = append(out, Line{Text: s.Text, Needed: !done})
+		if needed {
+			changed = append(changed, s.Changes...)
+		}
+		out = append(out, Line{Text: s.Text, Needed: needed})
 	}
 	return out, nil
 }
 
-func (s Step) done(ctx context.Context) (bool, error) {
+func (s Step) needed(ctx context.Context, changed []string) (bool, error) {
 	if s.Done == nil {
+		return true, nil
+	}
+	if done, err := s.Done(ctx); err != nil || !done {
+		return true, err
+	}
+	if s.After == nil {
 		return false, nil
 	}
-	return s.Done(ctx)
+	return s.After(changed)
+}
+
+// after is needed when one of the places is changed before.
+func after(places ...string) func([]string) (bool, error) {
+	return func(changed []string) (bool, error) {
+		return slices.ContainsFunc(places, func(p string) bool { return slices.Contains(changed, p) }), nil
+	}
 }
 
 // ErrUndone marks a failure after which the machine is as it was before.
@@ -77,16 +102,18 @@ var ErrHalfDone = errors.New("some changes could not be taken back; run the comm
 // in reverse order; the error is the step's and ErrUndone or ErrHalfDone.
 func (p Plan) Apply(ctx context.Context, tell func(string)) error {
 	var begun []Step
+	var changed []string
 	for _, s := range p.Steps {
 		err := ctx.Err()
 		if err == nil {
-			var done bool
-			if done, err = s.done(ctx); done {
+			var needed bool
+			if needed, err = s.needed(ctx, changed); err == nil && !needed {
 				continue
 			}
 		}
 		if err == nil {
 			begun = append(begun, s)
+			changed = append(changed, s.Changes...)
 			err = s.Do(ctx)
 		}
 		if err != nil {

@@ -243,7 +243,8 @@ func (w windowsTarget) stop(ctx context.Context) error {
 // replace a program that runs.
 func (w windowsTarget) pause(program []byte) Step {
 	return Step{
-		Text: "stop " + w.Service + " while its program is replaced",
+		Text:    "stop " + w.Service + " while its program is replaced",
+		Changes: []string{w.Service},
 		Done: func(context.Context) (bool, error) {
 			s, err := w.state()
 			if err != nil || s == service.StateStopped {
@@ -322,8 +323,9 @@ func (w windowsTarget) start() Step {
 			s, err := w.state()
 			return s == service.StateRunning, err
 		},
-		Do:   func(ctx context.Context) error { w.point("start"); return w.run(ctx) },
-		Undo: w.stop, // remember starts what ran before
+		After: after(w.Service), // it was stopped
+		Do:    func(ctx context.Context) error { w.point("start"); return w.run(ctx) },
+		Undo:  w.stop, // remember starts what ran before
 	}
 }
 
