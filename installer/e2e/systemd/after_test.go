@@ -242,7 +242,7 @@ func (l *life) without() {
 		if out, err := l.try("license-agent", "diagnose", "--output", "json"); err != nil {
 			t.Errorf("%v %s", err, out)
 		}
-		l.run("/etc/init.d/license-agent", "restart")
+		l.run("env", "LICENSE_AGENT_INSTANCE=cad", "LICENSE_AGENT_DIR=/x", "/etc/init.d/license-agent", "restart")
 		l.run("/etc/init.d/license-agent", "stop")
 		if out, err := l.try("/etc/init.d/license-agent", "status"); err == nil {
 			t.Errorf("stopped and yet %s", out)

@@ -294,7 +294,7 @@ said=$LICENSE_AGENT_ROOT/said/$(basename "$0")-$1
 	}
 	// The tools of this machine must not be reached: the script sees only ours
 	// and those that read and remove files.
-	for _, name := range []string{"sh", "grep", "cut", "sort", "tail", "rm", "sed", "echo", "basename", "mkdir", "install", "mv"} {
+	for _, name := range []string{"sh", "grep", "cut", "sort", "tail", "rm", "sed", "echo", "basename", "mkdir", "install", "mv", "env"} {
 		path, err := exec.LookPath(name)
 		must(t, err)
 		must(t, os.Symlink(path, filepath.Join(tools, name)))

@@ -43,7 +43,8 @@ case "$*" in
 "run --check-config --instance cam") at=license-agent-cam ;;
 *) echo "called by $*"; exit 9 ;;
 esac
-[ ! -e "$LICENSE_AGENT_ROOT/etc/$at/old" ] || { echo "config-invalid: unknown key old in $at"; exit 2; }
+[ -z "${LICENSE_AGENT_ROOT:-}" ] || echo "called by the caller's environment"
+[ ! -e "${0%/usr/bin/license-agent}/etc/$at/old" ] || { echo "config-invalid: unknown key old in $at"; exit 2; }
 `
 	all := []string{"license-agent.service", "license-agent@cad.service", "license-agent@cam.service"}
 	for kind, c := range upgrades() {

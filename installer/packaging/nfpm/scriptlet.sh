@@ -91,9 +91,10 @@ fresh() {
 }
 
 # A configuration that this program cannot read would end the agent that runs with
-# it: that one stays, and goes on answering. $1 is an instance, or nothing.
+# it: that one stays, and goes on answering. $1 is an instance, or nothing. Of what
+# the caller has set the service gets nothing, and the check only the language.
 startable() {
-	if why=$("$root/usr/bin/$name" run --check-config ${1:+--instance "$1"} 2>&1); then return 0; fi
+	if why=$(env -i PATH="$PATH" LANG="${LC_ALL:-${LC_MESSAGES:-${LANG:-}}}" "$root/usr/bin/$name" run --check-config ${1:+--instance "$1"} 2>&1); then return 0; fi
 	say "this version does not start with the configuration in /etc/$name${1:+-$1}, so what runs stays as it is:" >&2
 	echo "$why" >&2
 	say "correct it, then restart $name${1:+@$1}." >&2
