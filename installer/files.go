@@ -33,7 +33,7 @@ func (t Target) directory(path string) Step {
 				return false, nil
 			}
 			if err == nil && !fi.IsDir() {
-				err = fmt.Errorf("%s: %w", path, securefile.ErrNotDirectory)
+				err = fmt.Errorf("%s: %w; look what it is and move it away", at, securefile.ErrNotDirectory)
 			}
 			return err == nil, err
 		},
@@ -52,6 +52,52 @@ func (t Target) directory(path string) Step {
 			return os.Remove(at)
 		},
 	}
+}
+
+// shared makes a directory of the system's, if it is not there. Distributions have
+// links in the place of some: /usr/local leads into /var where /usr is read only.
+func (t Target) shared(path string) Step {
+	at := t.at(path)
+	step := t.directory(path)
+	own := step.Done
+	step.Done = func(ctx context.Context) (bool, error) {
+		if _, err := os.Readlink(at); err != nil {
+			return own(ctx)
+		}
+		dir, err := closed(at, maxLinks)
+		if err != nil {
+			return false, fmt.Errorf("%w; %s is a link: let it lead to a directory that only root may change, or put a directory in its place", err, at)
+		}
+		return true, dir.Close()
+	}
+	return step
+}
+
+// maxLinks bounds the links that closed follows, as the kernel does
+// (path_resolution(7)).
+const maxLinks = 40
+
+// closed opens a directory that is closed to everybody but root, or the one that a
+// link of root's leads to: one that lies where only root may put it.
+func closed(dir string, links int) (*securefile.Dir, error) {
+	to, err := os.Readlink(dir)
+	if err != nil || links == 0 {
+		return securefile.OpenPublic(dir)
+	}
+	above, err := closed(filepath.Dir(dir), links-1)
+	if err != nil {
+		return nil, err
+	}
+	defer above.Close() //nolint:errcheck // only its state was asked
+	if !filepath.IsAbs(to) {
+		// ".." is that of the directory behind the links.
+		base, err := filepath.EvalSymlinks(above.Path())
+		if err != nil {
+			return nil, err
+		}
+		to = filepath.Join(base, to)
+	}
+	return closed(to, links-1)
 }
 
 // file makes a file have this content and mode. With keep, one that exists is
@@ -212,7 +258,7 @@ func (t Target) restore(at string, before *saved) error {
 // directory must be closed to everybody but root: files in one that others may
 // change were exchanged under an installer before (CVE-2022-23296).
 func (t Target) put(at string, content []byte, mode fs.FileMode) error {
-	dir, err := securefile.OpenPublic(filepath.Dir(at))
+	dir, err := closed(filepath.Dir(at), maxLinks)
 	if err != nil {
 		return err
 	}

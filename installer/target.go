@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -87,6 +86,9 @@ func (t Target) point(where string) {
 func (t Target) layout() (layout, error) {
 	p, err := paths.For(t.Instance)
 	if err != nil {
+		return layout{}, err
+	}
+	if err := t.sound(); err != nil {
 		return layout{}, err
 	}
 	if t.Instance == "" {
@@ -169,15 +171,15 @@ func (t Target) Install(program []byte) (Plan, error) {
 		return Plan{}, err
 	}
 	steps := []Step{l.manager.remember()}
-	dirs := []string{"/usr", "/usr/local", bin, "/etc"}
+	dirs := []string{bin, "/etc"}
 	for _, f := range l.manager.files {
 		dirs = append(dirs, path.Dir(f.path))
 	}
-	for _, dir := range slices.Compact(dirs) {
-		steps = append(steps, t.directory(dir))
-	}
 	if l.manager.sysusers != "" {
-		steps = append(steps, t.directory(path.Dir(l.manager.sysusers)))
+		dirs = append(dirs, path.Dir(l.manager.sysusers))
+	}
+	for _, dir := range chains(dirs...) {
+		steps = append(steps, t.shared(dir))
 	}
 	steps = append(steps,
 		t.file(l.names.Program, program, 0o755, false),
@@ -191,7 +193,7 @@ func (t Target) Install(program []byte) (Plan, error) {
 	for _, f := range l.manager.files {
 		steps = append(steps, t.file(f.path, []byte(f.text), f.mode, false))
 	}
-	return Plan{append(steps, l.manager.enable(), l.manager.start())}, nil
+	return t.inside(Plan{append(steps, l.manager.enable(), l.manager.start())})
 }
 
 // canHaveUser refuses a name that is too long for the user of a service. Where the
@@ -269,7 +271,7 @@ func (t Target) Uninstall(purge bool) (Plan, error) {
 		}
 		steps = append(steps, l.manager.noUser(t)...)
 	}
-	return Plan{steps}, nil
+	return t.inside(Plan{steps})
 }
 
 // windows says whether the target is a Windows machine, which has plans of its own.
