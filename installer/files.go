@@ -134,6 +134,7 @@ func (t Target) file(path string, content []byte, mode fs.FileMode, keep bool) S
 func (t Target) absent(path string) Step {
 	at := t.at(path)
 	var before *saved
+	begun := false
 	return Step{
 		Text:    "remove " + path,
 		Changes: []string{path, partial(path)},
@@ -146,6 +147,7 @@ func (t Target) absent(path string) Step {
 			if before, err = save(at); err != nil {
 				return err
 			}
+			begun = true
 			for _, f := range []string{partial(at), at} {
 				t.point("remove")
 				if err := securefile.Retry(func() error { return os.Remove(f) }); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -154,7 +156,12 @@ func (t Target) absent(path string) Step {
 			}
 			return nil
 		},
-		Undo: func(context.Context) error { return t.restore(at, before) },
+		Undo: func(context.Context) error {
+			if !begun { // what is there was refused, and stays
+				return nil
+			}
+			return t.restore(at, before)
+		},
 	}
 }
 

@@ -109,6 +109,8 @@ func (w *world) run(_ context.Context, argv ...string) (string, error) {
 		return "", w.account(last, false)
 	case argv[0] == "groupdel":
 		return "", w.line("etc/group", last, false)
+	case argv[0] == "update-rc.d":
+		return "", w.numbers(last)
 	case strings.HasPrefix(line, "/etc/init.d/"):
 		return "", w.script(last)
 	case strings.Contains(line, " enable "), strings.Contains(line, " disable "):
@@ -458,36 +460,5 @@ func TestOtherManagers(t *testing.T) {
 				t.Errorf("%s: %s is left", manager, p)
 			}
 		}
-	}
-}
-
-// The links of System V have whatever number insserv gives them. They go as well
-// when the service does not run.
-func TestNumberedLinks(t *testing.T) {
-	w := &world{root: image(t)}
-	target := w.target(true)
-	target.Manager = "unix-systemv"
-	must(t, install(t, target, "one"))
-	for _, link := range []string{"etc/rc2.d/S02license-agent", "etc/rc6.d/K01license-agent"} {
-		must(t, os.MkdirAll(w.at(filepath.Dir(link)), 0o755))
-		must(t, os.Symlink("../init.d/license-agent", w.at(link)))
-	}
-	w.calls = nil
-	must(t, install(t, target, "one"))
-	if slices.Contains(w.calls, "update-rc.d license-agent defaults") {
-		t.Errorf("enabled again: %v", w.calls)
-	}
-	must(t, w.script("stop"))
-	w.calls = nil
-	must(t, uninstall(t, target, true))
-	if !slices.Contains(w.calls, "update-rc.d -f license-agent remove") {
-		t.Errorf("the links stay: %v", w.calls)
-	}
-	// The control: links of others are not this service's.
-	must(t, os.Remove(w.at("etc/rc2.d/S02license-agent")))
-	must(t, os.Remove(w.at("etc/rc6.d/K01license-agent")))
-	must(t, os.Symlink("../init.d/x", w.at("etc/rc2.d/S02license-agent-cad")))
-	if enabled, left := numbered(w.at("etc"), "license-agent")(); enabled || left {
-		t.Error("the links of another instance count")
 	}
 }

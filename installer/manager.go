@@ -32,6 +32,7 @@ type manager struct {
 	reads    []string                    // what a service that runs is restarted for, when it changes
 	links    func() (enabled, left bool) // of the boot: those that start it, and any at all
 	on, off  [][]string                  // commands that enable and disable
+	barred   [][]string                  // where links can say that it is not to start: commands that make those
 	// Where the manager does not say it: nil when the program on the disk answers,
 	// and how long that may take after a start.
 	serves   func(context.Context) error
@@ -91,7 +92,10 @@ func (t Target) manage(l layout) (manager, error) {
 	case "unix-systemv":
 		want[packaging.SysV] = "/etc/init.d/" + l.Service
 		m.links = numbered(t.at("/etc"), l.Service)
-		m.on, m.off = [][]string{in("update-rc.d", l.Service, "defaults")}, [][]string{in("update-rc.d", "-f", l.Service, "remove")}
+		// defaults leaves the links of a service that was disabled as they are.
+		defaults := in("update-rc.d", l.Service, "defaults")
+		m.on, m.off = [][]string{defaults, in("update-rc.d", l.Service, "enable")}, [][]string{in("update-rc.d", "-f", l.Service, "remove")}
+		m.barred = [][]string{defaults, in("update-rc.d", l.Service, "disable")}
 	case "":
 		return m, service.ErrNoManager
 	default:
@@ -160,17 +164,32 @@ func (m manager) enabled() bool {
 	return enabled
 }
 
+// boot are the commands that bring back what the links say now, nil if they do not
+// speak of the service.
+func (m manager) boot() [][]string {
+	switch enabled, left := m.links(); {
+	case enabled:
+		return m.on
+	case left && m.barred != nil:
+		return m.barred
+	}
+	return nil
+}
+
 func (m manager) enable() Step {
-	before := m.enabled()
+	before, as := m.enabled(), m.boot()
 	return Step{
 		Text: "start " + m.name + " at every boot",
 		Done: func(context.Context) (bool, error) { return m.enabled(), nil },
 		Do:   func(ctx context.Context) error { return m.all(ctx, m.on) },
 		Undo: func(ctx context.Context) error {
-			if before {
+			switch {
+			case before:
 				return nil
+			case as == nil:
+				return m.all(ctx, m.off)
 			}
-			return m.all(ctx, m.off)
+			return m.all(ctx, as)
 		},
 	}
 }
@@ -299,7 +318,8 @@ func (m manager) stop(ctx context.Context) error {
 
 // disable stops the service and takes it out of the boot.
 func (m manager) disable() Step {
-	var ran, was bool
+	var ran bool
+	var as [][]string
 	return Step{
 		Text: "stop " + m.name + " and do not start it at boot any more",
 		Done: func(ctx context.Context) (bool, error) {
@@ -310,18 +330,14 @@ func (m manager) disable() Step {
 		},
 		Do: func(ctx context.Context) error {
 			ran, _ = m.running(ctx)
-			was = m.enabled()
+			as = m.boot()
 			if err := m.stop(ctx); err != nil {
 				return err
 			}
 			return m.all(ctx, m.off)
 		},
 		Undo: func(ctx context.Context) error {
-			var commands [][]string
-			if was {
-				commands = m.on
-			}
-			if err := m.all(ctx, commands); err != nil {
+			if err := m.all(ctx, as); err != nil {
 				return err
 			}
 			if ran {

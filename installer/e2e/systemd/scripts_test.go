@@ -33,8 +33,11 @@ printf '#!/bin/sh\n### BEGIN INIT INFO\n# Provides: rsyslog\n# Required-Start: $
 chmod 755 /etc/init.d/rsyslog; update-rc.d rsyslog defaults; update-rc.d license-agent defaults
 at $(ls /etc/rc2.d | grep license-agent), $(ls -d /etc/rc?.d/*license-agent | wc -l) links
 at $(/root/license-agent install --manager $manager | grep -o 'nothing to do')
+update-rc.d license-agent disable; ls /etc/rc2.d | grep -q '^S..license-agent' && at disabled and enabled
+/root/license-agent install --manager $manager >/dev/null; at enabled again in $(ls /etc/rc2.d | grep -c '^S..license-agent')
+LICENSE_AGENT_INSTANCE=cad LICENSE_AGENT_DIR=/x /etc/init.d/license-agent restart && license-agent diagnose >/dev/null && at restarted
 /etc/init.d/license-agent stop
-`, want: []string{"its socket is left", "and not taken for an answer", "started", "S02license-agent, 7 links", "nothing to do"}},
+`, want: []string{"its socket is left", "and not taken for an answer", "started", "S02license-agent, 7 links", "nothing to do", "enabled again in 1", "restarted"}},
 	} {
 		root := disk(t, need(t, "E2E_OPENRC"))
 		program, err := os.ReadFile(agentProgram(t, "NEW"))
