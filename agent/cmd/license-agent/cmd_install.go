@@ -66,8 +66,32 @@ done is taken back. Nothing is activated and the network is not used.
 	return c
 }
 
+// wholeMachine refuses what seems to confine a command that nothing confines: who
+// removes the agent of a folder would lose the licenses of the machine. A product's
+// shell may have set the socket, which is asked nothing here. What a package runs
+// has the variables of Windows Installer's service and means the machine.
+func (a *app) wholeMachine(verb string, o installOptions) error {
+	given := ""
+	switch {
+	case a.typed.socket != "":
+		given = "--socket"
+	case a.typed.dir != "":
+		given = "--dir"
+	case a.dir != "" && !o.packaged:
+		given = "LICENSE_AGENT_DIR"
+	default:
+		return nil
+	}
+	return a.advised(api.CodeUsage, fmt.Errorf("nothing was changed: %s is about the whole machine and not about %s", verb, given),
+		"Run it without "+given+"; --root DIR is for the files of an image.",
+		"请去掉 "+given+" 后重新运行；如要处理镜像中的文件，请用 --root 目录。")
+}
+
 // planOf makes the plan of one verb.
 func (a *app) planOf(verb string, o installOptions) (installer.Plan, error) {
+	if err := a.wholeMachine(verb, o); err != nil {
+		return installer.Plan{}, err
+	}
 	t := installer.Target{Root: o.root, Instance: a.instance, Manager: o.manager, Packaged: o.packaged, KeepUnhardened: o.keep}
 	if err := a.readVendor(&t, o); err != nil {
 		return installer.Plan{}, err
@@ -162,6 +186,9 @@ func anchorName(issuer string) string {
 
 // change carries a plan out and says each step.
 func (a *app) change(ctx context.Context, verb string, o installOptions) error {
+	if err := a.wholeMachine(verb, o); err != nil {
+		return err
+	}
 	if os.Geteuid() > 0 { // -1 on Windows
 		return a.problem(api.CodePermission, errors.New("installing and removing changes the system: run it as root"))
 	}

@@ -44,6 +44,8 @@ type app struct {
 
 	// Options of every command.
 	instance, dir, socket, output, lang string
+	// What was typed, before the environment completed it.
+	typed struct{ dir, socket string }
 }
 
 func main() { launch(time.Now) }
@@ -119,6 +121,7 @@ command talks to it.
 
 // prepare completes the options of every command: flag, environment, default.
 func (a *app) prepare() error {
+	a.typed.dir, a.typed.socket = a.dir, a.socket
 	for _, o := range []struct {
 		name string
 		to   *string

@@ -29,16 +29,21 @@ func (a *app) problem(code string, cause error) error {
 	return fmt.Errorf("%w: %w", e, cause)
 }
 
+// advised is problem where the cause asks for a next step of its own.
+func (a *app) advised(code string, cause error, en, zh string) error {
+	e := api.NewError(code, a.language())
+	e.Hint = a.in(en, zh)
+	return fmt.Errorf("%w: %w", e, cause)
+}
+
 // configProblem is problem for the files that the administrator puts down. One that
 // is in order and may not be read is not corrected but opened.
 func (a *app) configProblem(cause error) error {
 	if !errors.Is(cause, fs.ErrPermission) {
 		return a.problem(api.CodeConfig, cause)
 	}
-	e := api.NewError(api.CodeConfig, a.language())
-	e.Hint = a.in("Let the service's user read what is named above (chmod 644 a file, 755 a folder), then restart the service.",
+	return a.advised(api.CodeConfig, cause, "Let the service's user read what is named above (chmod 644 a file, 755 a folder), then restart the service.",
 		"请让服务的用户能够读取上面列出的内容（文件 chmod 644，目录 755），然后重启服务。")
-	return fmt.Errorf("%w: %w", e, cause)
 }
 
 // unlicensed is the exit code of a command that has answered completely and
