@@ -23,8 +23,13 @@ import (
 // Each accepted connection carries its caller's identity, see IdentityFrom.
 // Closing the listener removes the socket if it is still ours.
 func Listen(path string, opts Options) (net.Listener, error) {
-	if !filepath.IsAbs(path) || len(path) > MaxPath || filepath.Clean(path) != path {
-		return nil, fmt.Errorf("%w: %q: use an absolute path of at most %d bytes", ErrPath, path, MaxPath)
+	switch {
+	case !filepath.IsAbs(path):
+		return nil, fmt.Errorf("%w: %q: use an absolute path", ErrPath, path)
+	case len(path) > MaxPath:
+		return nil, fmt.Errorf("%w: %q: use a path of at most %d bytes, it has %d", ErrPath, path, MaxPath, len(path))
+	case filepath.Clean(path) != path:
+		return nil, fmt.Errorf("%w: %q: write it without \"..\", \".\" and \"//\"", ErrPath, path)
 	}
 	dir, err := openSocketDir(filepath.Dir(path))
 	if err != nil {

@@ -264,3 +264,19 @@ func TestListenInForeignDirectory(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Who is refused a path is told what is wrong with it, and not what is right.
+func TestRefusedPathNamesItsReason(t *testing.T) {
+	for path, reason := range map[string]string{
+		"agent.sock": "use an absolute path", "/x//agent.sock": `and "//"`, "/x/../agent.sock": `without ".."`,
+		"/" + strings.Repeat("x", MaxPath): fmt.Sprintf("at most %d bytes, it has %d", MaxPath, MaxPath+1),
+	} {
+		l, err := Listen(path, Options{})
+		if err == nil {
+			l.Close()
+		}
+		if !errors.Is(err, ErrPath) || !strings.Contains(err.Error(), reason) {
+			t.Errorf("%s: %v, want %q", path, err, reason)
+		}
+	}
+}

@@ -12,7 +12,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -130,6 +133,7 @@ func (a *app) prepare() error {
 			*o.to = a.env("LICENSE_AGENT_" + o.name)
 		}
 	}
+	a.socket = tidy(a.socket)
 	a.lang = a.language()
 	if a.output == "" {
 		a.output = "text"
@@ -138,6 +142,16 @@ func (a *app) prepare() error {
 		return a.problem(api.CodeUsage, fmt.Errorf("--output is text or json, not %q", a.output))
 	}
 	return nil
+}
+
+// tidy takes out of the path of a socket what means nothing, and which run would
+// not accept. Behind a link ".." is another place for the system than for Clean:
+// such a path stays, and run refuses it. A pipe has no path.
+func tidy(socket string) string {
+	if runtime.GOOS == "windows" || !filepath.IsAbs(socket) || slices.Contains(strings.Split(socket, "/"), "..") {
+		return socket
+	}
+	return filepath.Clean(socket)
 }
 
 // language follows the rule of gettext(3) for which variable counts.

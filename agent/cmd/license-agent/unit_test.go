@@ -232,6 +232,22 @@ func TestNextStepNamesTheInstance(t *testing.T) {
 	}
 }
 
+// One socket has many spellings, and run accepts one; ".." is not the same place
+// for who asks and who listens.
+func TestSpellingOfTheSocket(t *testing.T) {
+	for given, want := range map[string]string{
+		"": "", "/x//run/./agent.sock": "/x/run/agent.sock", "/x/run/agent.sock/": "/x/run/agent.sock",
+		"/x/..y/agent.sock": "/x/..y/agent.sock", "/x/link/../agent.sock": "/x/link/../agent.sock", "x//agent.sock": "x//agent.sock",
+	} {
+		a := &app{stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}, env: func(name string) string {
+			return map[string]string{"LICENSE_AGENT_SOCKET": given}[name]
+		}}
+		if code := a.run(t.Context(), []string{"version"}); code != api.ExitOK || a.socket != want {
+			t.Errorf("%q becomes %q, want %q; exit %d", given, a.socket, want, code)
+		}
+	}
+}
+
 // The code is one line; where it comes from does not change it.
 func TestReadCode(t *testing.T) {
 	dir := t.TempDir()
