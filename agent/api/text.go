@@ -237,8 +237,8 @@ func sentences() []sentence {
 		},
 		{
 			CodeNotRunning,
-			"The license agent does not answer.", "Start it (systemctl start license-agent, on Windows: sc start license-agent, or license-agent run) and try again; in a container, start it on the host and mount its socket directory.",
-			"许可证代理程序没有响应。", "请启动它（systemctl start license-agent，Windows 上为 sc start license-agent，或 license-agent run）后重试；在容器中，请在宿主机上启动代理并挂载其套接字目录。",
+			"The license agent does not answer.", "Start it (systemctl start license-agent, rc-service license-agent start or /etc/init.d/license-agent start, on Windows: sc start license-agent, or license-agent run) and try again; in a container, start it on the host and mount its socket directory.",
+			"许可证代理程序没有响应。", "请启动它（systemctl start license-agent、rc-service license-agent start 或 /etc/init.d/license-agent start，Windows 上为 sc start license-agent，或 license-agent run）后重试；在容器中，请在宿主机上启动代理并挂载其套接字目录。",
 		},
 		{
 			CodeTimeout,
@@ -288,7 +288,7 @@ func sentences() []sentence {
 		{
 			CodeStateUnsafe,
 			"Others could change the agent's state directory or key.", "Give directory and key to the agent's own user, closed to everybody else (0700 and 0600; on Windows the installer's repair does it), and no links.",
-			"其他用户可能改动代理程序的状态目录或密钥。", "请将目录和密钥归代理程序自己的用户所有，并关闭其他权限（0700 和 0600），且不得为链接。",
+			"其他用户可能改动代理程序的状态目录或密钥。", "请将目录和密钥归代理程序自己的用户所有，并关闭其他权限（0700 和 0600；Windows 上由安装程序的修复功能完成），且不得为链接。",
 		},
 		{
 			CodeSocketTaken,

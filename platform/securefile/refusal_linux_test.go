@@ -65,6 +65,11 @@ func refusals() []refusal {
 		{"directory sticky and writable by all", chmod("", 0o777|fs.ModeSticky), ErrMode, "mode 0777"},
 		{"directory only passable by others", chmod("", 0o711), ErrMode, "mode 0711"},
 		{"directory of another user", chown("", nobody), ErrOwner, "uid 65534"},
+		{"directory of a service, which has its user's name", func(t *testing.T, base, state string) string {
+			must(t, os.Rename(state, base+"/nobody"))
+			must(t, os.Chown(base+"/nobody", nobody, nobody))
+			return base + "/nobody"
+		}, ErrService, "this process is uid 0); leave it to the service, which runs as nobody"},
 		{"directory is a link", func(t *testing.T, base, state string) string {
 			must(t, os.Symlink(state, base+"/link"))
 			return base + "/link"

@@ -61,6 +61,9 @@ var (
 	ErrHardLink = errors.New("has a second name (hard link)")
 	// ErrOwner is returned when a file or directory belongs to another account.
 	ErrOwner = errors.New("belongs to another account")
+	// ErrService is returned instead for the directory of a service, which has the
+	// name of the account that it runs as: who took it over would stop the service.
+	ErrService = errors.New("belongs to the service")
 	// ErrMode is returned when other accounts may do more than they need to.
 	ErrMode = errors.New("is open to other accounts")
 	// ErrParent is returned when a directory above may be changed by another

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -35,10 +37,14 @@ func inspectDir(path string, public bool) (fs.FileInfo, error) {
 	owner, mode := ownerOf(fi), fi.Mode().Perm()
 	euid := uint32(os.Geteuid())
 	if owner != euid && !(public && owner == 0) {
-		return nil, &Error{
+		refusal := &Error{
 			Path: path, Err: ErrOwner, Found: fmt.Sprintf("uid %d, this process is uid %d", owner, euid),
 			Next: fmt.Sprintf("if the directory is the agent's: chown -R %d %s", euid, path),
 		}
+		if u, err := user.LookupId(strconv.FormatUint(uint64(owner), 10)); err == nil && u.Username == filepath.Base(path) {
+			refusal.Err, refusal.Next = ErrService, "leave it to the service, which runs as "+u.Username
+		}
+		return nil, refusal
 	}
 	allowed := PrivateDir
 	if public {

@@ -89,13 +89,15 @@ func (a *app) report(err error) int {
 // named lets a next step speak of the service of this instance. It has one name
 // where install has made it, and another where the package's template has.
 func (a *app) named(e *api.Error) *api.Error {
-	if a.instance == "" || e.Code != api.CodeNotRunning {
+	if a.instance == "" || e.Code != api.CodeNotRunning && e.Code != api.CodeStateUnsafe {
 		return e
 	}
 	told, service := *e, paths.ServiceName(a.instance)
 	told.Hint = strings.NewReplacer(
 		"systemctl start "+paths.Program, "systemctl start "+service+" / "+paths.Program+"@"+a.instance,
 		" start "+paths.Program, " start "+service,
+		"rc-service "+paths.Program, "rc-service "+service,
+		"/etc/init.d/"+paths.Program, "/etc/init.d/"+service,
 		paths.Program+" run", paths.Program+" run --instance "+a.instance,
 	).Replace(e.Hint)
 	return &told
@@ -125,6 +127,11 @@ func (a *app) asProblem(err error) *api.Error {
 		code = api.CodeSocketTaken
 	case errors.Is(err, ipc.ErrPath):
 		code = api.CodeUsage
+	case errors.Is(err, securefile.ErrService):
+		e := api.NewError(api.CodeStateUnsafe, a.language())
+		e.Hint = a.in("Start the service instead: systemctl start license-agent, rc-service license-agent start or /etc/init.d/license-agent start.",
+			"请改为启动服务：systemctl start license-agent、rc-service license-agent start 或 /etc/init.d/license-agent start。")
+		return e
 	case errors.Is(err, store.ErrUnsafe), isRefusal(err):
 		code = api.CodeStateUnsafe
 	case errors.Is(err, store.ErrNewerSchema):

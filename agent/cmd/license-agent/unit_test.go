@@ -163,6 +163,7 @@ func TestEveryFailureHasItsCode(t *testing.T) {
 		{fmt.Errorf("x: %w", store.ErrOwned), api.CodeStateInUse, 1},
 		{store.ErrUnsafe, api.CodeStateUnsafe, 5},
 		{&securefile.Error{Path: "/x", Err: securefile.ErrMode}, api.CodeStateUnsafe, 5},
+		{&securefile.Error{Path: "/x", Err: securefile.ErrService}, api.CodeStateUnsafe, 5},
 		{store.ErrNewerSchema, api.CodeStateNewer, 1},
 		{store.ErrCommit, api.CodeStorage, 1},
 		{fmt.Errorf("%w: %w", store.ErrCommit, syscall.ENOSPC), api.CodeStorageFull, 1},
@@ -213,18 +214,31 @@ func TestFailuresOfAnInstallation(t *testing.T) {
 	}
 }
 
+// Root who runs the agent by hand beside its service is not told to take the folder
+// over, which the service could not read then.
+func TestFolderOfTheServiceIsLeftToIt(t *testing.T) {
+	for _, lang := range []string{api.English, api.Chinese} {
+		var said bytes.Buffer
+		a := &app{env: func(string) string { return "" }, stderr: &said, lang: lang, instance: "cad"}
+		a.report(fmt.Errorf("%w: x", &securefile.Error{Path: "/x", Err: securefile.ErrService}))
+		if !strings.Contains(said.String(), "/etc/init.d/license-agent-cad start") || strings.Contains(said.String(), "0700") {
+			t.Errorf("%s: %s", lang, said.String())
+		}
+	}
+}
+
 // Who asks an instance that does not run is not sent to start another one.
 func TestNextStepNamesTheInstance(t *testing.T) {
 	for _, lang := range []string{api.English, api.Chinese} {
 		for instance, want := range map[string][]string{
-			"":    {"systemctl start license-agent,", "sc start license-agent,", "license-agent run"},
-			"cad": {"systemctl start license-agent-cad / license-agent@cad,", "sc start license-agent-cad,", "license-agent run --instance cad"},
+			"":    {"systemctl start license-agent,", "rc-service license-agent start", "/etc/init.d/license-agent start", "sc start license-agent,", "license-agent run"},
+			"cad": {"systemctl start license-agent-cad / license-agent@cad,", "rc-service license-agent-cad start", "/etc/init.d/license-agent-cad start", "sc start license-agent-cad,", "license-agent run --instance cad"},
 		} {
 			var said bytes.Buffer
 			a := &app{env: func(string) string { return "" }, stderr: &said, lang: lang, instance: instance}
 			a.report(fmt.Errorf("%w: x", api.NewError(api.CodeNotRunning, lang)))
 			for _, w := range want {
-				if !strings.Contains(strings.ReplaceAll(said.String(), "，", ","), w) {
+				if !strings.Contains(strings.NewReplacer("，", ",", "、", ",").Replace(said.String()), w) {
 					t.Errorf("%s, instance %q: %q is not said: %s", lang, instance, w, said.String())
 				}
 			}
