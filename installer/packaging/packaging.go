@@ -110,7 +110,7 @@ func Text(file string, n Names) (string, error) {
 		"daemon="+program, "daemon="+n.Program,
 		`command_args="run"`, `command_args="`+run+`"`,
 		"-- run >>", "-- "+run+" >>",
-		"license-agent run --check", "license-agent "+run+" --check",
+		"license-agent run --check", path.Base(n.Program)+" "+run+" --check",
 		"man:license-agent", "man:license-agent",
 		`"license-agent `, `"license-agent `,
 		"of license-agent.", "of license-agent.",

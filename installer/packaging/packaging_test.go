@@ -66,23 +66,23 @@ func TestTemplatesAreTheSameText(t *testing.T) {
 }
 
 func TestNamesOfAnInstance(t *testing.T) {
-	n := Names{Service: "license-agent-cad", Instance: "cad", Program: "/opt/cad/bin/license-agent"}
+	n := Names{Service: "license-agent-cad", Instance: "cad", Program: "/opt/cad/bin/license-agent-cad"}
 	for file, want := range map[string][]string{
 		Service: {
-			"ExecStart=/opt/cad/bin/license-agent run --instance cad\n", "User=license-agent-cad\n", "Group=license-agent-cad\n",
+			"ExecStart=/opt/cad/bin/license-agent-cad run --instance cad\n", "User=license-agent-cad\n", "Group=license-agent-cad\n",
 			"Requires=license-agent-cad.socket\n", "Also=license-agent-cad.socket\n", "StateDirectory=license-agent-cad\n",
 			"RuntimeDirectory=license-agent-cad\n", "ConfigurationDirectory=license-agent-cad\n", "man:license-agent(1)",
 		},
 		Socket:    {"ListenStream=/run/license-agent-cad/agent.sock\n"},
 		Sysusers:  {"license-agent-cad -", "license-admin"},
 		Generator: {"for unit in license-agent-cad.service; do\n"},
-		Config:    {"license-agent run --instance cad --check-config\n", `option of "license-agent run"`},
+		Config:    {"with: license-agent-cad run --instance cad --check-config\n", `option of "license-agent run"`},
 		OpenRC: {
-			`command="/opt/cad/bin/license-agent"`, `command_args="run --instance cad"`,
+			`command="/opt/cad/bin/license-agent-cad"`, `command_args="run --instance cad"`,
 			`command_user="license-agent-cad:license-agent-cad"`, `pidfile="/run/license-agent-cad.pid"`,
 		},
 		SysV: {
-			"daemon=/opt/cad/bin/license-agent\n", "-- run --instance cad >>", "Provides:          license-agent-cad\n",
+			"daemon=/opt/cad/bin/license-agent-cad\n", "-- run --instance cad >>", "Provides:          license-agent-cad\n",
 			"user=license-agent-cad\n", "/run/license-agent-cad/agent.sock",
 		},
 	} {

@@ -106,7 +106,7 @@ func (a *app) printStatus(st api.Status) error {
 	t.row(a.label("device"), st.DeviceID)
 	if len(st.Licenses) == 0 {
 		t.row(a.label("license"), a.label("nolicense"))
-		t.row(a.label("step"), a.label("activate"))
+		t.row(a.label("step"), a.mine(a.label("activate")))
 	}
 	if err := t.print(); err != nil {
 		return err
@@ -192,7 +192,7 @@ func (a *app) licenseRows(t *table, l api.License) {
 	if next == "" {
 		next = a.label("nothing")
 	}
-	t.row(a.label("step"), next)
+	t.row(a.label("step"), a.mine(next))
 }
 
 func limits(m map[string]int64) string {

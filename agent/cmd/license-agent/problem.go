@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -75,7 +77,7 @@ func (a *app) report(err error) int {
 	}
 	fmt.Fprintf(a.stderr, "license-agent: %s\n", e.Error())
 	if cause != "" {
-		fmt.Fprintf(a.stderr, "  %s %s\n", a.label("cause"), cause)
+		fmt.Fprintf(a.stderr, "  %s %s\n", a.label("cause"), a.mine(cause))
 	}
 	if e.Hint != "" {
 		fmt.Fprintf(a.stderr, "  %s %s\n", a.label("next"), e.Hint)
@@ -89,18 +91,37 @@ func (a *app) report(err error) int {
 // named lets a next step speak of the service of this instance. It has one name
 // where install has made it, and another where the package's template has.
 func (a *app) named(e *api.Error) *api.Error {
-	if a.instance == "" || e.Code != api.CodeNotRunning && e.Code != api.CodeStateUnsafe {
+	if a.instance == "" {
 		return e
 	}
 	told, service := *e, paths.ServiceName(a.instance)
-	told.Hint = strings.NewReplacer(
-		"systemctl start "+paths.Program, "systemctl start "+service+" / "+paths.Program+"@"+a.instance,
-		" start "+paths.Program, " start "+service,
-		"rc-service "+paths.Program, "rc-service "+service,
-		"/etc/init.d/"+paths.Program, "/etc/init.d/"+service,
-		paths.Program+" run", paths.Program+" run --instance "+a.instance,
-	).Replace(e.Hint)
+	if e.Code == api.CodeNotRunning || e.Code == api.CodeStateUnsafe {
+		told.Hint = strings.NewReplacer(
+			"systemctl start "+paths.Program, "systemctl start "+service+" / "+paths.Program+"@"+a.instance,
+			" start "+paths.Program, " start "+service,
+			"rc-service "+paths.Program, "rc-service "+service,
+			"/etc/init.d/"+paths.Program, "/etc/init.d/"+service,
+		).Replace(e.Hint)
+	}
+	told.Hint = a.mine(told.Hint)
 	return &told
+}
+
+// mine lets the commands in a text be those of this instance: with two vendors on
+// one machine a code would be redeemed in the agent of the other one. The agent
+// itself cannot say them, for it does not know under which name it is called.
+func (a *app) mine(text string) string {
+	if a.instance == "" {
+		return text
+	}
+	program := paths.ServiceName(a.instance) // under which install leaves it; what runs may be a copy that goes
+	if exe, err := a.executable(); err == nil && strings.HasPrefix(filepath.Base(exe), paths.Program) {
+		program = strings.TrimSuffix(filepath.Base(exe), ".exe")
+	}
+	return regexp.MustCompile(paths.Program+` (run|activate|status|why|seats|renew|release|rebind|request|import|diagnose|install)\b`).
+		ReplaceAllStringFunc(text, func(command string) string {
+			return program + " --instance " + a.instance + strings.TrimPrefix(command, paths.Program)
+		})
 }
 
 // asProblem finds the code of any error: the one inside it, or the one that

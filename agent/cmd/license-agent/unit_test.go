@@ -19,10 +19,12 @@ import (
 
 	"licenseagent.example/activation"
 	"licenseagent.example/agent/api"
+	"licenseagent.example/installer"
 	"licenseagent.example/installer/packaging"
 	"licenseagent.example/platform/devicekey"
 	"licenseagent.example/platform/ipc"
 	"licenseagent.example/platform/securefile"
+	"licenseagent.example/platform/service"
 	"licenseagent.example/store"
 )
 
@@ -219,7 +221,7 @@ func TestFailuresOfAnInstallation(t *testing.T) {
 func TestFolderOfTheServiceIsLeftToIt(t *testing.T) {
 	for _, lang := range []string{api.English, api.Chinese} {
 		var said bytes.Buffer
-		a := &app{env: func(string) string { return "" }, stderr: &said, lang: lang, instance: "cad"}
+		a := &app{env: func(string) string { return "" }, stderr: &said, lang: lang, instance: "cad", executable: os.Executable}
 		a.report(fmt.Errorf("%w: x", &securefile.Error{Path: "/x", Err: securefile.ErrService}))
 		if !strings.Contains(said.String(), "/etc/init.d/license-agent-cad start") || strings.Contains(said.String(), "0700") {
 			t.Errorf("%s: %s", lang, said.String())
@@ -232,10 +234,10 @@ func TestNextStepNamesTheInstance(t *testing.T) {
 	for _, lang := range []string{api.English, api.Chinese} {
 		for instance, want := range map[string][]string{
 			"":    {"systemctl start license-agent,", "rc-service license-agent start", "/etc/init.d/license-agent start", "sc start license-agent,", "license-agent run"},
-			"cad": {"systemctl start license-agent-cad / license-agent@cad,", "rc-service license-agent-cad start", "/etc/init.d/license-agent-cad start", "sc start license-agent-cad,", "license-agent run --instance cad"},
+			"cad": {"systemctl start license-agent-cad / license-agent@cad,", "rc-service license-agent-cad start", "/etc/init.d/license-agent-cad start", "sc start license-agent-cad,", " --instance cad run"},
 		} {
 			var said bytes.Buffer
-			a := &app{env: func(string) string { return "" }, stderr: &said, lang: lang, instance: instance}
+			a := &app{env: func(string) string { return "" }, stderr: &said, lang: lang, instance: instance, executable: os.Executable}
 			a.report(fmt.Errorf("%w: x", api.NewError(api.CodeNotRunning, lang)))
 			for _, w := range want {
 				if !strings.Contains(strings.NewReplacer("，", ",", "、", ",").Replace(said.String()), w) {
@@ -243,6 +245,56 @@ func TestNextStepNamesTheInstance(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// No next step sends who asks one instance to another one: each command in each of
+// them is known. A code would be redeemed in the agent of another vendor.
+func TestCommandsNameTheInstance(t *testing.T) {
+	exe := "/usr/local/bin/license-agent-cad"
+	a := &app{instance: "cad", executable: func() (string, error) { return exe, nil }}
+	bare := regexp.MustCompile(`(^|[^-./a-z])license-agent [a-z]+`)
+	n := 0
+	for _, lang := range []string{api.English, api.Chinese} {
+		a.lang = lang
+		hints := []string{a.label("activate"), service.ErrNoManager.Error(), installer.ErrMissing.Error()}
+		for _, row := range api.Codes() {
+			_, hint := api.Sentence(row.Code, lang)
+			hints = append(hints, a.named(&api.Error{Code: row.Code, Hint: hint}).Hint)
+		}
+		for _, pair := range api.Causes() {
+			code, cause, _ := strings.Cut(pair, "/")
+			_, hint := api.SentenceFor(code, cause, lang)
+			hints = append(hints, hint)
+		}
+		for _, hint := range hints {
+			said := a.mine(hint)
+			n += strings.Count(said, "license-agent-cad --instance cad ")
+			if left := bare.FindString(said); left != "" {
+				t.Errorf("%s: %q is about another instance: %s", lang, left, said)
+			}
+		}
+	}
+	var screen bytes.Buffer // here the words come from the agent
+	a.stdout = &screen
+	if err := a.printLicense(api.License{LastError: &api.Error{Hint: "license-agent renew"}}); err != nil || !strings.Contains(screen.String(), "license-agent-cad --instance cad renew\n") {
+		t.Errorf("%v: %s", err, &screen)
+	}
+	if n < 30 {
+		t.Errorf("%d commands found: the test looks at the wrong place", n)
+	}
+	for run, want := range map[string]string{
+		"/usr/bin/license-agent": "license-agent --instance cad renew.", `license-agent.exe`: "license-agent --instance cad renew.",
+		"/tmp/.license-agent-cad.x/install": "license-agent-cad --instance cad renew.", // a bundle's copy, which goes
+	} {
+		exe = run
+		if got := a.mine("license-agent renew."); got != want {
+			t.Errorf("%s: %q, want %q", run, got, want)
+		}
+	}
+	a.instance = ""
+	if got := a.mine("license-agent renew"); got != "license-agent renew" {
+		t.Errorf("without an instance: %q", got)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"os"
 	"strings"
 	"testing"
 
@@ -26,7 +27,7 @@ func TestStatusNamesWhatSystemdCannotStart(t *testing.T) {
 		for _, lang := range []string{api.English, api.Chinese} {
 			for _, code := range []string{api.CodeTimeout, api.CodeNotRunning} {
 				var said bytes.Buffer
-				a := &app{env: func(string) string { return "" }, stderr: &said, lang: lang, instance: c.instance, dir: c.dir, socket: c.socket}
+				a := &app{env: func(string) string { return "" }, stderr: &said, lang: lang, instance: c.instance, dir: c.dir, socket: c.socket, executable: os.Executable}
 				a.systemctl = func(_ context.Context, argv ...string) (string, error) {
 					return "Id=" + argv[4] + "\nActiveState=activating\nExecMainStatus=" + c.status, nil
 				}
