@@ -47,6 +47,7 @@ func TestAttackSurfaceConstants(t *testing.T) {
 		"securefile.LockName":    securefile.LockName,
 		"devicekey.FileName":     devicekey.FileName,
 		"devicekey.UnusedName":   devicekey.UnusedName,
+		"devicekey.CounterName":  devicekey.CounterName,
 		"ipc.SocketMode":         fmt.Sprintf("%#o", ipc.SocketMode),
 		"ipc.RuntimeDirMode":     fmt.Sprintf("%#o", ipc.RuntimeDirMode),
 		"ipc.PipeClientAccess":   fmt.Sprintf("%#x", ipc.PipeClientAccess),

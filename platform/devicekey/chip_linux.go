@@ -1,9 +1,7 @@
 package devicekey
 
 import (
-	"crypto/rand"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -84,6 +82,9 @@ func refused(what string, err error) error {
 	if errors.Is(err, tpm2.TPMRCBadAuth) || errors.Is(err, tpm2.TPMRCAuthFail) {
 		return fmt.Errorf("%w: %s: %w: %w", ErrChip, what, err, errOwned)
 	}
+	if errors.Is(err, tpm2.TPMRCNVSpace) {
+		return fmt.Errorf("%w: %s: %w: %w", ErrChip, what, err, errFull)
+	}
 	return fmt.Errorf("%w: %s: %w", ErrChip, what, err)
 }
 
@@ -127,8 +128,8 @@ func signing() tpm2.TPMTPublic {
 }
 
 // makeInChip makes a key and a counter in the chip, seals local to it, and
-// returns the content of the key file.
-func makeInChip(path string, local []byte) ([]byte, error) {
+// returns the content of the key file. take hears of the counter before it is made.
+func makeInChip(path string, local []byte, take func(index uint32) error) ([]byte, error) {
 	t, err := connect(path)
 	if err != nil {
 		return nil, err
@@ -161,7 +162,7 @@ func makeInChip(path string, local []byte) ([]byte, error) {
 		SealPublic: tpm2.Marshal(sealed.OutPublic), Sealed: tpm2.Marshal(sealed.OutPrivate),
 		Root: nameText(parent.Name), Chip: chipName(t),
 	}
-	if f.Counter, err = freshCounter(t, derive(local, "tpm counter")); err != nil {
+	if f.Counter, err = freshCounter(t, derive(local, "tpm counter"), take); err != nil {
 		return nil, err
 	}
 	return json.Marshal(f)
@@ -325,107 +326,4 @@ func (c *chip) sign(msg []byte) (sig []byte, err error) {
 		return nil
 	})
 	return sig, err
-}
-
-// Counters live in the handles that the TCG leaves to the owner (Registry of
-// Reserved TPM 2.0 Handles, 2.2.2): 0x01800000 to 0x01BFFFFF.
-const (
-	firstCounter = 0x01800000
-	counterMask  = 0x003FFFFF
-)
-
-// freshCounter makes a counter under a number that nobody uses.
-func freshCounter(t transport.TPM, auth []byte) (uint32, error) {
-	for range 16 {
-		var b [4]byte
-		if _, err := rand.Read(b[:]); err != nil {
-			return 0, fmt.Errorf("%w: %w", ErrRand, err)
-		}
-		index := firstCounter | binary.BigEndian.Uint32(b[:])&counterMask
-		err := define(t, index, auth)
-		if errors.Is(err, tpm2.TPMRCNVDefined) {
-			continue
-		}
-		if err != nil {
-			return 0, refused("making the counter", err)
-		}
-		_, err = step(t, index, auth, true) // a counter has no value before
-		return index, err
-	}
-	return 0, refused("making the counter", tpm2.TPMRCNVDefined)
-}
-
-// define reserves eight bytes of the chip's memory. The counter has a password
-// of its own, so that no other program of this machine makes the agent believe
-// that its files are old; the owner can remove it, and that is seen.
-func define(t transport.TPM, index uint32, auth []byte) error {
-	_, err := tpm2.NVDefineSpace{
-		AuthHandle: tpm2.TPMRHOwner, Auth: tpm2.TPM2BAuth{Buffer: auth},
-		PublicInfo: tpm2.New2B(tpm2.TPMSNVPublic{
-			NVIndex: tpm2.TPMHandle(index), NameAlg: tpm2.TPMAlgSHA256, DataSize: 8,
-			Attributes: tpm2.TPMANV{NT: tpm2.TPMNTCounter, AuthWrite: true, AuthRead: true, NoDA: true},
-		}),
-	}.Execute(t)
-	return err
-}
-
-// step reads the counter, after adding one with bump.
-func step(t transport.TPM, index uint32, auth []byte, bump bool) (int64, error) {
-	handle := tpm2.TPMHandle(index)
-	mine := func() (tpm2.AuthHandle, error) { // its name changes with the first step
-		pub, err := tpm2.NVReadPublic{NVIndex: handle}.Execute(t)
-		if err != nil {
-			return tpm2.AuthHandle{}, err
-		}
-		return tpm2.AuthHandle{Handle: handle, Name: pub.NVName, Auth: tpm2.PasswordAuth(auth)}, nil
-	}
-	h, err := mine()
-	if errors.Is(err, tpm2.TPMRCHandle) { // somebody has removed it: it starts above every earlier value
-		bump = true
-		if err = define(t, index, auth); err == nil {
-			h, err = mine()
-		}
-	}
-	if err != nil {
-		return 0, refused("counter", err)
-	}
-	if bump {
-		if _, err := (tpm2.NVIncrement{AuthHandle: h, NVIndex: tpm2.NamedHandle{Handle: h.Handle, Name: h.Name}}).Execute(t); err != nil {
-			return 0, refused("counting", err)
-		}
-		if h, err = mine(); err != nil {
-			return 0, refused("counter", err)
-		}
-	}
-	rsp, err := tpm2.NVRead{AuthHandle: h, NVIndex: tpm2.NamedHandle{Handle: h.Handle, Name: h.Name}, Size: 8}.Execute(t)
-	if err != nil || len(rsp.Data.Buffer) != 8 {
-		return 0, refused("reading the counter", err)
-	}
-	return int64(binary.BigEndian.Uint64(rsp.Data.Buffer)), nil
-}
-
-func (*chip) counts() bool { return true }
-
-func (c *chip) count(bump bool) (n int64, err error) {
-	err = c.with(func(t transport.TPM) error {
-		n, err = step(t, c.file.Counter, c.auth, bump)
-		bump = false // never twice for one call
-		return err
-	})
-	return n, err
-}
-
-// forget takes the counter out of the chip, for a closed key that nobody will ask
-// again. One that stays behind costs eight bytes and says nothing.
-func (c *chip) forget() {
-	c.with(func(t transport.TPM) error { //nolint:errcheck // see above
-		handle := tpm2.TPMHandle(c.file.Counter)
-		pub, err := tpm2.NVReadPublic{NVIndex: handle}.Execute(t)
-		if err != nil {
-			return err
-		}
-		_, err = tpm2.NVUndefineSpace{AuthHandle: tpm2.TPMRHOwner, NVIndex: tpm2.NamedHandle{Handle: handle, Name: pub.NVName}}.Execute(t)
-		return err
-	})
-	c.close() //nolint:errcheck // returns none
 }

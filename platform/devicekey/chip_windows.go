@@ -77,7 +77,9 @@ func (c cng) connect() (uintptr, error) {
 	return 0, fmt.Errorf("%w: %w", ErrChip, err)
 }
 
-func makeInChip(_ string, local []byte) ([]byte, error) { return systemCNG().makeKey(local) }
+func makeInChip(_ string, local []byte, _ func(uint32) error) ([]byte, error) {
+	return systemCNG().makeKey(local)
+}
 
 // makeKey makes a key in the chip and the content of the key file. The key is
 // tried before it is used: a key once made stays, so one that the chip does not
@@ -216,6 +218,8 @@ func (*chip) count(bool) (int64, error) { return 0, ErrChip }
 func (*chip) counts() bool { return false }
 
 func (*chip) forget() {} // the provider knows nothing of the key
+
+func takeOut(string, uint32) error { return nil } // there are none
 
 // ecPoint turns a BCRYPT_ECCPUBLIC_BLOB (bcrypt.h: magic, length, X, Y) into an
 // uncompressed point.

@@ -79,6 +79,9 @@ var (
 	// errOwned is beside ErrChip when an administrator can do something about it.
 	// What else can be done depends on whether the key is in the chip already.
 	errOwned = errors.New("the owner password of the TPM is set")
+	// errFull is beside ErrChip when the chip has no room for a counter. Which counter
+	// is whose, the chip does not say.
+	errFull = errors.New("the TPM has no room for a counter; tpm2_nvreadpublic lists what is in it, counters of license-agent lie from 0x01800000 to 0x01bfffff and are 8 bytes long: take those out that no program of this machine uses (tpm2_nvundefine)")
 	// ErrUse is returned when the disk does not take that the key is used from now
 	// on. Nothing was signed.
 	ErrUse = errors.New("devicekey: the first use of the key could not be noted")
@@ -167,13 +170,22 @@ func (p Places) openIn(d *securefile.Dir, rand io.Reader) (*Key, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return k, err
 	}
-	content, note, err := p.create(rand)
+	made := &claim{dir: d, tpm: p.TPM}
+	k, err = p.first(d, made, rand)
+	made.end(k != nil && k.created)
+	return k, err
+}
+
+// first makes the key of a directory that has none. Of two first starts at once one
+// loses, and gets the other's.
+func (p Places) first(d *securefile.Dir, made *claim, rand io.Reader) (*Key, error) {
+	content, note, err := p.create(made, rand)
 	if err != nil {
 		return nil, err
 	}
 	if p.Machine != nil {
-		// Of two first starts at once one loses, and may have written its note over
-		// the other's: then the key counts as used.
+		// Who loses may have written its note over the other's: then the key counts as
+		// used.
 		if err := d.WriteFile(UnusedName, unused{[]string{sum(content)}, p.here()}.encode(), securefile.PrivateFile); err != nil {
 			return nil, err
 		}
@@ -187,21 +199,23 @@ func (p Places) openIn(d *securefile.Dir, rand io.Reader) (*Key, error) {
 	}
 	// Read back what is on the disk: a key that cannot be read again would be
 	// noticed only at the next start, after licenses were bound to it.
-	if k, err = p.read(d); err == nil {
+	k, err := p.read(d)
+	if err == nil {
 		k.created, k.note = true, note
 	}
 	return k, err
 }
 
 // create makes the content of a new key file. The note says why a place that
-// was asked for could not be used.
-func (p Places) create(rand io.Reader) (content []byte, note string, err error) {
+// was asked for could not be used. The caller ends the claim.
+func (p Places) create(made *claim, rand io.Reader) (content []byte, note string, err error) {
 	secret := make([]byte, secretSize)
 	if _, err := io.ReadFull(rand, secret); err != nil {
 		return nil, "", fmt.Errorf("%w: %w", ErrRand, err)
 	}
 	if p.TPM != "" && p.TPM != NoTPM && (DefaultTPM == "" || p.TPM == DefaultTPM) {
-		b, err := makeInChip(p.TPM, secret[ed25519.SeedSize:])
+		made.recover()
+		b, err := makeInChip(p.TPM, secret[ed25519.SeedSize:], made.take)
 		if err == nil {
 			return encode(TierTPM, b), "", nil
 		}
@@ -226,6 +240,8 @@ func (p Places) without(err error) (note string, _ error) {
 		return "the device key is kept without the TPM: " + err.Error(), nil
 	case errors.Is(err, errOwned):
 		err = fmt.Errorf("%w; take it away, or set tpm to nothing and keep the key in a file", err)
+	case errors.Is(err, errFull):
+		err = fmt.Errorf("%w, or set tpm to nothing and keep the key in a file", err)
 	}
 	return "", err
 }

@@ -146,7 +146,15 @@ func (p Places) replace(d *securefile.Dir, rand io.Reader) (*Key, error) {
 	if err := closed(old); err != nil { // a chip has little room
 		return nil, err
 	}
-	content, why, err := p.create(rand)
+	made := &claim{dir: d, tpm: p.TPM}
+	k, err := p.renew(d, made, old, u, rand)
+	made.end(k != nil)
+	return k, err
+}
+
+// renew makes the new key of a replacement and puts it in the place of the old one.
+func (p Places) renew(d *securefile.Dir, made *claim, old *Key, u unused, rand io.Reader) (*Key, error) {
+	content, why, err := p.create(made, rand)
 	if err != nil {
 		return nil, err
 	}

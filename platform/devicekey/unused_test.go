@@ -205,7 +205,7 @@ func TestReplacementCutOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	content, _, err := here.create(rand.Reader)
+	content, _, err := here.create(nil, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
