@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"sync"
 	"syscall"
 
 	"github.com/google/go-tpm/tpm2"
@@ -39,16 +38,16 @@ type chipFile struct {
 	Counter    uint32 `json:"counter"`
 }
 
-// chip is an opened key. One command at a time: a TPM does no more.
+// chip is an opened key.
 type chip struct {
 	path   string
 	file   chipFile
 	public []byte
 	auth   []byte // of the counter
 
-	mu  sync.Mutex
-	tpm transport.TPMCloser // nil after a failure
-	key tpm2.NamedHandle
+	turns *turns
+	tpm   transport.TPMCloser // whose turn it is: nil after a failure
+	key   tpm2.NamedHandle    // the same
 }
 
 // connect opens the device, or the socket of an emulator.
@@ -169,14 +168,13 @@ func makeInChip(path string, local []byte, take func(index uint32) error) ([]byt
 }
 
 // openChip loads the key into the chip and unseals the local secret. An error
-// that is none of the sentinels means that the file is damaged.
-func openChip(path string, content []byte) (*chip, []byte, error) {
-	c := &chip{path: path}
+// that is none of the sentinels means that the file is damaged. The caller has
+// the turn.
+func openChip(q *turns, path string, content []byte) (*chip, []byte, error) {
+	c := &chip{path: path, turns: q}
 	if err := json.Unmarshal(content, &c.file); err != nil {
 		return nil, nil, errors.New("not the description of a key in a TPM")
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	local, err := c.load()
 	if err != nil {
 		return nil, nil, err
@@ -186,7 +184,7 @@ func openChip(path string, content []byte) (*chip, []byte, error) {
 }
 
 // load connects and loads the key; what it has loaded stays until close. The
-// caller holds the lock.
+// caller has the turn.
 func (c *chip) load() (local []byte, err error) {
 	t, err := connect(c.path)
 	if err != nil {
@@ -226,7 +224,7 @@ func (c *chip) load() (local []byte, err error) {
 		flush(t, key)
 		return nil, err
 	}
-	if c.public == nil { // once: it is read without the lock
+	if c.public == nil { // once: it is read out of turn
 		c.public = p
 	}
 	c.tpm, c.key = t, key
@@ -270,10 +268,8 @@ func point(public *tpm2.TPM2BPublic) ([]byte, error) {
 }
 
 // with runs one command. A connection that was lost (the machine slept, the
-// driver was reloaded) is made again once.
+// driver was reloaded) is made again once. The caller has the turn.
 func (c *chip) with(do func(transport.TPM) error) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.tpm != nil {
 		err := do(c.tpm)
 		if err == nil {
@@ -287,7 +283,7 @@ func (c *chip) with(do func(transport.TPM) error) error {
 	return do(c.tpm)
 }
 
-// drop forgets the connection. The caller holds the lock.
+// drop forgets the connection. The caller has the turn.
 func (c *chip) drop() {
 	flush(c.tpm, c.key)
 	c.tpm.Close() //nolint:errcheck // it may be broken
@@ -295,35 +291,43 @@ func (c *chip) drop() {
 }
 
 func (c *chip) close() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.tpm != nil {
-		c.drop()
-	}
-	return nil
+	_, err := inTurn(c.turns, commandLimit, func() (struct{}, error) {
+		if c.tpm != nil {
+			c.drop()
+		}
+		return struct{}{}, nil
+	})
+	return err
 }
 
-func (c *chip) sign(msg []byte) (sig []byte, err error) {
+func (c *chip) sign(msg []byte) ([]byte, error) {
 	digest := sha256.Sum256(msg)
-	err = c.with(func(t transport.TPM) error {
-		rsp, err := tpm2.Sign{
-			KeyHandle: c.key, Digest: tpm2.TPM2BDigest{Buffer: digest[:]},
-			InScheme: tpm2.TPMTSigScheme{
-				Scheme: tpm2.TPMAlgECDSA, Details: tpm2.NewTPMUSigScheme(tpm2.TPMAlgECDSA, &tpm2.TPMSSchemeHash{HashAlg: tpm2.TPMAlgSHA256}),
-			},
-			Validation: tpm2.TPMTTKHashCheck{Tag: tpm2.TPMSTHashCheck},
-		}.Execute(t)
-		if err != nil {
-			return refused("signing", err)
-		}
-		made, err := rsp.Signature.Signature.ECDSA()
-		if err != nil || len(made.SignatureR.Buffer) > 32 || len(made.SignatureS.Buffer) > 32 {
-			return refused("signing", errors.New("not an ECDSA signature"))
-		}
-		sig = make([]byte, 64)
-		copy(sig[32-len(made.SignatureR.Buffer):32], made.SignatureR.Buffer)
-		copy(sig[64-len(made.SignatureS.Buffer):], made.SignatureS.Buffer)
-		return nil
+	return inTurn(c.turns, commandLimit, func() (sig []byte, err error) {
+		err = c.with(func(t transport.TPM) error {
+			sig, err = c.signDigest(t, digest[:])
+			return err
+		})
+		return sig, err
 	})
-	return sig, err
+}
+
+func (c *chip) signDigest(t transport.TPM, digest []byte) ([]byte, error) {
+	rsp, err := tpm2.Sign{
+		KeyHandle: c.key, Digest: tpm2.TPM2BDigest{Buffer: digest},
+		InScheme: tpm2.TPMTSigScheme{
+			Scheme: tpm2.TPMAlgECDSA, Details: tpm2.NewTPMUSigScheme(tpm2.TPMAlgECDSA, &tpm2.TPMSSchemeHash{HashAlg: tpm2.TPMAlgSHA256}),
+		},
+		Validation: tpm2.TPMTTKHashCheck{Tag: tpm2.TPMSTHashCheck},
+	}.Execute(t)
+	if err != nil {
+		return nil, refused("signing", err)
+	}
+	made, err := rsp.Signature.Signature.ECDSA()
+	if err != nil || len(made.SignatureR.Buffer) > 32 || len(made.SignatureS.Buffer) > 32 {
+		return nil, refused("signing", errors.New("not an ECDSA signature"))
+	}
+	sig := make([]byte, 64)
+	copy(sig[32-len(made.SignatureR.Buffer):32], made.SignatureR.Buffer)
+	copy(sig[64-len(made.SignatureS.Buffer):], made.SignatureS.Buffer)
+	return sig, nil
 }

@@ -7,7 +7,7 @@ type chip struct{ public []byte }
 
 func makeInChip(string, []byte, func(uint32) error) ([]byte, error) { return nil, ErrNoChip }
 
-func openChip(string, []byte) (*chip, []byte, error) { return nil, nil, ErrNoChip }
+func openChip(*turns, string, []byte) (*chip, []byte, error) { return nil, nil, ErrNoChip }
 
 func (*chip) sign([]byte) ([]byte, error) { return nil, ErrChip }
 

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"sync"
 
 	"golang.org/x/sys/windows"
 )
@@ -33,15 +32,15 @@ type chipFile struct {
 	Sealed []byte `json:"sealed"`
 }
 
-// chip is an opened key in the platform provider. One command at a time: a TPM
-// does no more. There is no counter: the provider has no call for one.
+// chip is an opened key in the platform provider. There is no counter: the provider
+// has no call for one.
 type chip struct {
 	api    cng
 	file   chipFile
 	public []byte
 
-	mu            sync.Mutex
-	provider, key uintptr // 0 after a failure
+	turns         *turns
+	provider, key uintptr // whose turn it is: 0 after a failure
 }
 
 // The states that have a name of their own (winerror.h).
@@ -112,11 +111,11 @@ func (c cng) makeKey(local []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	trial, _, err := c.openKey(content)
+	trial, _, err := c.openKey(newTurns(nil), content)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the new key cannot be loaded: %w", ErrChip, err)
 	}
-	defer trial.close() //nolint:errcheck // returns none
+	defer trial.close() //nolint:errcheck // it is forgotten either way
 	message := []byte("license-agent device key trial")
 	sig, err := trial.sign(message)
 	if err != nil {
@@ -130,12 +129,14 @@ func (c cng) makeKey(local []byte) ([]byte, error) {
 	return content, nil
 }
 
-func openChip(_ string, content []byte) (*chip, []byte, error) { return systemCNG().openKey(content) }
+func openChip(q *turns, _ string, content []byte) (*chip, []byte, error) {
+	return systemCNG().openKey(q, content)
+}
 
 // openKey loads the key into the chip and opens the local secret. An error that
-// is none of the sentinels means that the file is damaged.
-func (c cng) openKey(content []byte) (*chip, []byte, error) {
-	k := &chip{api: c}
+// is none of the sentinels means that the file is damaged. The caller has the turn.
+func (c cng) openKey(q *turns, content []byte) (*chip, []byte, error) {
+	k := &chip{api: c, turns: q}
 	d := json.NewDecoder(bytes.NewReader(content))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&k.file); err != nil || len(k.file.Blob) == 0 || len(k.file.Public) != 65 {
@@ -146,15 +147,13 @@ func (c cng) openKey(content []byte) (*chip, []byte, error) {
 		return nil, nil, err
 	}
 	k.public = k.file.Public
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	if err := k.load(); err != nil {
 		return nil, nil, err
 	}
 	return k, local, nil
 }
 
-// load connects and loads the key. The caller holds the lock.
+// load connects and loads the key. The caller has the turn.
 func (k *chip) load() error {
 	provider, err := k.api.connect()
 	if err != nil {
@@ -172,7 +171,7 @@ func (k *chip) load() error {
 	return fmt.Errorf("%w: loading the key: %w", ErrChip, err)
 }
 
-// drop forgets the handles. The caller holds the lock.
+// drop forgets the handles. The caller has the turn.
 func (k *chip) drop() {
 	if k.key != 0 {
 		k.api.free(k.key)
@@ -182,20 +181,24 @@ func (k *chip) drop() {
 }
 
 func (k *chip) close() error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.drop()
-	return nil
+	_, err := inTurn(k.turns, commandLimit, func() (struct{}, error) {
+		k.drop()
+		return struct{}{}, nil
+	})
+	return err
 }
 
-// sign signs the SHA-256 of msg. A handle that went stale (the machine slept,
-// the key isolation service was restarted) is made again once.
+// sign signs the SHA-256 of msg.
 func (k *chip) sign(msg []byte) ([]byte, error) {
 	digest := sha256.Sum256(msg)
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	return inTurn(k.turns, commandLimit, func() ([]byte, error) { return k.signDigest(digest[:]) })
+}
+
+// signDigest signs in turn. A handle that went stale (the machine slept, the key
+// isolation service was restarted) is made again once.
+func (k *chip) signDigest(digest []byte) ([]byte, error) {
 	if k.key != 0 {
-		if sig, err := k.api.sign(k.key, digest[:]); err == nil && len(sig) == 64 {
+		if sig, err := k.api.sign(k.key, digest); err == nil && len(sig) == 64 {
 			return sig, nil
 		}
 		k.drop()
@@ -203,7 +206,7 @@ func (k *chip) sign(msg []byte) ([]byte, error) {
 	if err := k.load(); err != nil {
 		return nil, err
 	}
-	sig, err := k.api.sign(k.key, digest[:])
+	sig, err := k.api.sign(k.key, digest)
 	if err == nil && len(sig) != 64 {
 		err = errors.New("not an ECDSA signature over P-256")
 	}

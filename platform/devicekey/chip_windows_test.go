@@ -134,7 +134,7 @@ func TestKeyInThePlatformProvider(t *testing.T) {
 	if f.open != 0 {
 		t.Errorf("%d handles are open after the key was made", f.open)
 	}
-	k, got, err := f.cng(t).openKey(content)
+	k, got, err := f.cng(t).openKey(newTurns(nil), content)
 	if err != nil || !bytes.Equal(got, local) {
 		t.Fatalf("%v, local %x", err, got)
 	}
@@ -211,7 +211,7 @@ func TestPlatformKeyElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	open := func(f *fakeTPM, content []byte) error {
-		_, _, err := f.cng(t).openKey(content)
+		_, _, err := f.cng(t).openKey(newTurns(nil), content)
 		if err == nil {
 			return nil
 		}

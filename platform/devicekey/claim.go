@@ -29,6 +29,7 @@ const counterHeader = "license-agent counter 1"
 type claim struct {
 	dir   *securefile.Dir
 	tpm   string
+	turns *turns
 	index atomic.Uint32 // 0: the chip was not asked for one
 }
 
@@ -60,7 +61,7 @@ func (c *claim) noted() uint32 {
 // cannot take out keeps nobody from trying to make a key.
 func (c *claim) recover() {
 	if index := c.noted(); index != 0 {
-		takeOut(c.tpm, index) //nolint:errcheck // see above
+		takeOutInTurn(c.turns, c.tpm, index) //nolint:errcheck // see above
 	}
 }
 
@@ -68,10 +69,16 @@ func (c *claim) recover() {
 // While the chip does not give it back the note stays, for the next attempt.
 func (c *claim) end(kept bool) {
 	index := c.index.Load()
-	if index == 0 || !kept && takeOut(c.tpm, index) != nil {
+	if index == 0 || !kept && takeOutInTurn(c.turns, c.tpm, index) != nil {
 		return
 	}
 	if c.noted() == index {
 		c.dir.Remove(CounterName) //nolint:errcheck // a note that stays is read when a key is made again
 	}
+}
+
+// takeOutInTurn is takeOut of a chip that may not answer.
+func takeOutInTurn(q *turns, tpm string, index uint32) error {
+	_, err := inTurn(q, openLimit, func() (struct{}, error) { return struct{}{}, takeOut(tpm, index) })
+	return err
 }

@@ -103,23 +103,25 @@ func step(t transport.TPM, index uint32, auth []byte, bump bool) (int64, error) 
 
 func (*chip) counts() bool { return true }
 
-func (c *chip) count(bump bool) (n int64, err error) {
-	err = c.with(func(t transport.TPM) error {
-		n, err = step(t, c.file.Counter, c.auth, bump)
-		bump = false // never twice for one call
-		return err
+func (c *chip) count(bump bool) (int64, error) {
+	return inTurn(c.turns, commandLimit, func() (n int64, err error) {
+		err = c.with(func(t transport.TPM) error {
+			n, err = step(t, c.file.Counter, c.auth, bump)
+			bump = false // never twice for one call
+			return err
+		})
+		return n, err
 	})
-	return n, err
 }
 
 // forget takes the counter out of the chip, for a key that nobody will ask again.
 // One that stays behind costs eight bytes and says nothing.
 func (c *chip) forget() {
-	takeOut(c.path, c.file.Counter) //nolint:errcheck // see above
+	takeOutInTurn(c.turns, c.path, c.file.Counter) //nolint:errcheck // see above
 }
 
 // takeOut takes a counter out of the chip at path. What is not there, or was not
-// made by an agent, is none.
+// made by an agent, is none. The caller has the turn.
 func takeOut(path string, index uint32) error {
 	t, err := connect(path)
 	if err != nil {

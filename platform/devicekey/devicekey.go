@@ -31,6 +31,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"licenseagent.example/platform/securefile"
 )
@@ -121,6 +122,8 @@ type Places struct {
 	// (docs/adr/0016-keys-nobody-knows.md). It is called only while nothing was
 	// signed. nil: a key is never made anew.
 	Machine func() []string
+
+	after func(time.Duration) <-chan time.Time // nil: time.After
 }
 
 // Open is Places{}.Open: a key in a file, on Windows sealed by DPAPI.
@@ -170,7 +173,7 @@ func (p Places) openIn(d *securefile.Dir, rand io.Reader) (*Key, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return k, err
 	}
-	made := &claim{dir: d, tpm: p.TPM}
+	made := &claim{dir: d, tpm: p.TPM, turns: newTurns(p.after)}
 	k, err = p.first(d, made, rand)
 	made.end(k != nil && k.created)
 	return k, err
@@ -215,7 +218,9 @@ func (p Places) create(made *claim, rand io.Reader) (content []byte, note string
 	}
 	if p.TPM != "" && p.TPM != NoTPM && (DefaultTPM == "" || p.TPM == DefaultTPM) {
 		made.recover()
-		b, err := makeInChip(p.TPM, secret[ed25519.SeedSize:], made.take)
+		b, err := inTurn(made.turns, openLimit, func() ([]byte, error) {
+			return makeInChip(p.TPM, secret[ed25519.SeedSize:], made.take)
+		})
 		if err == nil {
 			return encode(TierTPM, b), "", nil
 		}
@@ -259,11 +264,15 @@ func (p Places) open(d *securefile.Dir, b []byte) (*Key, error) {
 		return nil, damaged(where, err)
 	}
 	if tier == TierTPM {
-		c, local, err := openChip(p.TPM, sealed)
+		q := newTurns(p.after)
+		k, err := inTurn(q, openLimit, func() (*Key, error) {
+			c, local, err := openChip(q, p.TPM, sealed)
+			return &Key{tier: tier, chip: c, local: local}, err
+		})
 		if err != nil {
 			return nil, chipProblem(where, p.TPM, err)
 		}
-		return &Key{tier: tier, chip: c, local: local}, nil
+		return k, nil
 	}
 	secret, err := unseal(p.Seal, tier, sealed)
 	if errors.Is(err, ErrForeignMachine) {
@@ -327,8 +336,8 @@ func (k *Key) PublicBytes() []byte {
 // Sign signs msg as it is: PureEdDSA (RFC 8032), or ECDSA over its SHA-256 as
 // the numbers r‖s of 32 bytes each. The caller decides what is signed; bytes
 // that come from outside must never get here unframed, or the agent would be a
-// signing oracle. A chip signs one message at a time and may fail: ErrChip. The
-// first signature is made when the disk has noted it: ErrUse.
+// signing oracle. A chip signs one message at a time and may fail, or not answer
+// within a few seconds: ErrChip. The first signature is made when the disk has noted it: ErrUse.
 func (k *Key) Sign(msg []byte) ([]byte, error) {
 	if err := k.use(); err != nil {
 		return nil, err

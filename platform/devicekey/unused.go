@@ -146,7 +146,7 @@ func (p Places) replace(d *securefile.Dir, rand io.Reader) (*Key, error) {
 	if err := closed(old); err != nil { // a chip has little room
 		return nil, err
 	}
-	made := &claim{dir: d, tpm: p.TPM}
+	made := &claim{dir: d, tpm: p.TPM, turns: newTurns(p.after)}
 	k, err := p.renew(d, made, old, u, rand)
 	made.end(k != nil)
 	return k, err

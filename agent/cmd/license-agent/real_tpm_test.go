@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport/linuxudstpm"
@@ -68,6 +70,7 @@ func proveChip(t *testing.T, bin string) {
 	}
 	tpm.Start(t)
 	check0(t, check(r))
+	silentChip(t, v, r, tpm)
 	r.kill() // -9
 	// An emulator has no resource manager that frees what a dead client left.
 	tpm.Stop()
@@ -121,6 +124,45 @@ func proveChip(t *testing.T, bin string) {
 		t.Errorf("tier %q without a TPM\n%s", st.KeyTier, r.log)
 	}
 	r.stop()
+}
+
+// silentChip lets the chip take commands and answer none, while more programs ask for
+// proofs than the agent serves at once. They are told what it is, who needs no
+// signature is answered, and when the chip comes back so is everybody.
+func silentChip(t *testing.T, v *vendor, r *running, tpm *swtpm.TPM) {
+	tpm.Hang(t)
+	socket := r.client().Socket
+	var programs sync.WaitGroup
+	for range 12 {
+		programs.Go(func() {
+			own := running{t: t, dir: r.dir, asks: &client.Client{Socket: socket}}
+			defer own.asks.Close() //nolint:errcheck // it has its answer
+			if told := (*api.Error)(nil); !errors.As(programCheck(t, v, &own), &told) || told.Code != api.CodeDeviceKey {
+				t.Errorf("a check while the chip is silent: %v", told)
+			}
+		})
+	}
+	programs.Wait()
+	someone := client.Client{Socket: socket} // who does not wait longer than clients do
+	defer someone.Close()                    //nolint:errcheck // the test ends
+	for what, ask := range map[string]func() error{
+		"status":   func() error { _, err := someone.Status(t.Context()); return err },
+		"diagnose": func() error { _, err := someone.Diagnose(t.Context()); return err },
+	} {
+		if err := ask(); err != nil {
+			t.Errorf("%s while the chip is silent: %v", what, err)
+		}
+	}
+	tpm.Resume(t)
+	for end := time.Now().Add(20 * time.Second); ; {
+		err := programCheck(t, v, r)
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("a check after the chip came back: %v", err)
+		}
+	}
 }
 
 // proveLostChip swaps the mainboard, and clears the chip: the start ends in
