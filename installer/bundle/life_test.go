@@ -395,3 +395,40 @@ func TestTwoVendors(t *testing.T) {
 	b.count(1, 1)
 	b.ok("uninstall", "--purge")
 }
+
+// The folder may be given in any form: each stage means the same one. Only where ".."
+// leads is not for a script to find out.
+func TestFolderInAnyForm(t *testing.T) {
+	v := newVendor(t, "acme")
+	p := newPlace(t, v.bundle(t, v.working(t, "My CAD")), "acme-my-cad")
+	as := func(dir string) *place {
+		other := *p
+		other.dir = dir
+		return &other
+	}
+	up := as(p.dir + "/../" + filepath.Base(p.dir))
+	if text, err := up.run("install"); err == nil || !strings.Contains(text, "give the path without it") {
+		t.Errorf("%v %s", err, text)
+	}
+	if left := p.files(); len(left) != 0 {
+		t.Errorf("it left %v", left)
+	}
+	as(p.dir + "/").ok("install")
+	as("/" + p.dir + "//").ok("start")
+	p.count(1, 1)
+	first := p.pid("app")
+	as("/." + p.dir + "/./").ok("start")
+	p.count(1, 1)
+	if p.pid("app") != first {
+		t.Error("a second start is another one")
+	}
+	as(p.dir + "/").ok("restart")
+	p.count(1, 1)
+	contains(t, p.log("app"), "socket="+p.base()+"/run/agent.sock")
+	as(p.dir + "/.").ok("stop")
+	p.count(0, 0)
+	as(p.dir+"//").ok("uninstall", "--purge")
+	if left := p.files(); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+}

@@ -31,7 +31,21 @@ if [ -n "${LICENSE_AGENT_DIR:-}" ]; then
 	*) fail "LICENSE_AGENT_DIR is not an absolute path: $LICENSE_AGENT_DIR" "give the whole path" ;;
 	esac
 	private=yes
-	base=$LICENSE_AGENT_DIR/$service
+	# The agent takes only the plain form of a path for its socket, and what runs is
+	# known by that.
+	base=
+	IFS=/
+	set -f
+	for part in $LICENSE_AGENT_DIR; do
+		case $part in
+		'' | .) ;;
+		..) fail "LICENSE_AGENT_DIR has .. in it: $LICENSE_AGENT_DIR" "give the path without it" ;;
+		*) base=$base/$part ;;
+		esac
+	done
+	set +f
+	unset IFS
+	LICENSE_AGENT_DIR=${base:-/} base=$base/$service
 	etc=$base/etc run=$base/bundle agent=$base/bin/license-agent log=$base/log
 	socket=$base/run/agent.sock
 else
