@@ -45,18 +45,19 @@ func (t Target) inside(p Plan) (Plan, error) {
 		return Plan{}, err
 	}
 	defer root.Close() //nolint:errcheck // nothing is written
+	// The tools of accounts follow a link in the place of these.
+	ways := []string{"/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"}
 	for _, s := range p.Steps {
 		for _, place := range s.Changes {
-			for _, dir := range chain(path.Dir(place)) {
-				_, err := root.Stat(dir[1:])
-				if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-					break // the step makes it, or says what is there
-				}
-				if err != nil {
-					return Plan{}, fmt.Errorf("%w: %s: %w; nothing was changed; if it is a link, make it a relative one that stays in the image", ErrImage, t.at(dir), err)
-				}
-			}
+			ways = append(ways, path.Dir(place))
 		}
+	}
+	for _, way := range chains(ways...) {
+		_, err := root.Stat(way[1:])
+		if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+			continue // a step makes it, or says what is there
+		}
+		return Plan{}, fmt.Errorf("%w: %s: %w; nothing was changed; if it is a link, make it a relative one that stays in the image", ErrImage, t.at(way), err)
 	}
 	return p, nil
 }
