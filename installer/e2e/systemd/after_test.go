@@ -148,7 +148,7 @@ func (l *life) upgradeByItself(t *testing.T) {
 	fresh := l.archive("NEW")
 	stop := l.traffic(50)
 	time.Sleep(time.Second) // polls nothing: traffic before
-	if out := l.run(fresh, "plan", "upgrade"); !regexp.MustCompile(`write /usr/local/bin/license-agent \([^)]*\)\n`).MatchString(out) || !strings.Contains(out, "start license-agent now, or restart it if it runs an older program\n") || !said(out, "create user license-agent (already so)") {
+	if out := l.run(fresh, "plan", "upgrade"); !regexp.MustCompile(`write /usr/local/bin/license-agent \([^)]*\)\n`).MatchString(out) || !strings.HasSuffix(strings.TrimSpace(out), "start license-agent now, or restart it if it runs an older program") || !said(out, "create user license-agent (already so)") {
 		t.Errorf("the plan: %s", out)
 	}
 	is("1.0.0") // a plan changes nothing
