@@ -224,12 +224,20 @@ func (a *app) change(ctx context.Context, verb string, o installOptions) error {
 	return nil
 }
 
-// installProblem gives the installer's refusals their code.
+// installProblem gives the installer's refusals their code. What cannot be done here
+// was well understood: more help with the options would not help.
 func (a *app) installProblem(err error) error {
-	for _, refusal := range []error{installer.ErrPackaged, installer.ErrMissing, installer.ErrUnsupported, paths.ErrInstance, service.ErrNoManager} {
-		if errors.Is(err, refusal) {
-			return a.problem(api.CodeUsage, err)
-		}
+	switch {
+	case errors.Is(err, paths.ErrInstance):
+		return a.problem(api.CodeUsage, err)
+	case errors.Is(err, installer.ErrMissing):
+		return a.advised(api.CodeInstall, err, "Nothing was changed; install it first: license-agent install", "未作任何更改；请先安装：license-agent install")
+	case errors.Is(err, installer.ErrPackaged):
+		return a.advised(api.CodeInstall, err, "Nothing was changed; use what the cause names: the tool of the package, or another --instance.",
+			"未作任何更改；请使用“原因”中列出的办法：软件包的工具，或另一个 --instance。")
+	case errors.Is(err, service.ErrNoManager), errors.Is(err, installer.ErrUnsupported):
+		return a.advised(api.CodeInstall, err, "Leave out --manager, or name linux-systemd, linux-openrc or unix-systemv; without any of them, do what the cause says.",
+			"请去掉 --manager，或指定 linux-systemd、linux-openrc、unix-systemv 之一；若都没有，请按“原因”处理。")
 	}
 	if err == nil {
 		return nil

@@ -123,7 +123,7 @@ func (a *app) printStatus(st api.Status) error {
 }
 
 // title is the line above a license.
-func title(l api.License) string {
+func (a *app) title(l api.License) string {
 	name := l.Product
 	if name == "" {
 		name = "(" + l.Pending + ")"
@@ -133,13 +133,13 @@ func title(l api.License) string {
 		text += ", " + l.Edition
 	}
 	if l.Seats > 1 {
-		text += fmt.Sprintf(", %d seats", l.Seats)
+		text += fmt.Sprintf(a.in(", %d seats", "，%d 个席位"), l.Seats)
 	}
 	return text
 }
 
 func (a *app) printLicense(l api.License) error {
-	if _, err := fmt.Fprintln(a.stdout, printable(title(l))); err != nil {
+	if _, err := fmt.Fprintln(a.stdout, printable(a.title(l))); err != nil {
 		return err
 	}
 	t := a.table()

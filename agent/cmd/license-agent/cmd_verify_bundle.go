@@ -52,7 +52,7 @@ func (a *app) runVerifyBundle(ctx context.Context, path, anchorFile string) erro
 	if a.output == "json" {
 		return a.json(m)
 	}
-	_, err = fmt.Fprintf(a.stdout, "%s: %s %s (%s), %s, %d files\n", filepath.Base(path), printable(m.Name), m.Version, m.Issuer, m.Target, m.Files)
+	_, err = fmt.Fprintf(a.stdout, a.in("%s: %s %s (%s), %s, %d files\n", "%s: %s %s (%s)，%s，%d 个文件\n"), filepath.Base(path), printable(m.Name), m.Version, m.Issuer, m.Target, m.Files)
 	return err
 }
 

@@ -70,7 +70,7 @@ func (a *app) printExplanation(x api.Explanation) error {
 	if err := t.print(); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintln(a.stdout, printable(title(x.License))); err != nil {
+	if _, err := fmt.Fprintln(a.stdout, printable(a.title(x.License))); err != nil {
 		return err
 	}
 	a.licenseRows(t, x.License)

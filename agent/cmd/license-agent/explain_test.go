@@ -26,7 +26,7 @@ func explained() api.Explanation {
 	settled := verdict
 	settled.Phase, settled.Message = "wrong-device", "Too much of the hardware has changed since the license was issued."
 	return api.Explanation{
-		License: api.License{Issuer: "acme", Product: "painter", Edition: "pro", Verdict: verdict, Hardware: &api.Hardware{
+		License: api.License{Issuer: "acme", Product: "painter", Edition: "pro", Seats: 3, Verdict: verdict, Hardware: &api.Hardware{
 			Outcome: "same", Left: 1, Warning: true, Message: "not as enrolled: disk; two more points and it breaks; one part can be enough.",
 		}},
 		Device: api.Comparison{

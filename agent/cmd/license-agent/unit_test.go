@@ -298,6 +298,25 @@ func TestCommandsNameTheInstance(t *testing.T) {
 	}
 }
 
+// What cannot be done here was understood: nobody is sent to --help.
+func TestRefusalsOfTheInstallerHaveANextStep(t *testing.T) {
+	for _, lang := range []string{api.English, api.Chinese} {
+		a := &app{env: func(string) string { return "" }, lang: lang}
+		seen := map[string]bool{}
+		for _, cause := range []error{installer.ErrPackaged, installer.ErrMissing, installer.ErrUnsupported, service.ErrNoManager} {
+			e := (*api.Error)(nil)
+			err := a.installProblem(fmt.Errorf("%w (x)", cause))
+			if !errors.As(err, &e) || e.Code != api.CodeInstall || e.Hint == "" || !errors.Is(err, cause) {
+				t.Errorf("%v: %v", cause, err)
+			}
+			seen[e.Hint] = true
+		}
+		if _, general := api.Sentence(api.CodeInstall, lang); len(seen) != 3 || seen[general] {
+			t.Errorf("%s: %v", lang, seen)
+		}
+	}
+}
+
 // One socket has many spellings, and run accepts one; ".." is not the same place
 // for who asks and who listens.
 func TestSpellingOfTheSocket(t *testing.T) {
