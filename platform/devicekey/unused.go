@@ -127,6 +127,10 @@ func (p Places) look(d *securefile.Dir) (k *Key, other bool, u unused, err error
 	if errors.Is(err, ErrForeignMachine) || errors.Is(err, ErrCleared) {
 		return nil, true, u, nil
 	}
+	// On the machine itself a chip that is away may come back.
+	if errors.Is(err, ErrNoChip) && u.elsewhere(p.here()) {
+		return nil, true, u, nil
+	}
 	return k, err == nil && u.elsewhere(p.here()), u, err
 }
 

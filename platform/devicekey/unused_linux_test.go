@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
@@ -85,5 +86,31 @@ func TestCopiesOfAKeyInAChip(t *testing.T) {
 	here.TPM = swtpm.New(t).Socket
 	if _, err := here.Open(copy, rand.Reader); !errors.Is(err, ErrForeignMachine) {
 		t.Errorf("a used key in another chip: %v", err)
+	}
+}
+
+// An image that ran on a machine with a chip starts on one without: nobody knows the
+// key. On the machine itself a chip that is away for a while costs no key, and a used
+// key stays the device's.
+func TestCopyWithoutTheChip(t *testing.T) {
+	tpm, dir := swtpm.New(t), stateDir(t)
+	golden, bare, unset := on("id-1"), on("id-2"), on("id-2")
+	golden.TPM, bare.TPM = tpm.Socket, filepath.Join(t.TempDir(), "tpmrm0")
+	first := mustOpen(t, golden, dir)
+	for say, here := range map[string]Places{"no TPM at " + bare.TPM: bare, "copied from another machine": unset} {
+		k := mustOpen(t, here, copied(t, dir))
+		if k.Tier() != TierFile || !k.Created() || !strings.Contains(k.Note(), say) {
+			t.Errorf("%s: tier %s, note %q", say, k.Tier(), k.Note())
+		}
+	}
+	golden.TPM = bare.TPM
+	if _, err := golden.Open(dir, rand.Reader); !errors.Is(err, ErrNoChip) {
+		t.Errorf("the machine itself without its chip: %v", err)
+	}
+	if _, err := first.Sign([]byte("a request")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bare.Open(copied(t, dir), rand.Reader); !errors.Is(err, ErrNoChip) {
+		t.Errorf("a used key: %v", err)
 	}
 }
