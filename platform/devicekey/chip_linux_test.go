@@ -147,6 +147,40 @@ func TestCounter(t *testing.T) {
 	}
 }
 
+// A cut between making the counter and its first step leaves one without a value: the
+// next who reads it takes the step.
+func TestCounterWithoutValue(t *testing.T) {
+	tpm := swtpm.New(t)
+	k := openAt(t, stateDir(t), tpm.Socket)
+	last, err := k.Bump()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.chip.forget()
+	if err := define(direct(t, tpm), k.chip.file.Counter, k.chip.auth); err != nil {
+		t.Fatal(err)
+	}
+	n, err := k.Count()
+	if err != nil || n <= last {
+		t.Fatalf("%d after %d, %v", n, last, err)
+	}
+	if again, err := k.Count(); err != nil || again != n {
+		t.Errorf("%d became %d, %v", n, again, err)
+	}
+	// The same where counting comes first: one step, not two.
+	k.chip.forget()
+	if err := define(direct(t, tpm), k.chip.file.Counter, k.chip.auth); err != nil {
+		t.Fatal(err)
+	}
+	first, err := k.Bump()
+	if err != nil || first <= n {
+		t.Fatalf("%d after %d, %v", first, n, err)
+	}
+	if again, err := k.Count(); err != nil || again != first {
+		t.Errorf("%d became %d, %v", first, again, err)
+	}
+}
+
 // Each way in which a chip can be lost has its error and its next step, and the
 // file stays as it is: a new key would be a new device.
 func TestLostChips(t *testing.T) {

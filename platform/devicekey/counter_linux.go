@@ -74,6 +74,9 @@ func step(t transport.TPM, index uint32, auth []byte, bump bool) (int64, error) 
 		if err != nil {
 			return tpm2.AuthHandle{}, err
 		}
+		if area, err := pub.NVPublic.Contents(); err == nil && !area.Attributes.Written {
+			bump = true // cut off after it was made: it has no value yet
+		}
 		return tpm2.AuthHandle{Handle: handle, Name: pub.NVName, Auth: tpm2.PasswordAuth(auth)}, nil
 	}
 	h, err := mine()
