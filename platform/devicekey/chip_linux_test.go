@@ -416,12 +416,40 @@ func TestSealedByCredential(t *testing.T) {
 			t.Errorf("%q: %v", place, err)
 		}
 	}
-	short := filepath.Join(t.TempDir(), "short")
-	if err := os.WriteFile(short, []byte("none"), 0o400); err != nil {
+}
+
+// A credential that cannot be used is no damage to the file that it has sealed: who
+// moved that away would lose the seat. Without a key yet it is made again.
+func TestUnusableCredential(t *testing.T) {
+	dir, cred := stateDir(t), filepath.Join(t.TempDir(), "device-seal")
+	if err := os.WriteFile(cred, make([]byte, minSeal), 0o400); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (Places{Seal: short}).Open(stateDir(t), rand.Reader); err == nil || !strings.Contains(err.Error(), "make it again") {
-		t.Error(err)
+	first, err := Places{Seal: cred}.Open(dir, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := t.TempDir()
+	short, folder := filepath.Join(bad, "short"), filepath.Join(bad, "folder")
+	if err := errors.Join(os.WriteFile(short, make([]byte, minSeal-1), 0o400), os.Mkdir(folder, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for _, place := range []string{short, folder, filepath.Join(bad, "none")} {
+		_, err := Places{Seal: place}.Open(dir, rand.Reader)
+		if !errors.Is(err, ErrCredential) || errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "put the old credential back") || strings.Contains(err.Error(), "make it again") {
+			t.Errorf("%s: %v", place, err)
+		}
+		fresh := stateDir(t)
+		_, err = Places{Seal: place}.Open(fresh, rand.Reader)
+		if !errors.Is(err, ErrCredential) || !strings.Contains(err.Error(), "make it again") || strings.Contains(err.Error(), "put the old") {
+			t.Errorf("%s, at a first start: %v", place, err)
+		}
+		if left, err := os.ReadDir(fresh); err != nil || len(left) != 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+	}
+	if again, err := (Places{Seal: cred}).Open(dir, rand.Reader); err != nil || !same(first, again) {
+		t.Errorf("with the old credential: %v", err)
 	}
 }
 

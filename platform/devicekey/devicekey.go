@@ -77,6 +77,9 @@ var (
 	ErrNoChip = errors.New("devicekey: the device key is in a TPM, and there is none here")
 	// ErrChip is returned when a TPM is there and does not do what it is asked to.
 	ErrChip = errors.New("devicekey: the TPM refuses")
+	// ErrCredential is returned when what the system hands over to seal the key is too
+	// short or cannot be read. The key file is in order.
+	ErrCredential = errors.New("devicekey: the credential that seals the key cannot be used")
 	// errOwned is beside ErrChip when an administrator can do something about it.
 	// What else can be done depends on whether the key is in the chip already.
 	errOwned = errors.New("the owner password of the TPM is set")
@@ -135,8 +138,8 @@ func Open(dir string, rand io.Reader) (*Key, error) { return Places{}.Open(dir, 
 // all, and is never replaced once something was signed. Two processes that open a
 // new directory at once get the same key.
 //
-// Errors: ErrDamaged, ErrForeignMachine, ErrCleared, ErrNoChip and ErrChip with
-// the next step, ErrRand, and those of securefile for directories and files open
+// Errors: ErrDamaged, ErrForeignMachine, ErrCleared, ErrNoChip, ErrChip and
+// ErrCredential with the next step, ErrRand, and those of securefile for directories and files open
 // to others, and securefile.ErrLocked when a key would have to be made anew under
 // an agent that runs.
 func (p Places) Open(dir string, rand io.Reader) (*Key, error) {
@@ -229,6 +232,9 @@ func (p Places) create(made *claim, rand io.Reader) (content []byte, note string
 		}
 	}
 	sealed, tier, err := seal(p.Seal, secret)
+	if errors.Is(err, ErrCredential) {
+		return nil, "", fmt.Errorf("%w: make it again", err) // nothing was sealed with it yet
+	}
 	return encode(tier, sealed), note, err
 }
 
@@ -277,6 +283,9 @@ func (p Places) open(d *securefile.Dir, b []byte) (*Key, error) {
 	secret, err := unseal(p.Seal, tier, sealed)
 	if errors.Is(err, ErrForeignMachine) {
 		return nil, fmt.Errorf("%w: %s: move the file away and activate again; the old activation must be released by the vendor", err, where)
+	}
+	if errors.Is(err, ErrCredential) {
+		return nil, fmt.Errorf("%w: put the old credential back, which has sealed %s", err, where)
 	}
 	if err != nil || len(secret) != secretSize {
 		return nil, damaged(where, err)

@@ -58,10 +58,11 @@ func unseal(from, tier string, sealed []byte) ([]byte, error) {
 func sealer(from string) (cipher.AEAD, error) {
 	secret, err := os.ReadFile(from)
 	if err != nil {
-		return nil, fmt.Errorf("devicekey: the credential that seals the key: %w", err)
+		// As text: a credential that is missing is no missing key file.
+		return nil, fmt.Errorf("%w: %s", ErrCredential, err.Error())
 	}
 	if len(secret) < minSeal {
-		return nil, fmt.Errorf("devicekey: the credential %s holds %d bytes, at least %d are needed; make it again", from, len(secret), minSeal)
+		return nil, fmt.Errorf("%w: %s holds %d bytes, at least %d are needed", ErrCredential, from, len(secret), minSeal)
 	}
 	key, err := hkdf.Key(sha256.New, secret, nil, sealInfo, 32)
 	if err != nil {

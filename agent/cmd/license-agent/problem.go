@@ -158,7 +158,7 @@ func (a *app) asProblem(err error) *api.Error {
 	case errors.Is(err, store.ErrNewerSchema):
 		code = api.CodeStateNewer
 	case errors.Is(err, devicekey.ErrDamaged), errors.Is(err, devicekey.ErrForeignMachine), errors.Is(err, devicekey.ErrCleared),
-		errors.Is(err, devicekey.ErrNoChip), errors.Is(err, devicekey.ErrChip):
+		errors.Is(err, devicekey.ErrNoChip), errors.Is(err, devicekey.ErrChip), errors.Is(err, devicekey.ErrCredential):
 		code = api.CodeDeviceKey
 	case errors.Is(err, activation.ErrStore), errors.Is(err, store.ErrCommit):
 		code = api.CodeStorage

@@ -180,6 +180,7 @@ func TestEveryFailureHasItsCode(t *testing.T) {
 		{devicekey.ErrCleared, api.CodeDeviceKey, 1},
 		{devicekey.ErrNoChip, api.CodeDeviceKey, 1},
 		{devicekey.ErrChip, api.CodeDeviceKey, 1},
+		{devicekey.ErrCredential, api.CodeDeviceKey, 1},
 		{fs.ErrPermission, api.CodePermission, 5},
 		{fs.ErrNotExist, api.CodeFileAccess, 2},
 		{context.Canceled, api.CodeInterrupted, 130},
