@@ -3,6 +3,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -22,6 +23,7 @@ import (
 	"licenseagent.example/fingerprint"
 	"licenseagent.example/fingerprint/probe"
 	"licenseagent.example/installer/e2e/swtpm"
+	"licenseagent.example/platform/devicekey"
 )
 
 // programCheck is what a program does: it verifies the whole chain down to the
@@ -223,4 +225,22 @@ func proveLostChip(t *testing.T, bin string) {
 		}
 		r.stop()
 	}
+}
+
+// A counter that cannot be read proves nothing, and is no secret of the life cycle.
+func TestCounterThatCannotBeRead(t *testing.T) {
+	tpm, dir := swtpm.New(t), filepath.Join(t.TempDir(), "state")
+	check0(t, os.Mkdir(dir, 0o700))
+	key := value(devicekey.Places{TPM: tpm.Socket}.Open(dir, rand.Reader))(t)
+	said := 0
+	c := counter(key, func(error) { said++ })
+	if n, err := c.Read(); err != nil || n == 0 || said != 0 {
+		t.Fatalf("%d %v, said %d times", n, err, said)
+	}
+	tpm.Stop()
+	if _, err := c.Read(); err == nil || said != 1 {
+		t.Errorf("%v, said %d times", err, said)
+	}
+	tpm.Start(t)
+	check0(t, key.Close())
 }

@@ -134,7 +134,7 @@ func (a *app) wire(p paths.Paths, s settings, redact *agent.Redactor, log *slog.
 			Counter: counter(key, func(err error) {
 				log.Warn("the counter in the TPM cannot be read: files put back from an older copy would not be noticed", "error", redact.Error(err))
 			}),
-			Issuer:  issuers, Warn: warn * 86400, AgentVersion: "license-agent/" + a.version,
+			Issuer: issuers, Warn: warn * 86400, AgentVersion: "license-agent/" + a.version,
 		},
 		Version: a.build(), KeyTier: key.Tier(), CrossCheck: collector.CrossCheck, Sockets: func() []string { return ownSockets(p.Socket) },
 		Process: processInfo(started), Settings: s.list(), Redact: redact, Log: log, Serial: uint64(started) << 20,
