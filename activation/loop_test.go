@@ -117,9 +117,10 @@ func TestDeviceKeyThatDoesNotSign(t *testing.T) {
 		}
 		w.machine.Clock.Advance(wait)
 	}
-	for w.held().Verdict.Runs {
+	for range 5 {
 		fails(activation.DeviceEvery)
 	}
+	w.machine.Clock.Advance(4 * days) // its grace ends
 	fails(activation.RetryBase)
 	_, err := w.agent.OfflineRequest(license.RequestRenew, activation.RequestOptions{Key: key()})
 	w.fails(err, activation.ErrDevice)
