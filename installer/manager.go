@@ -31,6 +31,7 @@ type manager struct {
 	files    []managed
 	reads    []string                    // what a service that runs is restarted for, when it changes
 	links    func() (enabled, left bool) // of the boot: those that start it, and any at all
+	wants    []string                    // folders of systemd's links, which it removes when they are empty
 	on, off  [][]string                  // commands that enable and disable
 	barred   [][]string                  // where links can say that it is not to start: commands that make those
 	// Where the manager does not say it: nil when the program on the disk answers,
@@ -74,10 +75,8 @@ func (t Target) manage(l layout) (manager, error) {
 		dir := "/etc/systemd/system"
 		want[packaging.Socket], want[packaging.Service] = path.Join(dir, l.Service+".socket"), path.Join(dir, l.Service+".service")
 		want[packaging.Generator] = path.Join("/etc/systemd/system-generators", l.Service)
-		m.links = named(
-			t.at(path.Join(dir, "sockets.target.wants", l.Service+".socket")),
-			t.at(path.Join(dir, "multi-user.target.wants", l.Service+".service")),
-		)
+		m.wants = []string{path.Join(dir, "sockets.target.wants"), path.Join(dir, "multi-user.target.wants")}
+		m.links = named(t.at(path.Join(m.wants[0], l.Service+".socket")), t.at(path.Join(m.wants[1], l.Service+".service")))
 		ctl := []string{"systemctl"}
 		if m.image {
 			ctl = append(ctl, "--root="+t.Root)

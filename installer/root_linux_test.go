@@ -2,6 +2,7 @@ package installer
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,6 +74,23 @@ func TestRoots(t *testing.T) {
 		target.Manager = manager
 		if err := install(t, target, "one"); err != nil {
 			t.Errorf("%s: %v", manager, err)
+		}
+	}
+}
+
+// A systemctl that was killed may have made the folder of a link, and no link.
+func TestFolderOfALinkThatWasNotMade(t *testing.T) {
+	for _, others := range []bool{false, true} {
+		w := &world{root: image(t)}
+		dir := w.at("etc/systemd/system/sockets.target.wants")
+		must(t, os.RemoveAll(dir))
+		must(t, os.Mkdir(dir, 0o755))
+		if others {
+			must(t, os.Symlink("/lib/systemd/system/theirs.socket", filepath.Join(dir, "theirs.socket")))
+		}
+		must(t, uninstall(t, w.target(false), true))
+		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) == others {
+			t.Errorf("with the link of another: %v, left: %v", others, err)
 		}
 	}
 }

@@ -245,6 +245,9 @@ func (t Target) Uninstall(purge bool) (Plan, error) {
 	}
 	t.Run = l.manager.run
 	steps := []Step{l.manager.disable()}
+	for _, dir := range l.manager.wants { // a systemctl that was killed had made it, and no link in it
+		steps = append(steps, t.vacant(dir))
+	}
 	for _, f := range l.manager.files {
 		steps = append(steps, t.absent(f.path))
 		if dir := path.Dir(f.path); path.Base(dir) == "system-generators" { // most machines have none
