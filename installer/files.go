@@ -205,6 +205,11 @@ func (t Target) vacant(path string) Step {
 			return !stays, err
 		},
 		Do: func(context.Context) error {
+			// Windows keeps a program that runs, under another name, until the next boot.
+			in, err := os.ReadDir(at)
+			if len(in) > 0 || errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
 			t.point("rmdir")
 			removed = true
 			return os.Remove(at)
