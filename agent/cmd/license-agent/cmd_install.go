@@ -87,11 +87,8 @@ func (a *app) wholeMachine(verb string, o installOptions) error {
 		"请去掉 "+given+" 后重新运行；如要处理镜像中的文件，请用 --root 目录。")
 }
 
-// planOf makes the plan of one verb.
+// planOf makes the plan of one verb; wholeMachine was asked before.
 func (a *app) planOf(verb string, o installOptions) (installer.Plan, error) {
-	if err := a.wholeMachine(verb, o); err != nil {
-		return installer.Plan{}, err
-	}
 	t := installer.Target{Root: o.root, Instance: a.instance, Manager: o.manager, Packaged: o.packaged, KeepUnhardened: o.keep}
 	if err := a.readVendor(&t, o); err != nil {
 		return installer.Plan{}, err

@@ -18,6 +18,9 @@ out.
 		Args:      a.args(cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs)),
 		ValidArgs: []string{"install", "upgrade", "uninstall"},
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := a.wholeMachine(args[0], o); err != nil {
+				return err
+			}
 			p, err := a.planOf(args[0], o)
 			if err != nil {
 				return err

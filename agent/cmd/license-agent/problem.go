@@ -33,9 +33,14 @@ func (a *app) problem(code string, cause error) error {
 
 // advised is problem where the cause asks for a next step of its own.
 func (a *app) advised(code string, cause error, en, zh string) error {
+	return fmt.Errorf("%w: %w", a.hinted(code, en, zh), cause)
+}
+
+// hinted is the error of a code with a next step of its own.
+func (a *app) hinted(code, en, zh string) *api.Error {
 	e := api.NewError(code, a.language())
 	e.Hint = a.in(en, zh)
-	return fmt.Errorf("%w: %w", e, cause)
+	return e
 }
 
 // configProblem is problem for the files that the administrator puts down. One that
@@ -149,10 +154,8 @@ func (a *app) asProblem(err error) *api.Error {
 	case errors.Is(err, ipc.ErrPath):
 		code = api.CodeUsage
 	case errors.Is(err, securefile.ErrService):
-		e := api.NewError(api.CodeStateUnsafe, a.language())
-		e.Hint = a.in("Start the service instead: systemctl start license-agent, rc-service license-agent start or /etc/init.d/license-agent start.",
+		return a.hinted(api.CodeStateUnsafe, "Start the service instead: systemctl start license-agent, rc-service license-agent start or /etc/init.d/license-agent start.",
 			"请改为启动服务：systemctl start license-agent、rc-service license-agent start 或 /etc/init.d/license-agent start。")
-		return e
 	case errors.Is(err, store.ErrUnsafe), isRefusal(err):
 		code = api.CodeStateUnsafe
 	case errors.Is(err, store.ErrNewerSchema):
