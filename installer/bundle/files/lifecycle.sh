@@ -173,6 +173,10 @@ answers() { # exit code 4: nobody answers on the socket
 	[ $code -ne 4 ]
 }
 
+# runs: a program that a power cut has emptied ends without an error, because the
+# shell takes it for a script; only what says its version is one.
+runs() { [ -n "$("$1" version 2>/dev/null)" ]; }
+
 # workplace: a folder of ours from which copies of the agent are run. Many a
 # machine has noexec on /tmp, so that is tried with a script of nothing before
 # anything is changed. The last place is the one that the agent will run from;
@@ -202,10 +206,13 @@ check() {
 		fail "no user of this system can be called $service; nothing was changed" "ask the vendor for a package with a shorter --instance, or keep everything below one folder: LICENSE_AGENT_DIR=/some/folder sh scripts/$stage.sh"
 	workplace
 	tool=$agent
-	if [ ! -x "$tool" ]; then
+	if [ -x "$tool" ]; then
+		runs "$tool" || fail "the installed agent $agent is damaged, it does not run; nothing was changed" "remove that file and run this again: the agent in this package then checks the package and takes its place"
+	else
 		cp -- "$here/bin/license-agent" "$scratch/license-agent" # an unpacker may have dropped the mode
 		chmod 700 "$scratch/license-agent"
 		tool=$scratch/license-agent
+		runs "$tool" || fail "the agent in this package does not run on this machine ($(uname -sm)); nothing was changed" "get the package for this system"
 	fi
 	set -- verify-bundle "$here"
 	[ ! -f "$etc/anchors/$issuer.json" ] || set -- "$@" --anchor "$etc/anchors/$issuer.json"
@@ -378,7 +385,7 @@ uninstall)
 		rmdir -- "$base" 2>/dev/null || : # nothing was ever installed
 	else
 		tool=$agent
-		[ -x "$tool" ] || tool=$here/bin/license-agent # it removes itself: a run before this one was cut off
+		runs "$tool" || tool=$here/bin/license-agent # it removes itself: a run before this one was cut off
 		cp -- "$tool" "$scratch/uninstall"
 		chmod 700 "$scratch/uninstall"
 		# shellcheck disable=SC2086 # nothing, or one word

@@ -323,6 +323,8 @@ func TestBundles(t *testing.T) {
 		licensed("acme")
 	})
 
+	// An agent that a power cut has emptied cannot remove itself.
+	m.run("sh", "-ec", "cd /usr/local/bin; : >empty; chmod 755 empty; mv empty license-agent-acme-cad")
 	m.staged("/opt/acme2", "uninstall", "--purge")
 	licensed("other")
 	m.staged("/opt/other", "restart")
