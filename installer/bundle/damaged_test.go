@@ -3,6 +3,9 @@
 package bundle
 
 import (
+	"errors"
+	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -59,4 +62,29 @@ func TestPackageForAnotherMachine(t *testing.T) {
 		t.Errorf("%v %s %v", err, text, p.files())
 	}
 	contains(t, text, "does not run on this machine", "nothing was changed", "next: get the package for this system")
+}
+
+// A package whose agent is too old for the licenses is refused while everything still
+// runs: it would put itself in the place of the one that can read them, and not start.
+func TestOlderThanTheLicenses(t *testing.T) {
+	v := newVendor(t, "acme")
+	p := newPlace(t, v.bundle(t, v.working(t, "CAD")), "acme-cad")
+	p.ok("install")
+	p.ok("start")
+	line := "license-agent-store 99 key"
+	state := must[*os.File](t)(os.OpenFile(filepath.Join(p.base(), "state", "state.db"), os.O_APPEND|os.O_WRONLY, 0))
+	_, err := fmt.Fprintf(state, "%s %08x", line, crc32.ChecksumIEEE([]byte(line)))
+	check(t, errors.Join(err, state.Close()))
+	before, running := p.files(), append(p.processes("app"), p.processes("agent")...)
+	for _, stage := range []string{"install", "update"} {
+		text, err := p.run(stage)
+		if err == nil {
+			t.Errorf("%s: %s", stage, text)
+		}
+		contains(t, text, "state-newer", "state.db has schema 99", "nothing was changed", "next: ")
+	}
+	if diff := cmp.Diff(before, p.files()) + cmp.Diff(running, append(p.processes("app"), p.processes("agent")...)); diff != "" {
+		t.Error(diff)
+	}
+	p.ok("uninstall", "--purge")
 }

@@ -16,6 +16,7 @@ import (
 	"licenseagent.example/platform/paths"
 	"licenseagent.example/platform/securefile"
 	"licenseagent.example/platform/service"
+	"licenseagent.example/store"
 )
 
 type runOptions struct {
@@ -44,7 +45,7 @@ default. Trust anchors are the files anchors/*.json of that directory.
 			return a.runRun(c.Context(), o)
 		},
 	}
-	c.Flags().BoolVar(&o.check, "check-config", false, "read configuration and trust anchors, say what they mean, and end")
+	c.Flags().BoolVar(&o.check, "check-config", false, "read configuration and trust anchors, say what they mean, and end; refuse a state of a newer version")
 	for _, k := range knownSettings() {
 		c.Flags().String(k.name, k.def, k.help)
 	}
@@ -113,8 +114,12 @@ func (a *app) logHandler(s settings) slog.Handler {
 	return slog.NewTextHandler(a.stderr, opts)
 }
 
-// checkConfig shows what run would use. It opens no state.
+// checkConfig shows what run would use. It opens no state, and refuses one that this
+// program is too old for, if it may look.
 func (a *app) checkConfig(p paths.Paths, s settings) error {
+	if err := store.CheckVersion(p.State); errors.Is(err, store.ErrNewerSchema) {
+		return err
+	}
 	anchors, err := readAnchors(filepath.Join(p.Config, "anchors"))
 	if err == nil && a.dir == "" {
 		err = serviceReads(p)

@@ -130,11 +130,12 @@ if exist "%anchor%" (
 )
 rem Not "if errorlevel 1": the code of a program that crashes is below 0.
 if %errorlevel% neq 0 ( echo %software%: nothing was changed& exit /b 1 )
-rem A key that this version does not know would stop the agent at its next start.
+rem A key that this version does not know, or licenses of a newer one, would stop the
+rem agent at its next start.
 if not exist "%base%\config\agent.toml" exit /b 0
 "%here%\bin\license-agent.exe" run --check-config --instance %instance% >nul
 if %errorlevel% neq 0 (
-  call :fail "the agent in this package cannot read %base%\config\agent.toml: see above; nothing was changed" "mend or remove the line and run this again"
+  call :fail "the agent in this package cannot go on with the configuration and the licenses that are here: see above; nothing was changed" "do what it says above and run this again"
   exit /b 1
 )
 exit /b 0

@@ -217,12 +217,13 @@ check() {
 	set -- verify-bundle "$here"
 	[ ! -f "$etc/anchors/$issuer.json" ] || set -- "$@" --anchor "$etc/anchors/$issuer.json"
 	"$tool" "$@" >"$scratch/said" || { code=$?; say "nothing was changed"; exit $code; }
-	# A key that this version does not know would stop the agent at its next start.
-	if [ -f "$etc/agent.toml" ]; then
+	# A key that this version does not know, or licenses of a newer one, would stop the
+	# agent at its next start.
+	if [ -d "$etc" ]; then
 		cp -- "$here/bin/license-agent" "$scratch/new"
 		chmod 700 "$scratch/new"
 		"$scratch/new" run --check-config --instance "$instance" ${private:+--dir "$LICENSE_AGENT_DIR"} >"$scratch/said" ||
-			fail "the agent in this package cannot read $etc/agent.toml: see above; nothing was changed" "mend or remove the line and run this again"
+			fail "the agent in this package cannot go on with the configuration and the licenses that are here: see above; nothing was changed" "do what it says above and run this again"
 	fi
 }
 
