@@ -97,6 +97,7 @@ become() {
 	exec 8>"$run/$what.lock"
 	flock 8
 	if alive "$what"; then exit 0; fi
+	printf '%s\n' "$here" >"$run/$what.from"
 	printf '%s %s\n' "$$" "$(born $$)" >"$run/$what.pid.part"
 	mv -f -- "$run/$what.pid.part" "$run/$what.pid"
 	exec "$@" 8>&-
@@ -142,7 +143,7 @@ finish() { # NAME
 			sleep 0.1
 		done
 	fi
-	rm -f -- "$run/$1.pid" "$run/$1.pid.part"
+	rm -f -- "$run/$1.pid" "$run/$1.pid.part" "$run/$1.from"
 	exec 8>&-
 }
 
@@ -294,8 +295,13 @@ start_agent() {
 		sleep 0.1
 	done
 }
+# replaced: the product that runs is the one before this package was installed over it.
+replaced() {
+	[ "$(sed 1d "$etc/bundle")" = "$here" ] && [ -f "$run/app.from" ] && [ "$(cat "$run/app.from")" != "$here" ]
+}
 start() {
 	start_agent
+	if replaced; then finish app; fi
 	hook start
 	launch app
 }
@@ -365,6 +371,7 @@ prestop) hook prestop ;;
 stop)
 	installed || [ -d "$run" ] || exit 0
 	alone
+	rm -f -- "$run/start-again" # of an update that failed: whoever stops it now means it
 	stop
 	;;
 uninstall)
