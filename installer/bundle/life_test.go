@@ -159,7 +159,7 @@ func TestLife(t *testing.T) {
 		}
 		p := newPlace(t, v.bundle(t, o), "acme-my-cad")
 		for _, stage := range []string{"start", "restart", "update", "poststart"} {
-			if text, err := p.run(stage); err == nil || !strings.Contains(text, "next: run: sh scripts/install.sh") {
+			if text, err := p.run(stage); err == nil || !strings.Contains(text, "next: run: LICENSE_AGENT_DIR="+p.dir+" sh "+p.home+"/scripts/install.sh\n") {
 				t.Fatalf("%s before install: %v %s", stage, err, text)
 			}
 		}

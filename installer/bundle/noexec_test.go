@@ -52,7 +52,7 @@ func TestNoProgramsBelowTmp(t *testing.T) {
 		if err == nil || cmp.Diff(before, p.files()) != "" {
 			t.Errorf("%s: %v\n%s\n%s", stage, err, text, cmp.Diff(before, p.files()))
 		}
-		contains(t, text, "no program may run below "+tmp, "nothing was changed", "next: name a folder", "TMPDIR=/some/folder sh scripts/"+stage+".sh")
+		contains(t, text, "no program may run below "+tmp, "nothing was changed", "next: name a folder", "TMPDIR=/some/folder LICENSE_AGENT_DIR=", "/scripts/"+stage+".sh")
 	}
 
 	refused("install")

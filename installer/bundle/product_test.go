@@ -149,7 +149,7 @@ func TestHookFails(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s: %s", stage, text)
 		}
-		contains(t, text, p.home+"/bin/hooks/", ".sh has failed (7)", "next: mend what it says", "sh scripts/"+stage+".sh")
+		contains(t, text, p.home+"/bin/hooks/", ".sh has failed (7)", "next: mend what it says", "LICENSE_AGENT_DIR="+p.dir+" sh "+p.home+"/scripts/"+stage+".sh")
 	}
 	check(t, os.WriteFile(mended, nil, 0o644))
 	for _, stage := range []string{"install", "restart"} {

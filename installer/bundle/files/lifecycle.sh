@@ -14,8 +14,22 @@ umask 022
 
 say() { printf '%s: %s\n' "$software" "$*"; }
 fail() { # WHAT NEXT
+	told=yes
 	printf '%s: %s\n  next: %s\n' "$software" "$1" "$2" >&2
 	exit 1
+}
+
+# word: a text as one word of a shell, for whoever copies what is printed.
+word() {
+	case $1 in
+	*[!A-Za-z0-9/._-]*) printf %s "$1" | sed "s/'/'\\\\''/g; 1s/^/'/; \$s/\$/'/" ;;
+	*) printf %s "$1" ;;
+	esac
+}
+# again STAGE: the command for it, from any folder and for the same place.
+again() {
+	[ -z "${private:-}" ] || printf 'LICENSE_AGENT_DIR=%s ' "$(word "$LICENSE_AGENT_DIR")"
+	printf 'sh %s' "$(word "$here/scripts/$1.sh")"
 }
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
@@ -51,7 +65,7 @@ if [ -n "${LICENSE_AGENT_DIR:-}" ]; then
 else
 	private=
 	PATH=/usr/sbin:/usr/bin:/sbin:/bin
-	[ "$(id -u)" = 0 ] || fail "this needs root" "run it as root, or keep everything below one folder: LICENSE_AGENT_DIR=/some/folder sh scripts/$stage.sh"
+	[ "$(id -u)" = 0 ] || fail "this needs root" "run it as root, or keep everything below one folder: LICENSE_AGENT_DIR=/some/folder $(again "$stage")"
 	etc=/etc/$service run=/run/$service-bundle agent=/usr/local/bin/$service log=/var/log/$service-bundle
 	socket=/run/$service/agent.sock
 fi
@@ -162,11 +176,13 @@ alone() {
 # they leave running must not hold the lock.
 hook() {
 	[ -f "$here/bin/hooks/$1.sh" ] || return 0
+	trap - HUP INT TERM # one that hangs would keep the shell from ending
 	/bin/sh "$here/bin/hooks/$1.sh" 9>&- ||
-		fail "$here/bin/hooks/$1.sh has failed ($?)" "mend what it says above and run this again: sh scripts/$stage.sh"
+		fail "$here/bin/hooks/$1.sh has failed ($?)" "mend what it says above and run this again: $(again "$stage")"
+	heed
 }
 installed() { [ -f "$etc/bundle" ]; }
-must_be_installed() { installed || fail "$name is not installed" "run: sh scripts/install.sh"; }
+must_be_installed() { installed || fail "$name is not installed" "run: $(again install)"; }
 answers() { # exit code 4: nobody answers on the socket
 	code=0
 	[ -x "$agent" ] || return 1
@@ -178,14 +194,27 @@ answers() { # exit code 4: nobody answers on the socket
 # shell takes it for a script; only what says its version is one.
 runs() { [ -n "$("$1" version 2>/dev/null)" ]; }
 
+# ended: no copies of the agent stay behind, and a disk that is full or cannot be
+# written to, of which the tools speak in their own words, has a next step, too.
+ended() {
+	code=$?
+	[ -z "$scratch" ] || rm -rf -- "$scratch"
+	[ $code -eq 0 ] || [ -n "$told" ] ||
+		printf '%s: %s was not finished\n  next: mend what it says above, if anything, and run this again: %s\n' "$software" "$stage" "$(again "$stage")" >&2
+}
+heed() { # a shell that a signal ends at once would not call ended
+	trap 'exit 129' HUP
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+}
+
 # workplace: a folder of ours from which copies of the agent are run. Many a
 # machine has noexec on /tmp, so that is tried with a script of nothing before
 # anything is changed. The last place is the one that the agent will run from;
 # nothing is put into the bundle, which then would not be as it was signed.
 workplace() {
-	scratch='' place=${agent%/*}
+	place=${agent%/*}
 	[ -z "$private" ] || place=$LICENSE_AGENT_DIR
-	trap '[ -z "$scratch" ] || rm -rf -- "$scratch"' EXIT
 	for place in "${TMPDIR:-/tmp}" /var/tmp "$place"; do
 		scratch=$(mktemp -d "$place/.$service.XXXXXX" 2>/dev/null) || continue
 		printf '#!/bin/sh\n' >"$scratch/try"
@@ -194,7 +223,7 @@ workplace() {
 		rm -rf -- "$scratch"
 	done
 	scratch=
-	fail "no program may run below ${TMPDIR:-/tmp}, /var/tmp and $place; nothing was changed" "name a folder that programs may run from: TMPDIR=/some/folder sh scripts/$stage.sh"
+	fail "no program may run below ${TMPDIR:-/tmp}, /var/tmp and $place; nothing was changed" "name a folder that programs may run from: TMPDIR=/some/folder $(again "$stage")"
 }
 
 # The agent inside checks the bundle before anything is changed. Once installed,
@@ -204,7 +233,7 @@ check() {
 	[ "$(printf %s "$socket" | wc -c)" -le 107 ] || # unix(7)
 		fail "LICENSE_AGENT_DIR is too long: no socket may be called $socket; nothing was changed" "give a folder with a shorter name"
 	[ -n "$private" ] || [ ${#service} -le 31 ] || grep -q "^$service:" /etc/passwd || # utmp(5)
-		fail "no user of this system can be called $service; nothing was changed" "ask the vendor for a package with a shorter --instance, or keep everything below one folder: LICENSE_AGENT_DIR=/some/folder sh scripts/$stage.sh"
+		fail "no user of this system can be called $service; nothing was changed" "ask the vendor for a package with a shorter --instance, or keep everything below one folder: LICENSE_AGENT_DIR=/some/folder $(again "$stage")"
 	workplace
 	tool=$agent
 	if [ -x "$tool" ]; then
@@ -217,7 +246,7 @@ check() {
 	fi
 	set -- verify-bundle "$here"
 	[ ! -f "$etc/anchors/$issuer.json" ] || set -- "$@" --anchor "$etc/anchors/$issuer.json"
-	"$tool" "$@" >"$scratch/said" || { code=$?; say "nothing was changed"; exit $code; }
+	"$tool" "$@" >"$scratch/said" || { code=$?; told=yes; say "nothing was changed"; exit $code; }
 	# A key that this version does not know, or licenses of a newer one, would stop the
 	# agent at its next start.
 	if [ -d "$etc" ]; then
@@ -313,7 +342,12 @@ stop() {
 
 case $stage in
 .*) ;; # one of ours, of a stage that was allowed
-*) own ;;
+*)
+	scratch='' told=''
+	trap ended EXIT
+	heed
+	own
+	;;
 esac
 case $stage in
 .agent) become agent "$agent" run --dir "$LICENSE_AGENT_DIR" --instance "$instance" ;;
@@ -327,7 +361,7 @@ install)
 	alone
 	bring
 	hook install
-	say "installed; start it by: sh scripts/start.sh"
+	say "installed; start it by: $(again start)"
 	;;
 update)
 	must_be_installed
@@ -353,12 +387,12 @@ start)
 poststart)
 	must_be_installed
 	alive app || fail "$name has ended" "read $log/app.log"
-	answers || fail "the license agent does not answer on $socket" "run: sh scripts/restart.sh"
+	answers || fail "the license agent does not answer on $socket" "run: $(again restart)"
 	hook poststart
 	if "$agent" status >/dev/null 2>&1; then
 		say "runs and is licensed"
 	else
-		say "runs; it has no valid license yet. Type the authorization code: LICENSE_AGENT_SOCKET=$socket $agent activate"
+		say "runs; it has no valid license yet. Type the authorization code: LICENSE_AGENT_SOCKET=$(word "$socket") $(word "$agent") activate"
 	fi
 	;;
 restart)
