@@ -12,6 +12,11 @@ func batch(m manifest.Manifest, start []string) (string, error) {
 	if strings.Contains(start[0], "/") || !strings.HasSuffix(strings.ToLower(start[0]), ".exe") {
 		return "", fmt.Errorf("%w: --start %s: on Windows the product is started by an .exe file at the top of --app", ErrInput, start[0])
 	}
+	for _, word := range start[1:] {
+		if word == "" || strings.Contains(word, " ") {
+			return "", fmt.Errorf("%w: --start %s: on Windows an argument holds no blank", ErrInput, word)
+		}
+	}
 	var b strings.Builder
 	b.WriteString("@rem What lifecycle.cmd is told about this bundle. Signed with everything else.\n")
 	for _, v := range [][2]string{

@@ -71,10 +71,13 @@ func (o Options) collect(m manifest.Manifest, anchor license.Anchor) ([]item, er
 	}
 	items = append(items, text(manifest.Scripts+"/programs", programs.String()))
 	sort.Slice(items, func(i, j int) bool { return items[i].name < items[j].name })
-	for i := 1; i < len(items); i++ {
-		if strings.EqualFold(items[i].name, items[i-1].name) {
-			return nil, fmt.Errorf("%w: %s would be there twice; rename it in the product", ErrInput, items[i].name)
+	there := map[string]string{}
+	for _, it := range items {
+		low := strings.ToLower(it.name)
+		if other, twice := there[low]; twice {
+			return nil, fmt.Errorf("%w: %s and %s would be one file where case does not count; rename one in the product", ErrInput, other, it.name)
 		}
+		there[low] = it.name
 	}
 	return items, nil
 }
@@ -110,8 +113,17 @@ func (o Options) app(m manifest.Manifest) (items []item, start []string, err err
 		if err != nil {
 			return fmt.Errorf("%w: %s: %w", ErrInput, name, err)
 		}
+		if fi.IsDir() {
+			return fmt.Errorf("%w: %s is a link to a folder, and archives of the marketplace hold no links; put a copy of the folder there", ErrInput, name)
+		}
 		if !fi.Mode().IsRegular() {
 			return fmt.Errorf("%w: %s is neither a file nor a folder (%s); archives of the marketplace hold nothing else", ErrInput, name, fi.Mode())
+		}
+		if fi.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
+			return fmt.Errorf("%w: %s has a set-user-ID or set-group-ID bit (%s), which no package keeps; take it away, or let the product do without", ErrInput, name, fi.Mode())
+		}
+		if manifest.FileName(path.Join(manifest.Bin, name)) != nil {
+			return fmt.Errorf("%w: the name of %q cannot be in a package: without control characters and \\ : * ? \" < > |, and no part ends in a point or a blank; rename it in the product", ErrInput, name)
 		}
 		program, err := executable(root, name, fi.Mode())
 		if err != nil {

@@ -313,6 +313,15 @@ func TestRefusedInput(t *testing.T) {
 		"http":           func(o *Options) { o.Anchor.Merchant, o.Merchant = "", "http://license.acme.example" },
 		"link outside":   func(o *Options) { check(t, os.Symlink("/etc/passwd", filepath.Join(o.App, "link"))) },
 		"agent twice":    func(o *Options) { check(t, os.WriteFile(filepath.Join(o.App, "License-Agent"), nil, 0o644)) },
+		"case": func(o *Options) { // not beside each other when sorted
+			for _, name := range []string{"B", "a", "b"} {
+				check(t, os.WriteFile(filepath.Join(o.App, "share", name), nil, 0o644))
+			}
+		},
+		"colon":          func(o *Options) { check(t, os.WriteFile(filepath.Join(o.App, "Foo::Bar.3"), nil, 0o644)) },
+		"newline":        func(o *Options) { check(t, os.WriteFile(filepath.Join(o.App, "a\nb"), nil, 0o644)) },
+		"folder's point": func(o *Options) { check(t, os.Rename(filepath.Join(o.App, "share"), filepath.Join(o.App, "share."))) },
+		"set-user-ID":    func(o *Options) { check(t, os.Chmod(filepath.Join(o.App, "product"), 0o755|fs.ModeSetuid)) },
 		"empty folder":   func(o *Options) { check(t, os.Mkdir(filepath.Join(o.App, "share", "plugins"), 0o755)) },
 		"which program": func(o *Options) {
 			o.Start = nil
@@ -322,7 +331,7 @@ func TestRefusedInput(t *testing.T) {
 		o := v.options(t, "My CAD")
 		spoil(&o)
 		_, _, err := Build(o)
-		if !errors.Is(err, ErrInput) {
+		if !errors.Is(err, ErrInput) || errors.Is(err, manifest.ErrNotBundle) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if left := must[[]fs.DirEntry](t)(os.ReadDir(o.Out)); len(left) != 0 {

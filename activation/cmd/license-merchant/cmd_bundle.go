@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -40,7 +41,7 @@ signature by the key of use "bundle". Scripts in the folder hooks of the product
 	f.StringVar(&o.Name, "name", "", "name of the product")
 	f.StringVar(&o.Version, "version", "", "version of the product")
 	f.StringVar(&o.App, "app", "", "file or folder of the product")
-	f.StringVar(&o.start, "start", "", "program below --app that starts the product, with arguments (default: the only one there)")
+	f.StringVar(&o.start, "start", "", "program below --app that starts the product, with arguments; what has a blank in it stands in quotes (default: the only one there)")
 	f.StringVar(&o.anchor, "anchor", "", "trust anchor file (default: anchor.json of the data directory)")
 	f.StringVar(&o.Merchant, "merchant", "", "https:// address of this service, if the anchor does not say it")
 	f.StringVar(&o.Format, "format", "tar.gz", strings.Join(manifest.Formats(), ", "))
@@ -58,15 +59,16 @@ func (a *app) runBundle(ctx context.Context, o bundleOptions) error {
 			return usage("%s is missing", must.name)
 		}
 	}
-	o.Start = strings.Fields(o.start)
+	var err error
+	if o.Start, err = words(o.start); err != nil {
+		return err
+	}
 	if o.anchor == "" {
 		o.anchor = a.path("anchor.json")
 	}
-	anchor, err := readAnchor(o.anchor)
-	if err != nil {
+	if o.Anchor, err = readAnchor(o.anchor); err != nil {
 		return err
 	}
-	o.Anchor = anchor
 	if o.Agent == "" {
 		self, err := os.Executable()
 		if err != nil {
@@ -93,6 +95,36 @@ func (a *app) runBundle(ctx context.Context, o bundleOptions) error {
 		}
 		return a.printBundle(file, &m)
 	})
+}
+
+// words splits a command at its blanks. Quotes of either kind keep blanks, and the
+// other kind, in a word; nothing else is special.
+func words(command string) (list []string, err error) {
+	var word strings.Builder
+	quote, within := rune(0), false
+	for _, r := range command {
+		switch {
+		case quote != 0 && r == quote:
+			quote = 0
+		case quote != 0:
+			word.WriteRune(r)
+		case r == '"' || r == '\'':
+			quote, within = r, true
+		case !unicode.IsSpace(r):
+			word.WriteRune(r)
+			within = true
+		case within:
+			list, within = append(list, word.String()), false
+			word.Reset()
+		}
+	}
+	if quote != 0 {
+		return nil, usage("--start %s: the quotation mark %c is not closed", command, quote)
+	}
+	if within {
+		list = append(list, word.String())
+	}
+	return list, nil
 }
 
 func readAnchor(path string) (license.Anchor, error) {

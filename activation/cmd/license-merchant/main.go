@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"licenseagent.example/activation/license"
 	"licenseagent.example/activation/merchant"
 	"licenseagent.example/activation/merchant/admin"
 	"licenseagent.example/activation/merchant/hsm"
@@ -163,7 +164,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitPermission
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return exitInterrupted
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, license.ErrAnchor):
 		return exitUsage
 	}
 	return exitUnexpected

@@ -125,6 +125,8 @@ func explain(err error) (code, message, hint string) {
 		return "key-file", message, "Files with keys, tokens or a PIN belong to the user who runs this, with mode 0600."
 	case errors.Is(err, syscall.EADDRINUSE):
 		return "address-taken", message, "Another program listens there, perhaps another license-merchant: find and stop it (ss -ltnp), or choose another address (--listen, admin.listen, metrics)."
+	case errors.Is(err, license.ErrAnchor):
+		return "anchor-unusable", message, "Name the file that init or keys anchor has written, anchor.json."
 	case errors.Is(err, fs.ErrNotExist):
 		return "no-such-file", message, "Correct the path."
 	}

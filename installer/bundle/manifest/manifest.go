@@ -149,9 +149,10 @@ func Software(name string) string {
 	return strings.Trim(text, "-.")
 }
 
-// fileName checks the name of an entry: it must mean the same file below the
-// folder of the bundle on every system, and nothing outside of it.
-func fileName(name string) error {
+// FileName checks the name of an entry: it must mean the same file below the
+// folder of the bundle on every system, and nothing outside of it. The error wraps
+// ErrNotBundle.
+func FileName(name string) error {
 	top, _, _ := strings.Cut(name, "/")
 	switch {
 	case !validPath(name):

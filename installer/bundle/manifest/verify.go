@@ -60,7 +60,7 @@ func Verify(path string, anchor *license.Anchor, held *license.KeySet) (*Manifes
 // take reads one file.
 func (s *seen) take(f file) error {
 	name, folder := strings.CutSuffix(f.name, "/")
-	if err := fileName(name); err != nil {
+	if err := FileName(name); err != nil {
 		return err
 	}
 	// A link could lead out of the folder; a set-user-ID bit would give rights that
