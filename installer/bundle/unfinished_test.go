@@ -81,3 +81,25 @@ func (p *place) follow(next string) {
 		p.t.Fatal(fmt.Sprint(next, err, text))
 	}
 }
+
+// Where the log cannot be written to, as on a disk that has gone read-only, an update
+// says so before it ends the product, which could not be started again.
+func TestReadOnlyLog(t *testing.T) {
+	v := newVendor(t, "acme")
+	p := newPlace(t, v.bundle(t, v.working(t, "CAD")), "acme-cad")
+	p.ok("install")
+	p.ok("start")
+	first := p.pid("app")
+	for _, stage := range []string{"install", "update"} {
+		text, err := p.mounted("ro", []string{filepath.Join(p.base(), "log")}, stage)
+		if err == nil {
+			t.Errorf("%s: %s", stage, text)
+		}
+		contains(t, text, "/log cannot be written to; nothing was changed", "next: make it writable")
+	}
+	p.count(1, 1)
+	if p.pid("app") != first {
+		t.Error("the product was started anew")
+	}
+	p.ok("uninstall", "--purge")
+}

@@ -122,7 +122,7 @@ launch() { # NAME
 	waited=0
 	until alive "$1"; do
 		waited=$((waited + 1))
-		[ $waited -le 50 ] || fail "$1 does not start" "read $log/$1.log"
+		[ $waited -le 50 ] || fail "$1 does not start" "see above, if anything is there, or read $log/$1.log"
 		sleep 0.1
 	done
 }
@@ -234,6 +234,8 @@ check() {
 		fail "LICENSE_AGENT_DIR is too long: no socket may be called $socket; nothing was changed" "give a folder with a shorter name"
 	[ -n "$private" ] || [ ${#service} -le 31 ] || grep -q "^$service:" /etc/passwd || # utmp(5)
 		fail "no user of this system can be called $service; nothing was changed" "ask the vendor for a package with a shorter --instance, or keep everything below one folder: LICENSE_AGENT_DIR=/some/folder $(again "$stage")"
+	[ ! -d "$log" ] || [ -w "$log" ] || # the product would be ended, and its log not be opened
+		fail "$log cannot be written to; nothing was changed" "make it writable (mount -o remount,rw) and run this again: $(again "$stage")"
 	workplace
 	tool=$agent
 	if [ -x "$tool" ]; then
