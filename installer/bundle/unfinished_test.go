@@ -72,6 +72,24 @@ func TestNextStepOfTheTools(t *testing.T) {
 	p.ok("uninstall", "--purge")
 }
 
+// A version that is unpacked over another finds files that are not its own. The way
+// out is said, and is one.
+func TestUnpackedOverAnother(t *testing.T) {
+	v := newVendor(t, "acme")
+	p := newPlace(t, v.bundle(t, v.working(t, "CAD")), "acme-cad")
+	p.ok("install")
+	old := filepath.Join(p.home, "bin", "of-the-version-before")
+	check(t, os.WriteFile(old, nil, 0o644))
+	text, err := p.run("update")
+	if err == nil {
+		t.Fatal(text)
+	}
+	contains(t, text, "of-the-version-before is not a file of the vendor", "nothing was changed", "unpack the package anew, into an empty folder")
+	check(t, os.Remove(old))
+	p.ok("update")
+	p.ok("uninstall", "--purge")
+}
+
 // follow does what a stage says, from another folder and without its variables.
 func (p *place) follow(next string) {
 	p.t.Helper()

@@ -248,7 +248,7 @@ check() {
 	fi
 	set -- verify-bundle "$here"
 	[ ! -f "$etc/anchors/$issuer.json" ] || set -- "$@" --anchor "$etc/anchors/$issuer.json"
-	"$tool" "$@" >"$scratch/said" || { code=$?; told=yes; say "nothing was changed"; exit $code; }
+	"$tool" "$@" >"$scratch/said" || { code=$?; told=yes; say "nothing was changed. Where a file was added, lost or renamed: unpack the package anew, into an empty folder (unzip: with LC_ALL=C.UTF-8)"; exit $code; }
 	# A key that this version does not know, or licenses of a newer one, would stop the
 	# agent at its next start.
 	if [ -d "$etc" ]; then
