@@ -61,6 +61,50 @@ func TestProductOfTwoProgramsOnWindows(t *testing.T) {
 	w.ok("start", "hook start")
 }
 
+// A new version that is installed over one that runs is what start starts. What an
+// operator has stopped after an update that failed stays stopped.
+func TestInstalledOverOneThatRunsOnWindows(t *testing.T) {
+	v := newVendor(t, "acme")
+	o, dir := forWindows(t, v, "my product.exe"), folder(t)
+	broken := filepath.Join(dir, "broken")
+	check(t, os.WriteFile(filepath.Join(o.App, "hooks", "update.cmd"), []byte(`@if exist "Z:`+strings.ReplaceAll(broken, "/", `\`)+`" exit 7`+"\r\n"), 0o644))
+	place := func(name string) windows {
+		w := windows{t, filepath.Join(dir, name)}
+		check(t, os.Rename(unpack(t, v.bundle(t, o)), w.home))
+		return w
+	}
+	old := place("unpacked & one")
+	o.Version, o.Out = "2.0", t.TempDir()
+	next := place("unpacked two")
+	t.Cleanup(func() { next.stage("uninstall", "--purge") }) //nolint:errcheck // after a failure
+	in := func(name string) int {
+		return len(next.processes(func(line string) bool { return ofProduct(line) && strings.Contains(line, name) }))
+	}
+
+	old.ok("install", "installed")
+	old.ok("start")
+	next.ok("install", "installed")
+	if in("one") != 1 || in("two") != 0 {
+		t.Errorf("after install: %d old, %d new", in("one"), in("two"))
+	}
+	next.ok("start")
+	next.ok("start")
+	old.ok("start") // finds that one runs
+	if in("one") != 0 || in("two") != 1 {
+		t.Errorf("after start: %d old, %d new", in("one"), in("two"))
+	}
+	check(t, os.WriteFile(broken, nil, 0o644))
+	if out, err := old.stage("update"); err == nil {
+		t.Errorf("the hook failed, and update did not: %s", out)
+	}
+	check(t, os.Remove(broken))
+	next.ok("stop")
+	next.ok("update", "updated to 2.0")
+	if n := in("two"); n != 0 {
+		t.Errorf("%d run that were stopped", n)
+	}
+}
+
 // Two runs of a stage at once: one product is started, and both removals end with
 // nothing left.
 func TestStagesAtOnceOnWindows(t *testing.T) {

@@ -76,6 +76,8 @@ exit /b %errorlevel%
 
 :stop
 if not exist "%run%" exit /b 0
+rem Of an update that failed: whoever stops it now means it.
+if exist "%run%\start-again" del "%run%\start-again"
 call :finish || exit /b 1
 call :hook stop
 exit /b %errorlevel%
@@ -162,6 +164,7 @@ for /l %%N in (1,1,30) do call :answers && goto :up || call :second
 call :fail "the service %service% does not answer" "read the event log of the system"
 exit /b 1
 :up
+call :replaced && ( call :finish || exit /b 1 )
 call :hook start || exit /b 1
 rem Another start may be doing the same, and have the log open already.
 call :alive && exit /b 0
@@ -177,10 +180,22 @@ rem answers: exit code 4 says that nobody listens.
 if %errorlevel% equ 4 exit /b 1
 exit /b 0
 
+rem replaced: the product that runs is the one before this package was installed over it.
+:replaced
+call :held || exit /b 1
+if /i not "%where%"=="%here%" exit /b 1
+set "from="
+if exist "%run%\from" set /p from=<"%run%\from"
+if not defined from exit /b 1
+set "from=%from:"=%"
+if /i "%from%"=="%here%" exit /b 1
+exit /b 0
+
 rem app: what launch starts. The product's output goes to a log, which is open as
 rem long as the product or something that it has started with it runs.
 :app
 cd /d "%here%\bin" || exit /b 1
+>"%run%\from" echo "%here%"
 "%here%\bin\%program%" %arguments% >>"%run%\app.log" 2>&1 <nul
 exit /b %errorlevel%
 
