@@ -49,6 +49,19 @@ refuse_downgrade() {
 	done
 }
 
+# Units and scripts of "license-agent install" win over those of a package: the old
+# program would go on for ever, a purge would take its licenses and leave it there,
+# and "license-agent uninstall" refuses beside a package. So before there is one.
+refuse_second_owner() {
+	[ -e "$root/usr/local/bin/$name" ] || return 0
+	for of in "$root/etc/systemd/system/$name.service" "$root/etc/init.d/$name"; do
+		grep -qs "/usr/local/bin/$name" "$of" || continue
+		say "the agent was installed here without a package ($of) and would go on instead of this one." >&2
+		say "Remove it before this package is installed; licenses and configuration stay: /usr/local/bin/$name uninstall" >&2
+		exit 1
+	done
+}
+
 create_user() {
 	if has systemd-sysusers; then
 		systemd-sysusers $name.conf
@@ -168,14 +181,25 @@ put_back() {
 	[ ! -f "$saved" ] || [ -e "${saved%.rpmsave}" ] || mv "$saved" "${saved%.rpmsave}"
 }
 
+# A folder on which something is mounted is emptied and stays: no reason to fail.
+forget() { # PATH...
+	for path in "$@"; do
+		rm -rf "$path" || {
+			[ -z "$(ls -A "$path")" ] || return 1
+			say "$path is empty and stays"
+		}
+	done
+}
+
 purge() {
 	# What the administrator has added, too: seal.conf would ask a service that is
 	# installed again for a credential that goes here.
 	units=$root/etc/systemd/system confined=$root/etc/apparmor.d
 	rm -rf "$units/$name.service.d" "$units/$name.socket.d" "$units/$name"@*.d "$units/$name-user"@*.d
 	rm -rf "$confined/local/$name" "$confined/disable/$name" "$confined/force-complain/$name"
+	rm -f "$root/etc/sysusers.d/$name.conf" # also of "license-agent uninstall": it would make the user again
 	for each in $name $(instances); do
-		rm -rf "$root/var/lib/$each" "$root/etc/${each:?}" "$root/run/$each"
+		forget "$root/var/lib/$each" "$root/etc/${each:?}" "$root/run/$each"
 		rm -f "$root/var/log/$each.log"
 		[ -z "$root" ] || continue
 		if has userdel; then
@@ -201,11 +225,16 @@ main() {
 	shift 2
 	case $kind-$stage-${1:-} in
 	deb-preinstall-install)
+		refuse_second_owner
 		refuse_downgrade
 		# After a removal without purge dpkg configures as if it were an upgrade.
 		: >"$mark"
 		;;
-	deb-preinstall-upgrade | rpm-preinstall-[12]) refuse_downgrade ;;
+	rpm-preinstall-1)
+		refuse_second_owner
+		refuse_downgrade
+		;;
+	deb-preinstall-upgrade | rpm-preinstall-*) refuse_downgrade ;;
 	deb-postinstall-configure)
 		if [ -z "${2:-}" ] || [ -e "$mark" ]; then fresh; else upgraded; fi
 		rm -f "$mark"
@@ -221,7 +250,11 @@ main() {
 	rpm-postinstall-*) upgraded ;;
 	rpm-preremove-0) stop ;;
 	rpm-postremove-0) removed; put_back; kept ;;
-	apk-preinstall-* | apk-preupgrade-*) refuse_downgrade ;;
+	apk-preinstall-*)
+		refuse_second_owner
+		refuse_downgrade
+		;;
+	apk-preupgrade-*) refuse_downgrade ;;
 	apk-postinstall-*) fresh ;;
 	apk-postupgrade-*)
 		# apk goes on although the script before the upgrade has refused it; what
