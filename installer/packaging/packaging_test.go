@@ -159,6 +159,21 @@ func TestServicePromises(t *testing.T) {
 	}
 }
 
+// The configuration of a template's instance is root's, as that of the unnamed one in
+// the packages: systemd would make it the user's, who could then add a trust anchor.
+// A name that no user can have ends it before; an /etc that cannot be written does not.
+func TestInstancesTrustWhomRootSays(t *testing.T) {
+	s := settings(text(t, TemplateUser, Names{}))
+	at := settings(text(t, Service, Template()))["ConfigurationDirectory"]
+	run := s["ExecStart"]
+	if len(run) != 2 || !strings.HasPrefix(run[0], "systemd-sysusers ") || !slices.Equal(at, []string{"license-agent-%i"}) || run[1] != "-mkdir -p /etc/"+at[0]+"/anchors" {
+		t.Errorf("%q, of %q", run, at)
+	}
+	if diff := cmp.Diff([]string{"license-agent@%i.service"}, s["Before"]); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // exposure asks systemd how much a unit could do, 0 to 10.
 func exposure(t *testing.T, unit string, threshold string) (string, error) {
 	t.Helper()

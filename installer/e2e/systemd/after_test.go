@@ -27,6 +27,10 @@ func (l *life) afterUpgrade() {
 		if user := l.run("stat", "-c", "%U", "/proc/"+l.show("license-agent@cad.service", "MainPID")); user != "license-agent-cad" {
 			t.Errorf("it runs as %s", user)
 		}
+		// Whom it trusts is root's to say, as for the unnamed instance.
+		if got := l.run("stat", "-c", "%U %a", "/etc/license-agent-cad", "/etc/license-agent-cad/anchors"); got != "root 755\nroot 755" {
+			t.Errorf("its configuration: %s", got)
+		}
 		// The other instance's licenses are not this one's, and neither is its state.
 		if out, err := l.try("license-agent", "--instance", "cad", "status"); err == nil {
 			t.Errorf("the instance has a license: %s", out)
