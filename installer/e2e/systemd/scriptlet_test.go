@@ -313,3 +313,15 @@ func TestRpmKeepsTheConfiguration(t *testing.T) {
 		t.Errorf("after the next installation: %v %s", err, got)
 	}
 }
+
+// What the rpm's scripts call is there before them: rpm installs in the order of what
+// packages need, so that in a system that is made in one go they had no shell.
+func TestRpmNamesWhatItsScriptsNeed(t *testing.T) {
+	file, _ := packageFile(t, "NEW", ".x86_64.rpm")
+	needs := strings.Fields(tool(t, "rpm", "-qp", "--requires", file))
+	for _, name := range []string{"/bin/sh", "coreutils", "grep", "sed", "systemd"} {
+		if !slices.Contains(needs, name) {
+			t.Errorf("%s is not among %q", name, needs)
+		}
+	}
+}
