@@ -351,6 +351,18 @@ func TestRefusals(t *testing.T) {
 	if _, err := (Target{Root: root, Manager: "linux-upstart"}).Install(nil); !errors.Is(err, service.ErrNoManager) {
 		t.Errorf("manager: %v", err)
 	}
+	// An image of a distribution with another manager, or with none.
+	for manager, tool := range map[string]string{"unix-systemv": "usr/sbin/update-rc.d", "linux-openrc": "sbin/rc-update"} {
+		target := Target{Root: root, Manager: manager}
+		if _, err := target.Install(nil); !errors.Is(err, service.ErrNoManager) || !strings.Contains(err.Error(), filepath.Base(tool)+" is not here") {
+			t.Errorf("%s without its tool: %v", manager, err)
+		}
+		must(t, os.MkdirAll(filepath.Join(root, filepath.Dir(tool)), 0o755))
+		must(t, os.WriteFile(filepath.Join(root, tool), nil, 0o755))
+		if _, err := target.Install(nil); err != nil {
+			t.Errorf("%s: %v", manager, err)
+		}
+	}
 	for what, c := range map[string]struct {
 		spoil func(root string) error
 		want  error

@@ -67,6 +67,7 @@ type layout struct {
 	paths.Paths
 	names   packaging.Names
 	manager manager
+	real    bool // the manager's commands are run for real
 }
 
 // bin is where the program goes: the directory of the File Hierarchy Standard
@@ -109,10 +110,11 @@ func (t Target) layout() (layout, error) {
 	} else if templated {
 		return layout{}, fmt.Errorf("%w (%s@%s.service): go on with that one, or use --instance with another name", ErrPackaged, paths.Program, t.Instance)
 	}
-	if t.Run == nil {
+	real := t.Run == nil
+	if real {
 		t.Run = command
 	}
-	l := layout{Paths: p, names: packaging.Names{Service: p.Service, Instance: t.Instance, Program: path.Join(bin, p.Service)}}
+	l := layout{Paths: p, real: real, names: packaging.Names{Service: p.Service, Instance: t.Instance, Program: path.Join(bin, p.Service)}}
 	l.manager, err = t.manage(l)
 	return l, err
 }
@@ -133,12 +135,15 @@ func command(ctx context.Context, argv ...string) (string, error) {
 	return text, nil
 }
 
+// tools are the directories of the system's own programs.
+func tools() []string { return []string{"/usr/sbin", "/usr/bin", "/sbin", "/bin"} }
+
 // find looks for a program in the system's directories only.
 func find(name string) string {
 	if filepath.IsAbs(name) {
 		return name
 	}
-	for _, dir := range []string{"/usr/sbin", "/usr/bin", "/sbin", "/bin"} {
+	for _, dir := range tools() {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			return filepath.Join(dir, name)
 		}
@@ -168,6 +173,9 @@ func (t Target) Install(program []byte) (Plan, error) {
 		return Plan{}, err
 	}
 	if err := t.canHaveUser(l); err != nil {
+		return Plan{}, err
+	}
+	if err := t.canEnable(l); err != nil {
 		return Plan{}, err
 	}
 	steps := []Step{l.manager.remember()}
@@ -206,6 +214,24 @@ func (t Target) canHaveUser(l layout) error {
 		return err
 	}
 	return fmt.Errorf("%w: no user can be called %s; nothing was changed; use --instance with a name of at most %d characters", paths.ErrInstance, l.Service, paths.MaxUser)
+}
+
+// canEnable refuses a system without the tool by which a script starts at boot: most
+// containers look like System V and have none, and the plan would end at that step.
+func (t Target) canEnable(l layout) error {
+	if !l.real || l.manager.systemd { // systemd's is there where systemd is
+		return nil
+	}
+	root, name := "", l.manager.on[0][0]
+	if name == "chroot" {
+		root, name = l.manager.on[0][1], l.manager.on[0][2]
+	}
+	for _, dir := range tools() {
+		if _, err := os.Stat(filepath.Join(root, dir, name)); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("nothing was changed; %s is not here: %w", name, service.ErrNoManager)
 }
 
 // Upgrade is Install on a machine that has the instance, and ErrMissing
