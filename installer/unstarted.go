@@ -8,23 +8,24 @@ import (
 	"licenseagent.example/platform/paths"
 )
 
-// The statuses with which systemd gives up before it runs a program (systemd.exec(5)).
-const (
-	firstUnstarted = 200
-	lastUnstarted  = 245
-)
+// FirstUnstarted is the first of the statuses with which systemd gives up before it
+// runs a program (systemd.exec(5)); below are the program's own.
+const FirstUnstarted = 200
+
+const lastUnstarted = 245
 
 // StatusCredentials is the one that says that a credential cannot be set up.
 const StatusCredentials = 243
 
 // Unstarted is the unit of the instance, of this program or of the package's
-// template, whose program systemd cannot run, and the status that says why; "" if
-// there is none, or no systemd. Everybody may ask.
+// template, whose program systemd cannot run or tries again and again, because it
+// ends by itself, and the status that says why; "" if there is none, or no systemd.
+// Everybody may ask.
 func (t Target) Unstarted(ctx context.Context) (unit string, status int) {
 	if t.Run == nil {
 		t.Run = command
 	}
-	argv := []string{"systemctl", "show", "-p", "Id,ActiveState,ExecMainStatus", paths.ServiceName(t.Instance) + ".service"}
+	argv := []string{"systemctl", "show", "-p", "Id,ActiveState,ExecMainCode,ExecMainStatus", paths.ServiceName(t.Instance) + ".service"}
 	if t.Instance != "" {
 		argv = append(argv, paths.Program+"@"+t.Instance+".service")
 	}
@@ -40,7 +41,8 @@ func (t Target) Unstarted(ctx context.Context) (unit string, status int) {
 		}
 		n, err := strconv.Atoi(has["ExecMainStatus"])
 		ends := has["ActiveState"] == "activating" || has["ActiveState"] == "failed" // it is tried again and again
-		if err == nil && ends && n >= firstUnstarted && n <= lastUnstarted {
+		const exited = "1"                                                           // CLD_EXITED, not a signal
+		if err == nil && ends && has["ExecMainCode"] == exited && n > 0 && n <= lastUnstarted {
 			return has["Id"], n
 		}
 	}

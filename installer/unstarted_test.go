@@ -9,7 +9,11 @@ import (
 
 func TestUnstarted(t *testing.T) {
 	show := func(id, state, status string) string {
-		return "ExecMainStatus=" + status + "\nId=" + id + ".service\nActiveState=" + state
+		code := "1"
+		if status == "9" {
+			code = "2" // CLD_KILLED
+		}
+		return "ExecMainCode=" + code + "\nExecMainStatus=" + status + "\nId=" + id + ".service\nActiveState=" + state
 	}
 	for name, c := range map[string]struct {
 		instance, says, want string
@@ -21,7 +25,8 @@ func TestUnstarted(t *testing.T) {
 		"user":               {"", show("license-agent", "activating", "217"), "license-agent.service", 217, nil},
 		"template":           {"cad", show("license-agent-cad", "inactive", "0") + "\n\n" + show("license-agent@cad", "activating", "243"), "license-agent@cad.service", StatusCredentials, nil},
 		"of install":         {"cad", show("license-agent-cad", "failed", "243") + "\n\n" + show("license-agent@cad", "inactive", "0"), "license-agent-cad.service", StatusCredentials, nil},
-		"its own failure":    {"", show("license-agent", "activating", "1"), "", 0, nil},
+		"its own failure":    {"", show("license-agent", "activating", "2"), "license-agent.service", 2, nil},
+		"starts":             {"", show("license-agent", "activating", "0"), "", 0, nil},
 		"stopped since":      {"", show("license-agent", "inactive", "243"), "", 0, nil},
 		"runs again":         {"", show("license-agent", "active", "243"), "", 0, nil},
 		"killed":             {"", show("license-agent", "failed", "9"), "", 0, nil},

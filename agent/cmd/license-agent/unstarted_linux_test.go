@@ -10,8 +10,8 @@ import (
 	"licenseagent.example/agent/api"
 )
 
-// What systemd does not start says nothing itself, whether its socket is open or
-// not: status says it, and no other agent's trouble.
+// What systemd does not start says nothing itself, nor does what ends at each start,
+// whether the socket is open or not: status says it, and no other agent's trouble.
 func TestStatusNamesWhatSystemdCannotStart(t *testing.T) {
 	for name, c := range map[string]struct {
 		instance, dir, socket, status string
@@ -20,7 +20,8 @@ func TestStatusNamesWhatSystemdCannotStart(t *testing.T) {
 		"credential":     {"", "", "", "243", true, true},
 		"user":           {"", "", "", "217", true, false},
 		"bundle":         {"cad", "", "/run/license-agent-cad/agent.sock", "243", true, true},
-		"runs itself":    {"", "", "", "1", false, false},
+		"configuration":  {"", "", "", "2", true, false},
+		"runs":           {"", "", "", "0", false, false},
 		"somewhere else": {"", "", "/tmp/agent.sock", "243", false, false},
 		"no service":     {"", t.TempDir(), "", "243", false, false},
 	} {
@@ -29,13 +30,20 @@ func TestStatusNamesWhatSystemdCannotStart(t *testing.T) {
 				var said bytes.Buffer
 				a := &app{env: func(string) string { return "" }, stderr: &said, lang: lang, instance: c.instance, dir: c.dir, socket: c.socket, executable: os.Executable}
 				a.systemctl = func(_ context.Context, argv ...string) (string, error) {
-					return "Id=" + argv[4] + "\nActiveState=activating\nExecMainStatus=" + c.status, nil
+					return "Id=" + argv[4] + "\nActiveState=activating\nExecMainCode=1\nExecMainStatus=" + c.status, nil
 				}
 				exit := a.report(a.silent(t.Context(), api.NewError(code, lang)))
 				if exit != api.ExitNotRunning || !strings.Contains(said.String(), code) {
 					t.Errorf("%s: %d %s", name, exit, &said)
 				}
-				told := strings.Contains(said.String(), "systemd cannot start license-agent") && strings.Contains(said.String(), "status="+c.status)
+				words := "systemd cannot start license-agent"
+				if c.status == "2" {
+					words = "license-agent.service ends at each start"
+					if c.told != strings.Contains(said.String(), "run --check-config") || !strings.Contains(said.String(), "journalctl -u license-agent.service") {
+						t.Errorf("%s, %s: no way out: %s", name, lang, &said)
+					}
+				}
+				told := strings.Contains(said.String(), words) && strings.Contains(said.String(), "status="+c.status)
 				if sealed := strings.Contains(said.String(), "seal.conf"); told != c.told || sealed != c.sealed {
 					t.Errorf("%s, %s, %s: %s", name, lang, code, &said)
 				}
