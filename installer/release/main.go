@@ -54,7 +54,7 @@ func run(args []string, out io.Writer) error {
 			return err
 		}
 		def := st.Predicate.BuildDefinition
-		_, err = fmt.Fprintf(out, "%d files, version %s, commit %s, built with %s\n", len(st.Subject), def.ExternalParameters.Version, def.Dependencies[0].Digest.GitCommit, def.InternalParameters.Go)
+		_, err = fmt.Fprintf(out, "%d files, version %s, commit %s, built with %s by: %s\n", len(st.Subject), def.ExternalParameters.Version, def.Dependencies[0].Digest.GitCommit, def.InternalParameters.Go, def.ExternalParameters.Command)
 		return err
 	case len(args) >= 4 && args[0] == "zip":
 		made, err := moment(args[2])
@@ -90,7 +90,7 @@ func finish(repo, dist, version, commit, key string, made time.Time) error {
 	if err != nil {
 		return err
 	}
-	return sign(dist, key, version, commit, module, made)
+	return sign(dist, key, version, commit, module, os.Getenv("TARGETS"), made)
 }
 
 // moduleTree writes the proxy tree of a commit and returns the module's path.

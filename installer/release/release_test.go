@@ -216,7 +216,7 @@ func TestSignedAndVerified(t *testing.T) {
 		for name, text := range map[string]string{"bin/a": "one", "bin/b": "two", "notes.txt": "three"} {
 			check(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
 		}
-		check(t, sign(dir, "", "1.2.3", strings.Repeat("ab", 20), "licenseagent.example", released))
+		check(t, sign(dir, "", "1.2.3", strings.Repeat("ab", 20), "licenseagent.example", "linux/amd64", released))
 		return dir
 	}
 	dir := made()
@@ -228,6 +228,9 @@ func TestSignedAndVerified(t *testing.T) {
 	check(t, err)
 	if len(st.Subject) != 3 || st.Predicate.BuildDefinition.ExternalParameters.Version != "1.2.3" || st.PredicateType != "https://slsa.dev/provenance/v1" {
 		t.Errorf("%+v", st)
+	}
+	if got, want := st.Predicate.BuildDefinition.ExternalParameters.Command, `make release VERSION=1.2.3 TARGETS="linux/amd64"`; got != want {
+		t.Errorf("made by %s, want %s", got, want)
 	}
 	for _, c := range [][]string{
 		{"openssl", "pkeyutl", "-verify", "-pubin", "-inkey", key, "-rawin", "-in", sumsFile, "-sigfile", signatureFile},
@@ -267,7 +270,7 @@ func TestSignedAndVerified(t *testing.T) {
 		"provenance of another release": {func(dir string) error {
 			old := made()
 			check(t, write("notes.txt", "four")(old))
-			check(t, sign(old, "", "1.2.2", strings.Repeat("cd", 20), "licenseagent.example", released))
+			check(t, sign(old, "", "1.2.2", strings.Repeat("cd", 20), "licenseagent.example", "linux/amd64", released))
 			b, err := os.ReadFile(filepath.Join(old, provenanceFile))
 			check(t, err)
 			return write(provenanceFile, string(b))(dir)
@@ -355,6 +358,21 @@ func TestModuleVersion(t *testing.T) {
 		if got := moduleVersion(release, commit, released); got != want {
 			t.Errorf("%s: %s, want %s", release, got, want)
 		}
+	}
+}
+
+// The command that stands in the provenance makes the same files, and all targets are
+// those of .ci/release.
+func TestCommand(t *testing.T) {
+	for targets, want := range map[string]string{"": "make release VERSION=1.0.0", everything: "make release VERSION=1.0.0", "linux/arm64 windows/amd64": `make release VERSION=1.0.0 TARGETS="linux/arm64 windows/amd64"`} {
+		if got := command("1.0.0", targets); got != want {
+			t.Errorf("%q: %s, want %s", targets, got, want)
+		}
+	}
+	script, err := os.ReadFile("../../.ci/release")
+	check(t, err)
+	if !strings.Contains(string(script), "TARGETS=${TARGETS:-"+everything+"}\n") {
+		t.Errorf(".ci/release builds other targets than %s", everything)
 	}
 }
 

@@ -147,8 +147,20 @@ func readKey(name string) (ed25519.PrivateKey, error) {
 	return ed, nil
 }
 
+// everything is what .ci/release builds if it is not told what.
+const everything = "linux/amd64 linux/arm64 windows/amd64 windows/arm64"
+
+// command is what makes the same files again.
+func command(version, targets string) string {
+	c := "make release VERSION=" + version
+	if targets != "" && targets != everything {
+		c += ` TARGETS="` + targets + `"`
+	}
+	return c
+}
+
 // sign writes checksums, signature, public key and provenance into dir.
-func sign(dir, keyName, version, commit, module string, made time.Time) error {
+func sign(dir, keyName, version, commit, module, targets string, made time.Time) error {
 	key, err := readKey(keyName)
 	if err != nil {
 		return err
@@ -165,7 +177,7 @@ func sign(dir, keyName, version, commit, module string, made time.Time) error {
 	st := statement{Type: "https://in-toto.io/Statement/v1", Subject: list, PredicateType: "https://slsa.dev/provenance/v1"}
 	def := &st.Predicate.BuildDefinition
 	def.BuildType = "https://" + module + "/docs/release.md"
-	def.ExternalParameters = externalParameters{version, "make release VERSION=" + version}
+	def.ExternalParameters = externalParameters{version, command(version, targets)}
 	def.InternalParameters = internalParameters{runtime.Version(), made.Unix()}
 	def.Dependencies = []dependency{{"git+https://" + module, digest{GitCommit: commit}}}
 	st.Predicate.RunDetails.Builder.ID = "https://" + module + "/.ci/release"
