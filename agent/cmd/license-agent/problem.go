@@ -96,6 +96,7 @@ func (a *app) report(err error) int {
 // named lets a next step speak of the service of this instance. It has one name
 // where install has made it, and another where the package's template has.
 func (a *app) named(e *api.Error) *api.Error {
+	e = a.placed(e)
 	if a.instance == "" {
 		return e
 	}
@@ -109,6 +110,22 @@ func (a *app) named(e *api.Error) *api.Error {
 		).Replace(e.Hint)
 	}
 	told.Hint = a.mine(told.Hint)
+	return &told
+}
+
+// placed says where the anchors directory is, which the texts for all systems cannot.
+// A socket that was named may be that of an agent elsewhere.
+func (a *app) placed(e *api.Error) *api.Error {
+	if e.Code != api.CodeNoAnchor && e.Code != api.CodeUnknownIssuer || a.socket != "" {
+		return e
+	}
+	p, err := a.layout()
+	if err != nil {
+		return e
+	}
+	told := *e
+	at := filepath.Join(p.Config, "anchors")
+	told.Hint = strings.NewReplacer("the anchors directory", at, "anchors 目录", at+" ").Replace(e.Hint)
 	return &told
 }
 

@@ -299,6 +299,26 @@ func TestCommandsNameTheInstance(t *testing.T) {
 	}
 }
 
+// Who has to put a trust anchor somewhere is told where, of each instance, and not of
+// an agent that was named by its socket.
+func TestNextStepNamesTheAnchorsDirectory(t *testing.T) {
+	dir := t.TempDir()
+	for _, lang := range []string{api.English, api.Chinese} {
+		for _, code := range []string{api.CodeNoAnchor, api.CodeUnknownIssuer} {
+			for want, a := range map[string]*app{
+				filepath.Join("license-agent", "anchors"): {}, filepath.Join("license-agent-cad", "anchors"): {instance: "cad"},
+				filepath.Join(dir, "license-agent", "etc", "anchors"): {dir: dir}, "": {socket: "/srv/agent.sock"},
+			} {
+				a.lang, a.executable = lang, os.Executable
+				got := a.named(api.NewError(code, lang)).Hint
+				if want != "" && !strings.Contains(got, want) || want == "" && strings.Contains(got, "license-agent") {
+					t.Errorf("%s, %s: no %q in %s", code, lang, want, got)
+				}
+			}
+		}
+	}
+}
+
 // What cannot be done here was understood: nobody is sent to --help.
 func TestRefusalsOfTheInstallerHaveANextStep(t *testing.T) {
 	for _, lang := range []string{api.English, api.Chinese} {
