@@ -12,6 +12,7 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509"
+	"debug/buildinfo"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
@@ -20,6 +21,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -217,6 +219,7 @@ func TestSizeAndArchive(t *testing.T) {
 	z, err := gzip.NewReader(bytes.NewReader(b))
 	must(t, err)
 	var names []string
+	texts := map[string][]byte{}
 	for r := tar.NewReader(z); ; {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -226,6 +229,22 @@ func TestSizeAndArchive(t *testing.T) {
 		names = append(names, h.Name)
 		if h.Uid != 0 || h.Gid != 0 || h.Mode&0o022 != 0 || !strings.HasPrefix(h.Name, "license-agent-1.1.0-linux-amd64/") {
 			t.Errorf("%s: owner %d:%d, mode %o", h.Name, h.Uid, h.Gid, h.Mode)
+		}
+		if base := path.Base(h.Name); base == "license-agent" || base == "copyright" {
+			b, err := io.ReadAll(r)
+			must(t, err)
+			texts[base] = b
+		}
+	}
+	// Whoever passes the program on passes on the terms of what is linked into it.
+	info, err := buildinfo.Read(bytes.NewReader(texts["license-agent"]))
+	must(t, err)
+	if len(info.Deps) < 10 {
+		t.Errorf("the program says that it has %d modules in it", len(info.Deps))
+	}
+	for _, m := range info.Deps {
+		if !bytes.Contains(texts["copyright"], []byte("\n---- "+m.Path+" "+m.Version+" ----\n\n")) {
+			t.Errorf("the terms of %s are not in the archive", m.Path)
 		}
 	}
 	// What the packages have in /usr/share/license-agent, for who installs without one.
