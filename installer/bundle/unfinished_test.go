@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -20,10 +21,15 @@ import (
 func TestEndedBySignal(t *testing.T) {
 	v := newVendor(t, "acme")
 	p := newPlace(t, v.bundle(t, v.working(t, "CAD")), "acme-cad")
+	// Under nohup, which has the signal ignored, no shell could be told of it; what is
+	// caught here is as usual in what is started.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(caught)
 	tools, tmp := t.TempDir(), t.TempDir()
 	atWork := filepath.Join(tools, "at-work")
 	check(t, os.WriteFile(filepath.Join(tools, "cmp"), []byte("#!/bin/sh\n: >'"+atWork+"'\nexec sleep 100\n"), 0o755))
-	for signal, code := range map[syscall.Signal]int{syscall.SIGHUP: 129, syscall.SIGINT: 130, syscall.SIGTERM: 143} {
+	for sig, code := range map[syscall.Signal]int{syscall.SIGHUP: 129, syscall.SIGINT: 130, syscall.SIGTERM: 143} {
 		cmd := p.command("install")
 		cmd.Env = append(cmd.Env, "PATH="+tools+":"+os.Getenv("PATH"), "TMPDIR="+tmp)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -31,15 +37,15 @@ func TestEndedBySignal(t *testing.T) {
 		cmd.Stderr = out
 		check(t, cmd.Start())
 		until(t, func() bool { _, err := os.Stat(atWork); return err == nil })
-		check(t, syscall.Kill(-cmd.Process.Pid, signal))
+		check(t, syscall.Kill(-cmd.Process.Pid, sig))
 		var exit *exec.ExitError
 		if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != code {
-			t.Errorf("%v: %v", signal, err)
+			t.Errorf("%v: %v", sig, err)
 		}
 		check(t, out.Close())
 		contains(t, string(must[[]byte](t)(os.ReadFile(out.Name()))), "install was not finished", "next: ", "sh "+p.home+"/scripts/install.sh")
 		if left := must[[]os.DirEntry](t)(os.ReadDir(tmp)); len(left) != 0 {
-			t.Errorf("%v: left %v", signal, left)
+			t.Errorf("%v: left %v", sig, left)
 		}
 		check(t, os.Remove(atWork))
 	}

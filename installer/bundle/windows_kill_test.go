@@ -249,6 +249,7 @@ func TestStagesKilledOnWindows(t *testing.T) {
 	}
 	running := maps.Clone(updated)
 	running["product"] = "1"
+	running[filepath.Join(data, "bundle", "from")] = updated[filepath.Join(data, "bundle", "home")]
 	for n := 1; ; n += stride {
 		next.kill(ofApp)
 		if once(next, n, running, next.line("start"), "start") {
