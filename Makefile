@@ -41,10 +41,11 @@ tools: ## install what the tests need (Debian as root) or say what is missing
 test: tools ## every test, with the race detector (≤ 10 minutes; some need root)
 	@mkdir -p $(TIERDIR) && rm -f $(TIERDIR)/promises.test
 	@# One package more than processors: a quarter of the time tests wait for disks and processes.
+	@# The first mostly waits, for minutes: begun late it was alone at the end.
 	@# A program with the race detector otherwise sleeps a second before it ends, and tests start hundreds.
 	@# And it checks each use of unsafe, of which SQLite, translated from C, is made: nearly half of the merchant's time.
 	@# It needs cgo: unset, which leaves it off for other systems.
-	env -u CGO_ENABLED GORACE=atexit_sleep_ms=20 PROMISES_OUT=$(TIERDIR)/promises.test go test -race -gcflags='modernc.org/...=-d=checkptr=0' -count=1 -p $$(($$(nproc) + 1)) -timeout 9m ./...
+	env -u CGO_ENABLED GORACE=atexit_sleep_ms=20 PROMISES_OUT=$(TIERDIR)/promises.test go test -race -gcflags='modernc.org/...=-d=checkptr=0' -count=1 -p $$(($$(nproc) + 1)) -timeout 9m ./installer/bundle ./...
 
 .PHONY: prove
 prove: tools ## the promises at their full numbers that fit in an hour
