@@ -67,7 +67,6 @@ type layout struct {
 	paths.Paths
 	names   packaging.Names
 	manager manager
-	real    bool // the manager's commands are run for real
 }
 
 // bin is where the program goes: the directory of the File Hierarchy Standard
@@ -110,11 +109,10 @@ func (t Target) layout() (layout, error) {
 	} else if templated {
 		return layout{}, fmt.Errorf("%w (%s@%s.service): go on with that one, or use --instance with another name", ErrPackaged, paths.Program, t.Instance)
 	}
-	real := t.Run == nil
-	if real {
+	if t.Run == nil {
 		t.Run = command
 	}
-	l := layout{Paths: p, real: real, names: packaging.Names{Service: p.Service, Instance: t.Instance, Program: path.Join(bin, p.Service)}}
+	l := layout{Paths: p, names: packaging.Names{Service: p.Service, Instance: t.Instance, Program: path.Join(bin, p.Service)}}
 	l.manager, err = t.manage(l)
 	return l, err
 }
@@ -125,7 +123,8 @@ func command(ctx context.Context, argv ...string) (string, error) {
 	if err := keepDescriptors(); err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, find(argv[0]), argv[1:]...)
+	program, _ := find("", argv[0])
+	cmd := exec.CommandContext(ctx, program, argv[1:]...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "SYSTEMD_PAGER=", "SYSTEMD_COLORS=0"}
 	out, err := cmd.CombinedOutput()
 	text := strings.TrimSpace(string(out))
@@ -135,20 +134,18 @@ func command(ctx context.Context, argv ...string) (string, error) {
 	return text, nil
 }
 
-// tools are the directories of the system's own programs.
-func tools() []string { return []string{"/usr/sbin", "/usr/bin", "/sbin", "/bin"} }
-
-// find looks for a program in the system's directories only.
-func find(name string) string {
+// find looks for a program in the directories of the system at root only.
+func find(root, name string) (program string, there bool) {
 	if filepath.IsAbs(name) {
-		return name
+		return name, true
 	}
-	for _, dir := range tools() {
-		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
-			return filepath.Join(dir, name)
+	for _, dir := range []string{"/usr/sbin", "/usr/bin", "/sbin", "/bin"} {
+		program = filepath.Join(root, dir, name)
+		if _, err := os.Stat(program); err == nil {
+			return program, true
 		}
 	}
-	return filepath.Join("/usr/bin", name) // the error will name it
+	return filepath.Join(root, "/usr/bin", name), false // the error will name it
 }
 
 // Install plans that the instance is there, starts at boot, and, unless the
@@ -167,7 +164,6 @@ func (t Target) Install(program []byte) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	t.Run = l.manager.run
 	config, err := packaging.Text(packaging.Config, l.names)
 	if err != nil {
 		return Plan{}, err
@@ -178,6 +174,7 @@ func (t Target) Install(program []byte) (Plan, error) {
 	if err := t.canEnable(l); err != nil {
 		return Plan{}, err
 	}
+	t.Run = l.manager.run
 	steps := []Step{l.manager.remember()}
 	dirs := []string{bin, "/etc"}
 	for _, f := range l.manager.files {
@@ -219,17 +216,15 @@ func (t Target) canHaveUser(l layout) error {
 // canEnable refuses a system without the tool by which a script starts at boot: most
 // containers look like System V and have none, and the plan would end at that step.
 func (t Target) canEnable(l layout) error {
-	if !l.real || l.manager.systemd { // systemd's is there where systemd is
+	if t.Run != nil || l.manager.systemd { // systemd's is there where systemd is
 		return nil
 	}
 	root, name := "", l.manager.on[0][0]
 	if name == "chroot" {
 		root, name = l.manager.on[0][1], l.manager.on[0][2]
 	}
-	for _, dir := range tools() {
-		if _, err := os.Stat(filepath.Join(root, dir, name)); err == nil {
-			return nil
-		}
+	if _, there := find(root, name); there {
+		return nil
 	}
 	return fmt.Errorf("nothing was changed; %s is not here: %w", name, service.ErrNoManager)
 }

@@ -40,8 +40,9 @@ func (t Target) Unstarted(ctx context.Context) (unit string, status int) {
 			has[name] = value
 		}
 		n, err := strconv.Atoi(has["ExecMainStatus"])
-		ends := has["ActiveState"] == "activating" || has["ActiveState"] == "failed" // it is tried again and again
-		const exited = "1"                                                           // CLD_EXITED, not a signal
+		// It is tried again and again.
+		ends := has["ActiveState"] == "activating" || has["ActiveState"] == "failed"
+		const exited = "1" // CLD_EXITED, not a signal
 		if err == nil && ends && has["ExecMainCode"] == exited && n > 0 && n <= lastUnstarted {
 			return has["Id"], n
 		}
