@@ -46,9 +46,10 @@ func TestProfileReadsWhereLinksLead(t *testing.T) {
 		"/var/lib/ca-certificates/ca-bundle.pem":            true, // SUSE
 		"/var/lib/ca-certificates/pem/x.pem":                true,
 		"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem": true,
-		"/etc/shadow":                                       false,
-		"/run/NetworkManager/secret":                        false,
-		"/var/lib/other/x":                                  false,
+
+		"/etc/shadow":                false,
+		"/run/NetworkManager/secret": false,
+		"/var/lib/other/x":           false,
 	} {
 		got := false
 		for _, r := range rules {

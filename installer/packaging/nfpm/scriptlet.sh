@@ -230,11 +230,11 @@ main() {
 		# After a removal without purge dpkg configures as if it were an upgrade.
 		: >"$mark"
 		;;
-	rpm-preinstall-1)
+	rpm-preinstall-1 | apk-preinstall-*)
 		refuse_second_owner
 		refuse_downgrade
 		;;
-	deb-preinstall-upgrade | rpm-preinstall-*) refuse_downgrade ;;
+	deb-preinstall-upgrade | rpm-preinstall-* | apk-preupgrade-*) refuse_downgrade ;;
 	deb-postinstall-configure)
 		if [ -z "${2:-}" ] || [ -e "$mark" ]; then fresh; else upgraded; fi
 		rm -f "$mark"
@@ -250,11 +250,6 @@ main() {
 	rpm-postinstall-*) upgraded ;;
 	rpm-preremove-0) stop ;;
 	rpm-postremove-0) removed; put_back; kept ;;
-	apk-preinstall-*)
-		refuse_second_owner
-		refuse_downgrade
-		;;
-	apk-preupgrade-*) refuse_downgrade ;;
 	apk-postinstall-*) fresh ;;
 	apk-postupgrade-*)
 		# apk goes on although the script before the upgrade has refused it; what
