@@ -157,6 +157,13 @@ func (v *vendor) options(t testing.TB, product string) Options {
 	}
 }
 
+// addHook puts the commands for a stage into a product's folder.
+func addHook(t testing.TB, app, file, text string) {
+	t.Helper()
+	check(t, os.MkdirAll(filepath.Join(app, "hooks"), 0o755))
+	check(t, os.WriteFile(filepath.Join(app, "hooks", file), []byte(text), 0o644))
+}
+
 const program = `#!/bin/sh
 echo "started $* instance=$LICENSE_AGENT_INSTANCE socket=$LICENSE_AGENT_SOCKET"
 trap 'echo stopping; exit 0' TERM

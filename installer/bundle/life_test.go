@@ -153,9 +153,8 @@ func TestLife(t *testing.T) {
 	for _, format := range []string{"zip", "tar.gz"} { // zip: the modes are lost
 		o := v.working(t, "My CAD")
 		o.Format = format
-		check(t, os.MkdirAll(filepath.Join(o.App, "hooks"), 0o755))
 		for _, stage := range []string{"install", "start", "stop", "prestop", "poststart", "update", "uninstall"} {
-			check(t, os.WriteFile(filepath.Join(o.App, "hooks", stage+".sh"), []byte("echo hook "+stage+"\n"), 0o644))
+			addHook(t, o.App, stage+".sh", "echo hook "+stage+"\n")
 		}
 		p := newPlace(t, v.bundle(t, o), "acme-my-cad")
 		for _, stage := range []string{"start", "restart", "update", "poststart"} {

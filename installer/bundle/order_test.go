@@ -43,9 +43,7 @@ func TestStoppedAfterAFailedUpdate(t *testing.T) {
 	v := newVendor(t, "acme")
 	o := v.working(t, "CAD")
 	broken := filepath.Join(t.TempDir(), "broken")
-	check(t, os.WriteFile(broken, nil, 0o644))
-	check(t, os.MkdirAll(filepath.Join(o.App, "hooks"), 0o755))
-	check(t, os.WriteFile(filepath.Join(o.App, "hooks", "update.sh"), []byte("[ ! -e '"+broken+"' ]\n"), 0o644))
+	addHook(t, o.App, "update.sh", "[ ! -e '"+broken+"' ]\n")
 	p := newPlace(t, v.bundle(t, o), "acme-cad")
 	p.ok("install")
 	for _, between := range []string{"stop", "", "restart"} {

@@ -119,8 +119,7 @@ func TestHookLeavesSomethingRunning(t *testing.T) {
 	v := newVendor(t, "acme")
 	o := v.working(t, "CAD")
 	file := filepath.Join(t.TempDir(), "helper")
-	check(t, os.MkdirAll(filepath.Join(o.App, "hooks"), 0o755))
-	check(t, os.WriteFile(filepath.Join(o.App, "hooks/start.sh"), []byte("setsid sleep 600 >/dev/null 2>&1 </dev/null &\necho $! >'"+file+"'\n"), 0o644))
+	addHook(t, o.App, "start.sh", "setsid sleep 600 >/dev/null 2>&1 </dev/null &\necho $! >'"+file+"'\n")
 	p := newPlace(t, v.bundle(t, o), "acme-cad")
 	p.ok("install")
 	p.ok("start")
@@ -139,9 +138,8 @@ func TestHookFails(t *testing.T) {
 	v := newVendor(t, "acme")
 	o := v.working(t, "CAD")
 	mended := filepath.Join(t.TempDir(), "mended")
-	check(t, os.MkdirAll(filepath.Join(o.App, "hooks"), 0o755))
 	for _, stage := range []string{"install", "start"} {
-		check(t, os.WriteFile(filepath.Join(o.App, "hooks", stage+".sh"), []byte("[ -e '"+mended+"' ] || exit 7\n"), 0o644))
+		addHook(t, o.App, stage+".sh", "[ -e '"+mended+"' ] || exit 7\n")
 	}
 	p := newPlace(t, v.bundle(t, o), "acme-cad")
 	for _, stage := range []string{"install", "start", "restart"} {

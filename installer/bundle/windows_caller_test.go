@@ -18,7 +18,7 @@ func TestCallerOnWindows(t *testing.T) {
 	v := newVendor(t, "acme")
 	o, dir := forWindows(t, v, "my product.exe"), folder(t)
 	// A hook that leaves everything as no stage needs it.
-	check(t, os.WriteFile(filepath.Join(o.App, "hooks", "start.cmd"), []byte("@set program=other.exe\r\n@set run=C:\\\r\n@set here=C:\\\r\n@cd /d C:\\\r\n@exit 0\r\n"), 0o644))
+	addHook(t, o.App, "start.cmd", "@set program=other.exe\r\n@set run=C:\\\r\n@set here=C:\\\r\n@cd /d C:\\\r\n@exit 0\r\n")
 	w := windows{t, filepath.Join(dir, "unpacked & (one)")}
 	file := v.bundle(t, o)
 	check(t, os.Rename(unpack(t, file), w.home))

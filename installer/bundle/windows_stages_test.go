@@ -67,7 +67,7 @@ func TestInstalledOverOneThatRunsOnWindows(t *testing.T) {
 	v := newVendor(t, "acme")
 	o, dir := forWindows(t, v, "my product.exe"), folder(t)
 	broken := filepath.Join(dir, "broken")
-	check(t, os.WriteFile(filepath.Join(o.App, "hooks", "update.cmd"), []byte(`@if exist "Z:`+strings.ReplaceAll(broken, "/", `\`)+`" exit 7`+"\r\n"), 0o644))
+	addHook(t, o.App, "update.cmd", `@if exist "Z:`+strings.ReplaceAll(broken, "/", `\`)+`" exit 7`+"\r\n")
 	place := func(name string) windows {
 		w := windows{t, filepath.Join(dir, name)}
 		check(t, os.Rename(unpack(t, v.bundle(t, o)), w.home))

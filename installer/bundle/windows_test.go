@@ -97,8 +97,7 @@ func forWindows(t *testing.T, v *vendor, product string) Options {
 	o := v.working(t, "My CAD")
 	app := t.TempDir()
 	compile(t, filepath.Join(app, product), productSource)
-	check(t, os.MkdirAll(filepath.Join(app, "hooks"), 0o755))
-	check(t, os.WriteFile(filepath.Join(app, "hooks", "start.cmd"), []byte("@echo hook start\r\n"), 0o644))
+	addHook(t, app, "start.cmd", "@echo hook start\r\n")
 	o.App, o.Start, o.Target, o.Agent, o.Format = app, []string{product, "--port=1"}, "windows/amd64", agent(t, "windows/amd64"), "zip"
 	return o
 }
