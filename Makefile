@@ -15,6 +15,11 @@ BUILD     := go build -buildvcs=false -ldflags "$(LDFLAGS)"
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     := go run mvdan.cc/gofumpt@v0.12.0
 TIERDIR   := $(CURDIR)/.cache
+# The race detector checks each use of unsafe, of which SQLite, translated from C, is
+# made: nearly half of the merchant's time. A program with it otherwise sleeps a second
+# before it ends, and tests start hundreds.
+RACE      := -race -gcflags=modernc.org/...=-d=checkptr=0
+export GORACE := atexit_sleep_ms=20
 # Which commit a result in docs/promises.md was reached on.
 export PROMISES_COMMIT ?= $(shell git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)
 
@@ -42,10 +47,8 @@ test: tools ## every test, with the race detector (≤ 10 minutes; some need roo
 	@mkdir -p $(TIERDIR) && rm -f $(TIERDIR)/promises.test
 	@# One package more than processors: a quarter of the time tests wait for disks and processes.
 	@# The first mostly waits, for minutes: begun late it was alone at the end.
-	@# A program with the race detector otherwise sleeps a second before it ends, and tests start hundreds.
-	@# And it checks each use of unsafe, of which SQLite, translated from C, is made: nearly half of the merchant's time.
 	@# It needs cgo: unset, which leaves it off for other systems.
-	env -u CGO_ENABLED GORACE=atexit_sleep_ms=20 PROMISES_OUT=$(TIERDIR)/promises.test go test -race -gcflags='modernc.org/...=-d=checkptr=0' -count=1 -p $$(($$(nproc) + 1)) -timeout 9m ./installer/bundle ./...
+	env -u CGO_ENABLED PROMISES_OUT=$(TIERDIR)/promises.test go test $(RACE) -count=1 -p $$(($$(nproc) + 1)) -timeout 9m ./installer/bundle ./...
 
 .PHONY: prove
 prove: tools ## the promises at their full numbers that fit in an hour
@@ -108,7 +111,7 @@ postgres: ## the merchant's tests on a real PostgreSQL (PROVE=1 make postgres: a
 
 .PHONY: pkcs11
 pkcs11: ## the merchant with its online keys in a PKCS#11 token (SoftHSM)
-	@.ci/pkcs11
+	@RACE='$(RACE)' .ci/pkcs11
 
 .PHONY: bindings
 bindings: build ## the clients in six languages: vectors, fakes, packages, real agents (needs root); prints the table of their README
